@@ -1,0 +1,1 @@
+"""Train, export and evaluate the bundled models: `python -m training`."""

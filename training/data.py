@@ -1,0 +1,114 @@
+"""CIFAR-10 (Krizhevsky, 2009): find the official batches, verify them, load them."""
+
+import hashlib
+import os
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+FOLDER = "cifar-10-batches-py"
+
+TRAIN_MD5 = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+}
+TEST_MD5 = {"test_batch": "40351d587109b95175f43aff81a1287e"}
+MD5 = TRAIN_MD5 | TEST_MD5
+
+
+class DataError(Exception):
+    """A CIFAR-10 file is missing or is not the official one; the message names it."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images, uint8 [N, 32, 32, 3] RGB, and their labels, uint8 [N], in the official order."""
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Cifar10:
+    """The 50,000 training and 10,000 test images."""
+
+    train: Split
+    test: Split
+
+
+def find(data_dir: Path | None) -> Path:
+    """Return the folder of official batches: `data_dir`, else $CIFAR10_DIR, else a download.
+
+    The download is Keras' own (`keras.utils.get_file`), into its cache, checked by SHA-256.
+
+    Raises:
+        DataError: the download failed.
+    """
+    if data_dir is None and (from_environment := os.environ.get("CIFAR10_DIR")):
+        data_dir = Path(from_environment)
+    if data_dir is not None:
+        return data_dir
+    try:
+        extracted = keras.utils.get_file(
+            origin=URL, file_hash=ARCHIVE_SHA256, extract=True, cache_subdir="datasets"
+        )
+    except Exception as error:  # get_file lets urllib's, tarfile's and its own errors through
+        raise DataError(
+            f"cannot download CIFAR-10 from {URL} ({error}); name a folder that holds the official "
+            f"{FOLDER} with --data-dir or CIFAR10_DIR"
+        ) from error
+    return Path(extracted) / FOLDER
+
+
+def load(folder: Path) -> Cifar10:
+    """Load all six batches, each verified against its official MD5 before it is unpickled.
+
+    Raises:
+        DataError: a file is missing, truncated or altered.
+    """
+    return Cifar10(train=_load_split(folder, TRAIN_MD5), test=_load_split(folder, TEST_MD5))
+
+
+def load_test(folder: Path) -> Split:
+    """Load the 10,000 test images alone, verified as `load` does."""
+    return _load_split(folder, TEST_MD5)
+
+
+def _load_split(folder: Path, md5_by_file: dict[str, str]) -> Split:
+    batches = [_load_batch(folder / file, md5) for file, md5 in md5_by_file.items()]
+    return Split(
+        images=np.concatenate([batch.images for batch in batches]),
+        labels=np.concatenate([batch.labels for batch in batches]),
+    )
+
+
+def _load_batch(path: Path, md5: str) -> Split:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"cannot read {path} ({error.strerror}); name the folder that holds the official "
+            f"CIFAR-10 batches with --data-dir or CIFAR10_DIR"
+        ) from error
+    # Unpickling runs code, so nothing but the official bytes reaches pickle.
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if found != md5:
+        raise DataError(
+            f"{path} is not the official CIFAR-10 file: its MD5 is {found}, not {md5} "
+            f"({len(content):,} bytes); it is truncated or altered, get it again from {URL}"
+        )
+    batch = pickle.loads(content, encoding="bytes")
+    # Each row holds the red, then the green, then the blue plane.
+    images = batch[b"data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return Split(
+        images=np.ascontiguousarray(images), labels=np.array(batch[b"labels"], dtype=np.uint8)
+    )
