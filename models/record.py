@@ -1,4 +1,163 @@
-"""What a bundled model is: its class names, its files and the form of its record.
+"""What a bundled model is: its classes, its ONNX contract, its files and the form of its record.
 
-`training` writes the record, `serving` reads it; both import it from here and from nowhere else.
+`training` writes these, `serving` reads them; both import them from here and from nowhere else.
 """
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, computed_field, model_validator
+
+# CIFAR-10's classes, in the order of its labels.
+CLASSES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+IMAGE_SIZE = 32  # pixels, both sides
+
+# The ONNX contract: `image`, uint8 [batch, 32, 32, 3] RGB -> `probabilities`, float32 [batch, 10].
+INPUT = "image"
+OUTPUT = "probabilities"
+BATCH = "batch"
+
+# The files of models/<name>/<version>/.
+MODEL_FILE = "model.onnx"
+RECORD_FILE = "metadata.json"
+CURVES_FILE = "curves.png"
+
+
+class Epoch(BaseModel):
+    """One finished epoch: means over its training batches, and over the validation set after it.
+
+    Accuracies are fractions.
+    """
+
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+
+
+class Article(BaseModel):
+    """The article's own figures for a model, at its last epoch. Accuracies are fractions."""
+
+    test_accuracy: float
+    train_accuracy: float
+    validation_accuracy: float
+    train_loss: float
+    validation_loss: float
+
+
+class Record(BaseModel):
+    """The form of metadata.json: what was trained, how, and what came out.
+
+    Figures that follow from others (the last epoch's, the gap, the accuracies behind the confusion
+    matrix) are written for the reader of the file but never read back: they are derived again.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    title: str
+    version: int
+    layers: str
+    parameters: int
+    non_trainable_parameters: int
+    recipe: str
+    seed: int
+    epochs: int  # asked for; `epochs_completed` counts the finished ones
+    history: list[Epoch]
+    test_loss: float
+    confusion_matrix: list[list[int]]  # [true class][predicted class], on the test set
+    article: Article
+    classes: list[str]
+    sha256: str  # of model.onnx
+    dataset_md5: dict[str, str]
+    libraries: dict[str, str]
+    export_libraries: dict[str, str]
+    backend: str
+    device: str
+    date: str  # of the export, ISO 8601
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.history:
+            raise ValueError("history holds no finished epoch")
+        if tuple(self.classes) != CLASSES:
+            raise ValueError(f"classes are {self.classes}, not CIFAR-10's {list(CLASSES)}")
+        size = len(CLASSES)
+        if [len(row) for row in self.confusion_matrix] != [size] * size:
+            raise ValueError(f"confusion_matrix is not {size} by {size}")
+        return self
+
+    @computed_field
+    @property
+    def epochs_completed(self) -> int:
+        """Number of finished epochs; the bundled weights are the last one's."""
+        return len(self.history)
+
+    @computed_field
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, from 1, with the highest validation accuracy."""
+        return 1 + max(range(len(self.history)), key=lambda i: self.history[i].val_accuracy)
+
+    @computed_field
+    @property
+    def train_loss(self) -> float:
+        """Mean over the last epoch's batches."""
+        return self.history[-1].loss
+
+    @computed_field
+    @property
+    def train_accuracy(self) -> float:
+        """Mean over the last epoch's batches, dropout active: the figure that the article plots."""
+        return self.history[-1].accuracy
+
+    @computed_field
+    @property
+    def validation_loss(self) -> float:
+        """After the last epoch."""
+        return self.history[-1].val_loss
+
+    @computed_field
+    @property
+    def validation_accuracy(self) -> float:
+        """After the last epoch."""
+        return self.history[-1].val_accuracy
+
+    @computed_field
+    @property
+    def generalisation_gap(self) -> float:
+        """Train minus validation accuracy: how far the model overfits."""
+        return self.train_accuracy - self.validation_accuracy
+
+    @computed_field
+    @property
+    def test_accuracy(self) -> float:
+        """Top-1, on the whole test set, of the exported file."""
+        correct = sum(self.confusion_matrix[i][i] for i in range(len(CLASSES)))
+        return correct / sum(map(sum, self.confusion_matrix))
+
+    @computed_field
+    @property
+    def class_accuracy(self) -> dict[str, float]:
+        """Test accuracy by true class."""
+        return {
+            name: row[i] / sum(row)
+            for i, (name, row) in enumerate(zip(CLASSES, self.confusion_matrix, strict=True))
+        }
+
+    @computed_field
+    @property
+    def training_seconds(self) -> float:
+        """Wall time of all finished epochs."""
+        return sum(epoch.seconds for epoch in self.history)

@@ -11,7 +11,6 @@ class Recipe:
     version: int  # the folder models/<name>/<version>/ that this recipe's models go to
     epochs: dict[str, int]  # by architecture
     optimizer: str = "adam"  # with Keras' defaults: learning rate 1e-3, betas 0.9 and 0.999
-    loss: str = "sparse_categorical_crossentropy"
     batch_size: int = 128  # examples
     validation_split: float = 0.2  # the last fifth of the training set, in the official order
 

@@ -18,6 +18,7 @@ from typing import Any
 import keras
 from pydantic import BaseModel
 
+from models.record import Epoch
 from training.data import Split
 from training.recipes import Recipe
 
@@ -26,16 +27,6 @@ LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy")
 
 class RunError(Exception):
     """A run folder holds another run than the one asked for."""
-
-
-class Epoch(BaseModel):
-    """One finished epoch: Keras' logs (running training means, validation means) and its time."""
-
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
-    seconds: float
 
 
 class Run(BaseModel):
@@ -53,7 +44,7 @@ class Run(BaseModel):
     @property
     def checkpoint(self) -> str:
         """File name of the last finished epoch's weights and optimizer state."""
-        return f"epoch-{len(self.history)}.keras"
+        return f"epoch-{len(self.history)}.weights.h5"
 
 
 def train(
@@ -73,8 +64,7 @@ def train(
     run = read_run(run_dir)
     if run is None:
         keras.utils.set_random_seed(seed)
-        model = build()
-        model.compile(optimizer=recipe.optimizer, loss=recipe.loss, metrics=["accuracy"])
+        model = _compiled(build, recipe)
         run = Run(
             model=model.name,
             recipe=recipe.name,
@@ -99,7 +89,7 @@ def train(
         run.epochs = epochs
         # A seed of its own for each resumption, so as not to repeat the first epochs' shuffles.
         keras.utils.set_random_seed(seed + len(run.history))
-        model = keras.saving.load_model(run_dir / run.checkpoint)
+        model = restore(build, recipe, run_dir, run)
     if len(run.history) < epochs:
         model.fit(
             split.images.astype("float32"),
@@ -122,6 +112,29 @@ def read_run(run_dir: Path) -> Run | None:
         return None
 
 
+def restore(
+    build: Callable[[], keras.Model], recipe: Recipe, run_dir: Path, run: Run
+) -> keras.Model:
+    """Return the model as of the last finished epoch, optimizer state included.
+
+    The checkpoint holds arrays alone, so a run of one backend can be restored under another.
+    """
+    model = _compiled(build, recipe)
+    model.optimizer.build(model.trainable_variables)
+    model.load_weights(run_dir / run.checkpoint)
+    return model
+
+
+def _compiled(build: Callable[[], keras.Model], recipe: Recipe) -> keras.Model:
+    model = build()
+    model.compile(
+        optimizer=recipe.optimizer,
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return model
+
+
 class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
     def __init__(self, run: Run, run_dir: Path) -> None:
         super().__init__()
@@ -136,7 +149,7 @@ class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is u
         self.run_dir.mkdir(parents=True, exist_ok=True)
         previous = self.run.checkpoint
         self.run.history.append(Epoch(**(logs or {}), seconds=seconds))
-        self.model.save(self.run_dir / self.run.checkpoint)
+        self.model.save_weights(self.run_dir / self.run.checkpoint)
         unfinished = self.run_dir / "run.json.part"
         unfinished.write_text(self.run.model_dump_json(indent=2))
         unfinished.replace(self.run_dir / "run.json")

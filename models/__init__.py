@@ -1,0 +1,1 @@
+"""The bundled models, <name>/<version>/, and the form of their records."""

@@ -1,0 +1,30 @@
+"""Write a model, its record and its curves into models/<name>/<version>/, all at once or not."""
+
+import shutil
+from pathlib import Path
+
+from models.record import CURVES_FILE, MODEL_FILE, RECORD_FILE, Record
+from training import plots
+
+
+def publish(onnx_bytes: bytes, record: Record, models_dir: Path) -> Path:
+    """Write the version's folder beside its place and put it there when it is whole.
+
+    An interrupted call leaves the previous model and record as they were.
+    """
+    folder = models_dir / record.name / str(record.version)
+    # Names that start with a dot are no versions to the service.
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    previous = folder.with_name(f".{folder.name}.previous")
+    if previous.exists() and not folder.exists():
+        previous.rename(folder)  # killed between the two renames below
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    (unfinished / MODEL_FILE).write_bytes(onnx_bytes)
+    (unfinished / RECORD_FILE).write_text(record.model_dump_json(indent=2) + "\n")
+    plots.curves(record.title, record.history, unfinished / CURVES_FILE)
+    if folder.exists():
+        folder.rename(previous)
+    unfinished.rename(folder)
+    shutil.rmtree(previous, ignore_errors=True)
+    return folder
