@@ -1,0 +1,1 @@
+"""The HTTP service over the bundled models: `python -m serving`."""

@@ -1,0 +1,176 @@
+"""The WSGI application: each route is decode, classify, respond."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flask import Flask, Response, abort, request, send_file
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import (
+    HTTPException,
+    MethodNotAllowed,
+    RequestEntityTooLarge,
+    UnsupportedMediaType,
+)
+
+from models.record import CLASSES
+from serving.classifier import Classifier, Provider, load_classifiers
+from serving.images import FORMATS, MIMETYPES, DecodedImage, decode
+from serving.problems import problem_response
+
+FIELD = "image"
+MAX_BODY = 8 * 2**20  # bytes
+MAX_FILES = 128  # in one request
+
+
+def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
+    """Load the models and build the application around them.
+
+    Raises:
+        StartError: a model is missing or altered, or the provider does not work here.
+    """
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default JSON provider
+    app.register_error_handler(HTTPException, problem_response)
+    app.register_error_handler(RequestEntityTooLarge, _too_large)
+    app.register_error_handler(MethodNotAllowed, _method_not_allowed)
+    classifiers = load_classifiers(models_dir, provider)
+
+    def find(name: str) -> Classifier:
+        if name not in classifiers:
+            abort(404, f"There is no model {name!r}; the models are {', '.join(classifiers)}.")
+        return classifiers[name]
+
+    @app.post("/predict")
+    def predict() -> ResponseReturnValue:
+        chosen = [find(name) for name in dict.fromkeys(request.args.getlist("model"))]
+        top_k = _read_top_k()
+        uploads = _read_uploads(resize=_read_resize())
+        batch = np.stack([image.pixels for _, image in uploads])
+        chosen = chosen or list(classifiers.values())
+        probabilities = [classifier.classify(batch) for classifier in chosen]
+        return {
+            "predictions": [
+                {
+                    "filename": filename,
+                    "width": image.width,
+                    "height": image.height,
+                    "models": [
+                        _answer(classifier, of_model[i], top_k)
+                        for classifier, of_model in zip(chosen, probabilities, strict=True)
+                    ],
+                }
+                for i, (filename, image) in enumerate(uploads)
+            ]
+        }
+
+    @app.get("/models")
+    def models() -> ResponseReturnValue:
+        return {"models": [c.record.model_dump(mode="json") for c in classifiers.values()]}
+
+    @app.get("/models/<name>")
+    def model(name: str) -> ResponseReturnValue:
+        return find(name).record.model_dump(mode="json")
+
+    @app.get("/models/<name>/curves.png")
+    def curves(name: str) -> Response:
+        return send_file(find(name).curves)
+
+    @app.get("/health/live")
+    def live() -> ResponseReturnValue:
+        return {"status": "live"}
+
+    @app.get("/health/ready")
+    def ready() -> ResponseReturnValue:
+        # The models are loaded and warm before the server listens.
+        return {"status": "ready"}
+
+    return app
+
+
+def _answer(classifier: Classifier, probabilities: np.ndarray, top_k: int | None) -> dict[str, Any]:
+    best_first = np.argsort(-probabilities, kind="stable")
+    shown = range(len(CLASSES)) if top_k is None else best_first[:top_k]
+    best = best_first[0]
+    return {
+        "model": classifier.record.name,
+        "class": CLASSES[best],
+        "confidence": float(probabilities[best]),
+        "probabilities": {CLASSES[i]: float(probabilities[i]) for i in shown},
+        "test_accuracy": classifier.record.test_accuracy,
+    }
+
+
+def _read_resize() -> bool:
+    value = request.args.get("resize", "false")
+    if value not in {"true", "false"}:
+        abort(400, f"resize is {value!r}; it is true or false.")
+    return value == "true"
+
+
+def _read_top_k() -> int | None:
+    value = request.args.get("top_k")
+    if value is None:
+        return None
+    if value not in map(str, range(1, len(CLASSES) + 1)):
+        abort(400, f"top_k is {value!r}; it is a whole number from 1 to {len(CLASSES)}.")
+    return int(value)
+
+
+def _read_uploads(*, resize: bool) -> list[tuple[str | None, DecodedImage]]:
+    """Decode the pictures of the request, with their file names, in order."""
+    if request.mimetype != "multipart/form-data":
+        return [(None, _read_body(resize=resize))]
+    files = request.files.getlist(FIELD)
+    if not any(file.filename for file in files):  # a form with no file chosen sends an empty one
+        found = ", ".join(map(repr, (*request.files, *request.form))) or "none"
+        abort(400, f"There is no file in the field {FIELD!r}; the fields sent: {found}.")
+    if len(files) > MAX_FILES:
+        raise RequestEntityTooLarge(
+            f"There are {len(files)} files; at most {MAX_FILES} are accepted in one request."
+        )
+    uploads = []
+    for file in files:
+        name = file.filename or FIELD
+        if file.mimetype.startswith("image/") and file.mimetype not in MIMETYPES:
+            raise _unsupported(name, file.mimetype)
+        uploads.append((file.filename, decode(file.read(), name=name, resize=resize)))
+    return uploads
+
+
+def _read_body(*, resize: bool) -> DecodedImage:
+    body = request.get_data()
+    if not body:
+        abort(
+            400,
+            f"There is no picture: send one as the request's body, or as multipart/form-data in "
+            f"the field {FIELD!r} (curl -F {FIELD}=@picture.png).",
+        )
+    if request.mimetype and request.mimetype not in MIMETYPES | {"application/octet-stream"}:
+        raise _unsupported("The request's body", request.mimetype)
+    return decode(body, name="The request's body", resize=resize)
+
+
+def _too_large(error: RequestEntityTooLarge) -> Response:
+    if error.description == RequestEntityTooLarge.description:  # Werkzeug's, which names no limit
+        error.description = (
+            f"The request is too large: at most {MAX_BODY // 2**20} MiB in at most {MAX_FILES} "
+            "files are accepted. Send fewer or smaller pictures."
+        )
+    return problem_response(error)
+
+
+def _method_not_allowed(error: MethodNotAllowed) -> Response:
+    error.description = (
+        f"{request.path} does not take {request.method}; "
+        f"it takes {', '.join(sorted(error.valid_methods or ()))}."
+    )
+    return problem_response(error)
+
+
+def _unsupported(name: str, mimetype: str) -> UnsupportedMediaType:
+    return UnsupportedMediaType(
+        f"{name} is declared as {mimetype}; send a {', '.join(FORMATS)} picture, declared as "
+        "its type (image/png, say) or as multipart/form-data."
+    )

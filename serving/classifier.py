@@ -1,0 +1,177 @@
+"""ONNX Runtime sessions over the bundled models: images to probabilities."""
+
+import contextlib
+import hashlib
+import io
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from pydantic import ValidationError
+
+from models.record import (
+    BATCH,
+    CLASSES,
+    CURVES_FILE,
+    IMAGE_SIZE,
+    INPUT,
+    MODEL_FILE,
+    OUTPUT,
+    RECORD_FILE,
+    Record,
+)
+
+logger = logging.getLogger(__name__)
+
+Provider = Literal["auto", "cpu", "cuda"]
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+FATAL = 4  # ONNX Runtime's log severities
+WARNING = 2
+
+
+class StartError(Exception):
+    """The service cannot start; the message says which file or setting is at fault."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A loaded model."""
+
+    record: Record
+    curves: Path
+    session: onnxruntime.InferenceSession
+
+    def classify(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Return probabilities [N, 10] of images [N, 32, 32, 3], RGB."""
+        [probabilities] = self.session.run([OUTPUT], {INPUT: images})
+        return probabilities  # type: ignore[no-any-return]  # ONNX Runtime is untyped
+
+
+def load_classifiers(models_dir: Path, provider: Provider) -> dict[str, Classifier]:
+    """Load, check and warm up the newest version of every model in `models_dir`, by name.
+
+    Raises:
+        StartError: there is no model, one is missing, altered or of another form, or `provider`
+            is `cuda` and CUDA does not work here.
+    """
+    records = [(folder, _read_record(folder)) for folder in _newest_versions(models_dir)]
+    if not records:
+        raise StartError(f"{models_dir.resolve()} holds no models; set --models-dir or MODELS_DIR")
+    # The article's order: its models grow.
+    records.sort(key=lambda item: item[1].parameters)
+    onnx_files = [_read_model(folder, record) for folder, record in records]
+    providers = _choose_providers(provider, onnx_files[0])
+    logger.info("provider: %s", providers[0])
+    classifiers = {}
+    for (folder, record), onnx_file in zip(records, onnx_files, strict=True):
+        classifier = Classifier(
+            record=record,
+            curves=(folder / CURVES_FILE).resolve(),
+            session=_start_session(folder / MODEL_FILE, onnx_file, providers),
+        )
+        classifier.classify(np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8))
+        classifiers[record.name] = classifier
+        logger.info(
+            "%s version %d: test accuracy %.2f %%, after %d of %d epochs",
+            record.name,
+            record.version,
+            100 * record.test_accuracy,
+            record.epochs_completed,
+            record.epochs,
+        )
+    return classifiers
+
+
+def _newest_versions(models_dir: Path) -> list[Path]:
+    versions: dict[Path, list[Path]] = {}
+    for path in models_dir.glob("*/*/"):
+        if path.name.isdecimal():  # an interrupted export leaves .1.unfinished
+            versions.setdefault(path.parent, []).append(path)
+    return [max(paths, key=lambda path: int(path.name)) for paths in versions.values()]
+
+
+def _read_record(folder: Path) -> Record:
+    path = folder / RECORD_FILE
+    try:
+        record = Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise StartError(f"cannot read {path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise StartError(f"{path} is not a model's record: {field}: {first['msg']}") from error
+    if (record.name, str(record.version)) != (folder.parent.name, folder.name):
+        raise StartError(
+            f"{path} is the record of {record.name} version {record.version}, not of this folder"
+        )
+    return record
+
+
+def _read_model(folder: Path, record: Record) -> bytes:
+    path = folder / MODEL_FILE
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StartError(f"cannot read {path}: {error.strerror}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != record.sha256:
+        raise StartError(
+            f"{path} is damaged or altered: its SHA-256 is {found}, "
+            f"and {RECORD_FILE} beside it says {record.sha256}"
+        )
+    return content
+
+
+def _start_session(
+    path: Path, onnx_file: bytes, providers: list[str]
+) -> onnxruntime.InferenceSession:
+    try:
+        session = onnxruntime.InferenceSession(onnx_file, providers=providers)
+    except Exception as error:  # ONNX Runtime's exceptions share no narrower base
+        raise StartError(f"{path} is not a model that ONNX Runtime loads: {error}") from error
+    found = [(v.name, v.type, v.shape) for v in (*session.get_inputs(), *session.get_outputs())]
+    contract = [
+        (INPUT, "tensor(uint8)", [BATCH, IMAGE_SIZE, IMAGE_SIZE, 3]),
+        (OUTPUT, "tensor(float)", [BATCH, len(CLASSES)]),
+    ]
+    if found != contract:
+        raise StartError(f"{path} has inputs and outputs {found}, not {contract}")
+    return session
+
+
+def _choose_providers(provider: Provider, onnx_file: bytes) -> list[str]:
+    if provider == "cpu":
+        return [CPU]
+    if _cuda_works(onnx_file):
+        return [CUDA, CPU]
+    if provider == "cuda":
+        raise StartError(
+            "provider cuda is set, but CUDA does not work here: it takes an NVIDIA GPU, its driver "
+            "and the libraries of the extra `cuda` (uv run --extra cuda python -m serving); "
+            "set --provider or PROVIDER to auto or cpu to do without"
+        )
+    return [CPU]
+
+
+def _cuda_works(onnx_file: bytes) -> bool:
+    """Tell whether a session runs on CUDA, by trying, without ONNX Runtime's red errors.
+
+    `get_available_providers()` lists what the wheel was built with, not what the machine has.
+    """
+    if CUDA not in onnxruntime.get_available_providers():
+        return False
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
+        onnxruntime.preload_dlls()
+    onnxruntime.set_default_logger_severity(FATAL)
+    try:
+        session = onnxruntime.InferenceSession(onnx_file, providers=[CUDA], enable_fallback=False)
+    except Exception:  # no GPU, no driver, or too old a one: its kind does not matter
+        return False
+    finally:
+        onnxruntime.set_default_logger_severity(WARNING)
+    return CUDA in session.get_providers()

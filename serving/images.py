@@ -1,0 +1,106 @@
+"""An uploaded file's bytes to the pixels that the models see, or a clear refusal."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+# The plugins register the decoders of FORMATS; the others are never loaded.
+from PIL import (
+    BmpImagePlugin,  # noqa: F401
+    GifImagePlugin,  # noqa: F401
+    Image,
+    ImageOps,
+    JpegImagePlugin,  # noqa: F401
+    PngImagePlugin,  # noqa: F401
+    UnidentifiedImageError,
+    WebPImagePlugin,  # noqa: F401
+)
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnprocessableEntity
+
+from models.record import IMAGE_SIZE
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+MIMETYPES = frozenset(
+    f"image/{subtype}" for subtype in ("png", "jpeg", "jpg", "webp", "gif", "bmp", "x-ms-bmp")
+)
+MAX_PIXELS = 25_000_000  # of a picture to resize: 75 MB once decoded
+SIZE = (IMAGE_SIZE, IMAGE_SIZE)
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """Pixels, uint8 [32, 32, 3] RGB, and the size that the picture came in, in pixels."""
+
+    pixels: npt.NDArray[np.uint8]
+    width: int
+    height: int
+
+
+def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
+    """Decode a PNG, JPEG, WebP, GIF (first frame) or BMP.
+
+    The EXIF orientation is applied, transparency is laid over white, and any other mode becomes
+    8-bit RGB. With `resize`, the largest centred square is resampled to 32×32. `name` is what the
+    refusals call the picture.
+
+    Raises:
+        BadRequest: the bytes are empty, no picture in one of these formats, or a broken one.
+        UnprocessableEntity: the picture is not 32×32 and `resize` is off.
+        RequestEntityTooLarge: the picture to resize has more than `MAX_PIXELS`.
+    """
+    if not content:
+        raise BadRequest(f"{name} is empty.")
+    try:
+        # Only these decoders are reachable; the header alone is read here.
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise BadRequest(f"{name} is not a picture. Send a {_list(FORMATS)} file.") from error
+    except Image.DecompressionBombError as error:
+        raise _too_many_pixels(name) from error
+    except Exception as error:
+        raise _broken(name) from error
+    width, height = image.size
+    if not resize and image.size != SIZE:
+        raise UnprocessableEntity(
+            f"{name} is {width}×{height} pixels, and the models take {IMAGE_SIZE}×{IMAGE_SIZE}. "
+            "Add ?resize=true to have its centre cropped and resampled."
+        )
+    if width * height > MAX_PIXELS:
+        raise _too_many_pixels(name)
+    try:
+        if resize:
+            # Let a JPEG decoder skip the detail that the resampling would drop.
+            image.draft(None, (4 * IMAGE_SIZE, 4 * IMAGE_SIZE))
+        rgb = _to_rgb(ImageOps.exif_transpose(image))
+        if resize:
+            rgb = ImageOps.fit(rgb, SIZE, Image.Resampling.BICUBIC)
+    except Exception as error:  # Pillow's decoders raise many kinds for what is broken in a file
+        raise _broken(name) from error
+    return DecodedImage(pixels=np.asarray(rgb), width=width, height=height)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # 16-bit greyscale, which convert() would clip to white instead of scaling.
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _broken(name: str) -> BadRequest:
+    return BadRequest(f"{name} is a broken or truncated picture. Send the whole file.")
+
+
+def _too_many_pixels(name: str) -> RequestEntityTooLarge:
+    return RequestEntityTooLarge(
+        f"{name} has too many pixels: at most {MAX_PIXELS:,} are accepted. Send a smaller picture."
+    )
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
