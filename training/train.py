@@ -135,7 +135,7 @@ def _compiled(build: Callable[[], keras.Model], recipe: Recipe) -> keras.Model:
     return model
 
 
-class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
+class _Checkpoint(keras.callbacks.Callback):
     def __init__(self, run: Run, run_dir: Path) -> None:
         super().__init__()
         self.run = run

@@ -1,0 +1,175 @@
+"""The service over the bundled models, through real HTTP."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import requests
+from PIL import Image
+
+from models.record import CLASSES, Record
+from serving.app import MAX_BODY, MAX_FILES
+
+MODELS = ["first", "second", "final"]
+
+
+def png(picture: npt.NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def upload(*files: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:
+    return [("image", file) for file in files]
+
+
+def check_problem(response: requests.Response, status: int, *words: str) -> None:
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["status"] == status
+    assert problem["title"]
+    for word in words:
+        assert word in problem["detail"]
+
+
+def test_each_picture_gets_every_models_answer(server: str, picture: npt.NDArray[np.uint8]) -> None:
+    flipped = np.ascontiguousarray(picture[::-1])
+    response = requests.post(
+        f"{server}/predict", files=upload(("one.png", png(picture)), ("two.png", png(flipped)))
+    )
+    assert response.status_code == 200, response.text
+    assert list(response.json()) == ["predictions"]
+    predictions = response.json()["predictions"]
+    assert [p["filename"] for p in predictions] == ["one.png", "two.png"]
+    for prediction in predictions:
+        assert (prediction["width"], prediction["height"]) == (32, 32)
+        assert [m["model"] for m in prediction["models"]] == MODELS
+        for model in prediction["models"]:
+            probabilities = model["probabilities"]
+            assert tuple(probabilities) == CLASSES
+            assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+            assert model["confidence"] == max(probabilities.values())
+            assert probabilities[model["class"]] == model["confidence"]
+            record = requests.get(f"{server}/models/{model['model']}").json()
+            assert model["test_accuracy"] == record["test_accuracy"]
+    assert predictions[0]["models"] != predictions[1]["models"]
+
+
+def test_the_body_may_be_the_picture_itself(server: str, picture: npt.NDArray[np.uint8]) -> None:
+    sent = png(picture)
+    multipart = requests.post(f"{server}/predict", files=upload(("a.png", sent)))
+    for headers in ({"Content-Type": "image/png"}, {}):
+        raw = requests.post(f"{server}/predict", data=sent, headers=headers)
+        [prediction] = raw.json()["predictions"]
+        assert prediction["filename"] is None
+        assert prediction["models"] == multipart.json()["predictions"][0]["models"]
+
+
+def test_model_and_top_k_narrow_the_answer(server: str, picture: npt.NDArray[np.uint8]) -> None:
+    response = requests.post(
+        f"{server}/predict",
+        params=[("model", "second"), ("model", "first"), ("top_k", "3")],
+        files=upload(("a.png", png(picture))),
+    )
+    models = response.json()["predictions"][0]["models"]
+    assert [m["model"] for m in models] == ["second", "first"]
+    for model in models:
+        shown = list(model["probabilities"].values())
+        assert len(shown) == 3
+        assert shown == sorted(shown, reverse=True)
+        assert next(iter(model["probabilities"])) == model["class"]
+
+
+def test_another_size_is_refused_unless_resized(server: str) -> None:
+    photo = png(np.zeros((48, 64, 3), dtype=np.uint8))
+    check_problem(
+        requests.post(f"{server}/predict", files=upload(("photo.png", photo))),
+        422,
+        "photo.png",
+        "64×48",
+        "?resize=true",
+    )
+    response = requests.post(f"{server}/predict?resize=true", files=upload(("photo.png", photo)))
+    [prediction] = response.json()["predictions"]
+    assert (prediction["width"], prediction["height"]) == (64, 48)
+
+
+def test_bad_requests_are_refused_with_a_sentence(
+    server: str, picture: npt.NDArray[np.uint8]
+) -> None:
+    url = f"{server}/predict"
+    good = png(picture)
+    check_problem(requests.post(url), 400, "no picture", "'image'")
+    check_problem(requests.post(url, files={"file": ("a.png", good)}), 400, "'image'", "'file'")
+    check_problem(requests.post(url, files=upload(("a.txt", b"hello"))), 400, "a.txt", "PNG")
+    check_problem(requests.post(url, files=upload(("a.png", good[:-20]))), 400, "truncated")
+    check_problem(requests.post(url, files=upload(("a.png", b""))), 400, "a.png is empty")
+    check_problem(requests.post(url, json={"image": "…"}), 415, "application/json", "image/png")
+    check_problem(
+        requests.post(url, files={"image": ("a.tif", good, "image/tiff")}), 415, "image/tiff"
+    )
+    check_problem(
+        requests.post(f"{url}?model=third", files=upload(("a.png", good))), 404, "'third'", "first"
+    )
+    for query in ("top_k=0", "top_k=11", "top_k=two", "resize=maybe"):
+        check_problem(
+            requests.post(f"{url}?{query}", files=upload(("a.png", good))), 400, query[:5]
+        )
+    check_problem(requests.get(url), 405, "POST")
+    check_problem(requests.get(f"{server}/nothing"), 404)
+    check_problem(requests.get(f"{server}/models/third"), 404, "'third'")
+
+
+def test_too_much_is_refused(server: str, picture: npt.NDArray[np.uint8]) -> None:
+    url = f"{server}/predict"
+    check_problem(requests.post(url, data=b"\0" * (MAX_BODY + 1)), 413, "8 MiB")
+    many = [("a.png", png(picture))] * (MAX_FILES + 1)
+    check_problem(requests.post(url, files=upload(*many)), 413, str(MAX_FILES))
+
+
+def test_records_and_curves(server: str) -> None:
+    records = requests.get(f"{server}/models").json()["models"]
+    assert [record["name"] for record in records] == MODELS
+    for record in records:
+        Record.model_validate(record)
+        curves = requests.get(f"{server}/models/{record['name']}/curves.png")
+        assert curves.headers["Content-Type"] == "image/png"
+        Image.open(io.BytesIO(curves.content)).verify()
+
+
+def test_health(server: str) -> None:
+    assert requests.get(f"{server}/health/live").status_code == 200
+    assert requests.get(f"{server}/health/ready").status_code == 200
+
+
+def test_whole_test_set_gives_the_recorded_accuracy(server: str, cifar10_dir: Path) -> None:
+    data = pytest.importorskip("training.data", reason="needs the training group")
+    split = data.load_test(cifar10_dir)
+    batches = np.array_split(np.arange(len(split.labels)), 100)
+
+    def correct(batch: npt.NDArray[np.intp]) -> dict[str, int]:
+        files = upload(*((f"{i}.png", png(split.images[i])) for i in batch))
+        predictions: list[dict[str, Any]] = requests.post(
+            f"{server}/predict", files=files, params={"top_k": 1}
+        ).json()["predictions"]
+        assert [p["filename"] for p in predictions] == [f"{i}.png" for i in batch]
+        return {
+            name: sum(
+                model["class"] == CLASSES[split.labels[i]]
+                for i, prediction in zip(batch, predictions, strict=True)
+                for model in prediction["models"]
+                if model["model"] == name
+            )
+            for name in MODELS
+        }
+
+    with ThreadPoolExecutor(2) as pool:
+        counts = list(pool.map(correct, batches))
+    for name in MODELS:
+        record = requests.get(f"{server}/models/{name}").json()
+        assert sum(count[name] for count in counts) / len(split.labels) == record["test_accuracy"]

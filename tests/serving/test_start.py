@@ -1,0 +1,102 @@
+"""What the service does when it cannot start."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def models_dir(tmp_path: Path) -> Path:
+    """A copy of one bundled model."""
+    shutil.copytree(ROOT / "models" / "first", tmp_path / "first")
+    return tmp_path
+
+
+def refusal(*options: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-m", "serving", "--port", "0", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 1
+    lines = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    return lines[0]
+
+
+def remove_model(version: Path) -> None:
+    (version / "model.onnx").unlink()
+
+
+def flip_a_byte(version: Path) -> None:
+    content = bytearray((version / "model.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (version / "model.onnx").write_bytes(content)
+
+
+def remove_record(version: Path) -> None:
+    (version / "metadata.json").unlink()
+
+
+def cut_record(version: Path) -> None:
+    content = (version / "metadata.json").read_text()
+    (version / "metadata.json").write_text(content[: len(content) // 2])
+
+
+def change_class(version: Path) -> None:
+    record = json.loads((version / "metadata.json").read_text())
+    record["classes"][0] = "aeroplane"
+    (version / "metadata.json").write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (remove_model, ["model.onnx", "No such file"]),
+        (flip_a_byte, ["model.onnx", "damaged", "SHA-256"]),
+        (remove_record, ["metadata.json", "No such file"]),
+        (cut_record, ["metadata.json", "JSON"]),
+        (change_class, ["metadata.json", "aeroplane"]),
+    ],
+)
+def test_a_damaged_model_is_named(
+    models_dir: Path, damage: Callable[[Path], None], words: list[str]
+) -> None:
+    damage(models_dir / "first" / "1")
+    line = refusal("--models-dir", str(models_dir))
+    assert "first/1" in line
+    for word in words:
+        assert word in line
+
+
+def test_no_models(tmp_path: Path) -> None:
+    assert str(tmp_path) in refusal("--models-dir", str(tmp_path))
+
+
+def test_cuda_without_a_gpu() -> None:
+    if shutil.which("nvidia-smi"):
+        pytest.skip("this machine has a GPU")
+    assert "CUDA does not work here" in refusal("--provider", "cuda")
+
+
+def test_serving_needs_no_training_library() -> None:
+    """The service imports neither the training package nor what only training needs."""
+    code = (
+        "import sys, serving.__main__; "
+        "print(*{'training', 'tensorflow', 'keras', 'onnx', 'matplotlib'} & {*sys.modules})"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == ""

@@ -1,0 +1,54 @@
+"""CIFAR-10: what is official is loaded, and nothing else is unpickled."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from training.data import DataError, load
+
+
+def test_official_batches(cifar10_dir: Path) -> None:
+    cifar10 = load(cifar10_dir)
+    assert cifar10.train.images.shape == (50_000, 32, 32, 3)
+    assert cifar10.test.images.shape == (10_000, 32, 32, 3)
+    assert cifar10.train.images.dtype == cifar10.test.images.dtype == np.uint8
+    assert np.array_equal(np.bincount(cifar10.train.labels), [5000] * 10)
+    assert np.array_equal(np.bincount(cifar10.test.labels), [1000] * 10)
+    # The first training image is a frog on brown ground, the first test image a cat.
+    assert (cifar10.train.labels[0], cifar10.test.labels[0]) == (6, 3)
+    red, _, blue = cifar10.train.images[0].mean(axis=(0, 1))
+    assert red > blue
+
+
+def test_an_altered_file_is_named_and_not_unpickled(cifar10_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(cifar10_dir, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "data_batch_3"
+    path.chmod(0o644)
+    # A pickle that would exit the interpreter, were it loaded.
+    path.write_bytes(b"cos\n_exit\n(I3\ntR.")
+    with pytest.raises(DataError, match=r"data_batch_3 is not the official"):
+        load(tmp_path)
+
+
+def test_a_missing_file_ends_the_command_with_one_line_and_nothing_written(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "training", "--data-dir", str(tmp_path / "data")),
+            *("--runs-dir", str(tmp_path / "runs"), "--models-dir", str(tmp_path / "models")),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("Error")]
+    assert str(tmp_path / "data" / "data_batch_1") in line
+    assert "Traceback" not in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]

@@ -1,0 +1,132 @@
+"""Training for real on a few hundred generated pictures: resumption, export, service."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import requests
+
+from models.record import Record
+from tests.conftest import ROOT, run_server
+from tests.serving.test_service import png, upload
+from training.__main__ import compare_models, export_model, train_model
+from training.architectures import ARCHITECTURES
+from training.data import Cifar10
+from training.export import ExportError, export, verify
+from training.publish import publish
+from training.recipes import ARTICLE
+from training.train import RunError, read_run, restore
+
+EPOCHS = 6
+STEPS = 2  # of 128, in the 256 pictures left of 320 by the validation split
+
+
+def test_a_killed_run_goes_on_from_its_last_finished_epoch(tiny: Cifar10, tmp_path: Path) -> None:
+    code = f"""
+        from pathlib import Path
+        from tests.training.conftest import _generate
+        from training.__main__ import train_model
+        from training.data import Cifar10
+
+        split = _generate(320, seed=1)
+        train_model("first", {EPOCHS}, 0, Cifar10(split, split), Path({str(tmp_path)!r}), False)
+    """
+    run_dir = tmp_path / "first" / str(ARTICLE.version)
+
+    def finished_epochs() -> int:
+        run = read_run(run_dir)
+        return len(run.history) if run else 0
+
+    finished: list[int] = []
+    for kill_after in (1, 2, EPOCHS):
+        with subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT) as process:
+            while process.poll() is None:
+                if kill_after < EPOCHS and finished_epochs() >= kill_after:
+                    os.kill(process.pid, signal.SIGKILL)
+                    break
+                time.sleep(0.01)
+        finished.append(finished_epochs())
+    assert finished[0] < finished[1] < finished[2] == EPOCHS
+    run = read_run(run_dir)
+    assert run
+    # The optimizer has counted every epoch's steps once: no epoch was lost or taken twice.
+    model = restore(ARCHITECTURES["first"].build, ARTICLE, run_dir, run)
+    assert int(model.optimizer.iterations) == EPOCHS * STEPS
+    assert run.history[-1].loss < run.history[0].loss
+    assert sorted(path.name for path in run_dir.iterdir()) == [run.checkpoint, "run.json"]
+
+
+def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
+    runs, models = tmp_path / "runs", tmp_path / "models"
+    train_model("first", 1, 7, tiny, runs, fresh=False)
+    export_model("first", tiny, runs, models)
+    compare_models(models)
+    assert (models / "comparison.png").stat().st_size
+    assert not list(models.glob("first/.*"))
+
+    folder = models / "first" / "1"
+    record = Record.model_validate_json((folder / "metadata.json").read_bytes())
+    assert (record.seed, record.epochs, record.epochs_completed) == (7, 1, 1)
+    stored = json.loads((folder / "metadata.json").read_text())
+    assert stored["test_accuracy"] == record.test_accuracy
+    assert stored["generalisation_gap"] == pytest.approx(
+        stored["train_accuracy"] - stored["validation_accuracy"]
+    )
+
+    proto = onnx.load(folder / "model.onnx")
+    onnx.checker.check_model(proto, full_check=True)
+    properties = {prop.key: prop.value for prop in proto.metadata_props}
+    assert properties == {"name": "first", "classes": json.dumps(record.classes)}
+
+    with run_server("--models-dir", str(models)) as address:
+        predictions = []
+        for images in np.array_split(tiny.test.images, 2):
+            files = upload(*(("a.png", png(image)) for image in images))
+            answer = requests.post(f"{address}/predict", files=files).json()
+            predictions += [
+                prediction["models"][0]["class"] for prediction in answer["predictions"]
+            ]
+    labels = [record.classes[label] for label in tiny.test.labels]
+    assert np.mean(np.array(predictions) == labels) == record.test_accuracy
+
+
+def test_another_seed_is_not_mixed_into_a_run(tiny: Cifar10, tmp_path: Path) -> None:
+    train_model("first", 1, 0, tiny, tmp_path, fresh=False)
+    with pytest.raises(RunError, match=r"seed 0, not 1; use --seed 0 .* --fresh"):
+        train_model("first", 1, 1, tiny, tmp_path, fresh=False)
+    train_model("first", 1, 1, tiny, tmp_path, fresh=True)
+
+
+def test_an_export_that_computes_something_else_is_refused(tiny: Cifar10) -> None:
+    model = ARCHITECTURES["first"].build()
+    onnx_bytes = export(model)
+    verify(onnx_bytes, model, tiny.test.images)
+    model.layers[-1].bias.assign(np.linspace(0, 1, 10))
+    with pytest.raises(ExportError, match="differ by"):
+        verify(onnx_bytes, model, tiny.test.images)
+
+
+def test_an_interrupted_export_leaves_the_previous_model(
+    tiny: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_model("first", 1, 0, tiny, tmp_path / "runs", fresh=False)
+    export_model("first", tiny, tmp_path / "runs", tmp_path)
+    folder = tmp_path / "first" / "1"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    record = Record.model_validate_json(before["metadata.json"])
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.plots.curves", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        publish(b"another model", record, tmp_path)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
