@@ -74,6 +74,7 @@ class Record(BaseModel):
     recipe: str
     seed: int
     epochs: int  # asked for; `epochs_completed` counts the finished ones
+    precision: str  # Keras' dtype policy in training; the exported file is float32
     history: list[Epoch]
     test_loss: float
     confusion_matrix: list[list[int]]  # [true class][predicted class], on the test set

@@ -96,10 +96,15 @@ def _answer(classifier: Classifier, probabilities: np.ndarray, top_k: int | None
     return {
         "model": classifier.record.name,
         "class": CLASSES[best],
-        "confidence": float(probabilities[best]),
-        "probabilities": {CLASSES[i]: float(probabilities[i]) for i in shown},
+        "confidence": _rounded(probabilities[best]),
+        "probabilities": {CLASSES[i]: _rounded(probabilities[i]) for i in shown},
         "test_accuracy": classifier.record.test_accuracy,
     }
+
+
+def _rounded(probability: np.float32) -> float:
+    # Further digits differ from one processor to the next.
+    return round(float(probability), 6)
 
 
 def _read_resize() -> bool:

@@ -18,6 +18,7 @@ from training.recipes import ARTICLE
 from training.train import RunError, read_run, restore, train
 
 STEPS = ("train", "export")
+PRECISIONS = ("float32", "mixed_bfloat16")  # Keras' names; weights are float32 in both
 
 
 @click.command(context_settings={"show_default": True})
@@ -35,6 +36,12 @@ STEPS = ("train", "export")
     help="Epochs to train to.  [default: the article's: 20, final 30]",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of weights and shuffles.")
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="float32",
+    help="Arithmetic of training; bfloat16 is up to 3 times as fast where the processor has it.",
+)
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
@@ -58,6 +65,7 @@ def main(
     names: tuple[str, ...],
     epochs: int | None,
     seed: int,
+    precision: str,
     data_dir: Path | None,
     models_dir: Path,
     runs_dir: Path,
@@ -76,7 +84,15 @@ def main(
         cifar10 = data.load(data.find(data_dir))
         if "train" in steps:
             for name in names:
-                train_model(name, epochs, seed, cifar10, runs_dir, fresh)
+                train_model(
+                    name,
+                    cifar10,
+                    runs_dir,
+                    epochs=epochs,
+                    seed=seed,
+                    precision=precision,
+                    fresh=fresh,
+                )
             plots.first_images(cifar10.train, runs_dir / "first-ten-images.png")
         if "export" in steps:
             if keras.backend.backend() != "tensorflow":
@@ -92,7 +108,14 @@ def main(
 
 
 def train_model(
-    name: str, epochs: int | None, seed: int, cifar10: data.Cifar10, runs_dir: Path, fresh: bool
+    name: str,
+    cifar10: data.Cifar10,
+    runs_dir: Path,
+    *,
+    epochs: int | None = None,
+    seed: int = 0,
+    precision: str = "float32",
+    fresh: bool = False,
 ) -> None:
     """Train one model to `epochs`, by default the recipe's, in its run folder."""
     run_dir = _run_dir(runs_dir, name)
@@ -106,6 +129,7 @@ def train_model(
         cifar10.train,
         epochs=epochs,
         seed=seed,
+        precision=precision,
         run_dir=run_dir,
     )
 
@@ -137,6 +161,7 @@ def export_model(name: str, cifar10: data.Cifar10, runs_dir: Path, models_dir: P
         recipe=run.recipe,
         seed=run.seed,
         epochs=run.epochs,
+        precision=run.precision,
         history=run.history,
         test_loss=evaluation.loss,
         confusion_matrix=evaluation.confusion_matrix.tolist(),

@@ -38,7 +38,7 @@ def first() -> keras.Sequential:
             layers.MaxPooling2D(),
             layers.Flatten(),
             layers.Dense(1024, activation="relu"),
-            layers.Dense(10),
+            _logits(),
         ],
         name="first",
     )
@@ -56,7 +56,7 @@ def second() -> keras.Sequential:
             layers.MaxPooling2D(),
             layers.Flatten(),
             layers.Dense(1024, activation="relu"),
-            layers.Dense(10),
+            _logits(),
         ],
         name="second",
     )
@@ -82,7 +82,7 @@ def final() -> keras.Sequential:
             layers.Flatten(),
             layers.Dense(512, activation="relu"),
             layers.Dropout(0.3),
-            layers.Dense(10),
+            _logits(),
         ],
         name="final",
     )
@@ -90,6 +90,11 @@ def final() -> keras.Sequential:
 
 def _conv(filters: int, kernel_size: int) -> layers.Conv2D:
     return layers.Conv2D(filters, kernel_size, padding="same", activation="relu")
+
+
+def _logits() -> layers.Dense:
+    # In mixed precision too: a bfloat16 has too few digits for a loss near 0.
+    return layers.Dense(10, dtype="float32")
 
 
 def describe(model: keras.Model) -> str:

@@ -36,6 +36,7 @@ class Run(BaseModel):
     recipe: str
     seed: int
     epochs: int
+    precision: str
     backend: str
     device: str
     libraries: dict[str, str]
@@ -54,22 +55,24 @@ def train(
     *,
     epochs: int,
     seed: int,
+    precision: str,
     run_dir: Path,
 ) -> Run:
     """Train `build()` to `epochs` epochs, going on from the last finished one in `run_dir`.
 
     Raises:
-        RunError: `run_dir` holds a run of another seed, or of more epochs.
+        RunError: `run_dir` holds a run of another seed or precision, or of more epochs.
     """
     run = read_run(run_dir)
     if run is None:
         keras.utils.set_random_seed(seed)
-        model = _compiled(build, recipe)
+        model = _compiled(build, recipe, precision)
         run = Run(
             model=model.name,
             recipe=recipe.name,
             seed=seed,
             epochs=epochs,
+            precision=precision,
             backend=keras.backend.backend(),
             device=_device(model),
             libraries=_library_versions(),
@@ -81,6 +84,11 @@ def train(
                 f"{run_dir} holds a run with seed {run.seed}, not {seed}; "
                 f"use --seed {run.seed} to resume it or --fresh to start over"
             )
+        if run.precision != precision:
+            raise RunError(
+                f"{run_dir} holds a run in {run.precision}, not {precision}; "
+                f"use --precision {run.precision} to resume it or --fresh to start over"
+            )
         if len(run.history) > epochs:
             raise RunError(
                 f"{run_dir} has finished {len(run.history)} epochs already, more than {epochs}; "
@@ -89,7 +97,7 @@ def train(
         run.epochs = epochs
         # A seed of its own for each resumption, so as not to repeat the first epochs' shuffles.
         keras.utils.set_random_seed(seed + len(run.history))
-        model = restore(build, recipe, run_dir, run)
+        model = restore(build, recipe, run_dir, run, precision)
     if len(run.history) < epochs:
         model.fit(
             split.images.astype("float32"),
@@ -113,20 +121,29 @@ def read_run(run_dir: Path) -> Run | None:
 
 
 def restore(
-    build: Callable[[], keras.Model], recipe: Recipe, run_dir: Path, run: Run
+    build: Callable[[], keras.Model],
+    recipe: Recipe,
+    run_dir: Path,
+    run: Run,
+    precision: str = "float32",
 ) -> keras.Model:
     """Return the model as of the last finished epoch, optimizer state included.
 
-    The checkpoint holds arrays alone, so a run of one backend can be restored under another.
+    The checkpoint holds float32 arrays alone, so a run of one backend or precision can be restored
+    under another.
     """
-    model = _compiled(build, recipe)
+    model = _compiled(build, recipe, precision)
     model.optimizer.build(model.trainable_variables)
     model.load_weights(run_dir / run.checkpoint)
     return model
 
 
-def _compiled(build: Callable[[], keras.Model], recipe: Recipe) -> keras.Model:
-    model = build()
+def _compiled(build: Callable[[], keras.Model], recipe: Recipe, precision: str) -> keras.Model:
+    keras.config.set_dtype_policy(precision)
+    try:
+        model = build()
+    finally:
+        keras.config.set_dtype_policy("float32")
     model.compile(
         optimizer=recipe.optimizer,
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),

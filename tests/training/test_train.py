@@ -37,7 +37,7 @@ def test_a_killed_run_goes_on_from_its_last_finished_epoch(tiny: Cifar10, tmp_pa
         from training.data import Cifar10
 
         split = _generate(320, seed=1)
-        train_model("first", {EPOCHS}, 0, Cifar10(split, split), Path({str(tmp_path)!r}), False)
+        train_model("first", Cifar10(split, split), Path({str(tmp_path)!r}), epochs={EPOCHS})
     """
     run_dir = tmp_path / "first" / str(ARTICLE.version)
 
@@ -66,7 +66,7 @@ def test_a_killed_run_goes_on_from_its_last_finished_epoch(tiny: Cifar10, tmp_pa
 
 def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
     runs, models = tmp_path / "runs", tmp_path / "models"
-    train_model("first", 1, 7, tiny, runs, fresh=False)
+    train_model("first", tiny, runs, epochs=1, seed=7, precision="mixed_bfloat16")
     export_model("first", tiny, runs, models)
     compare_models(models)
     assert (models / "comparison.png").stat().st_size
@@ -74,7 +74,8 @@ def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
 
     folder = models / "first" / "1"
     record = Record.model_validate_json((folder / "metadata.json").read_bytes())
-    assert (record.seed, record.epochs, record.epochs_completed) == (7, 1, 1)
+    assert (record.seed, record.precision) == (7, "mixed_bfloat16")
+    assert (record.epochs, record.epochs_completed) == (1, 1)
     stored = json.loads((folder / "metadata.json").read_text())
     assert stored["test_accuracy"] == record.test_accuracy
     assert stored["generalisation_gap"] == pytest.approx(
@@ -90,19 +91,19 @@ def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
         predictions = []
         for images in np.array_split(tiny.test.images, 2):
             files = upload(*(("a.png", png(image)) for image in images))
-            answer = requests.post(f"{address}/predict", files=files).json()
-            predictions += [
-                prediction["models"][0]["class"] for prediction in answer["predictions"]
-            ]
+            answer = requests.post(f"{address}/predict", files=files).json()["predictions"]
+            predictions += [prediction["models"][0]["class"] for prediction in answer]
     labels = [record.classes[label] for label in tiny.test.labels]
     assert np.mean(np.array(predictions) == labels) == record.test_accuracy
 
 
-def test_another_seed_is_not_mixed_into_a_run(tiny: Cifar10, tmp_path: Path) -> None:
-    train_model("first", 1, 0, tiny, tmp_path, fresh=False)
+def test_another_run_is_not_mixed_into_one(tiny: Cifar10, tmp_path: Path) -> None:
+    train_model("first", tiny, tmp_path, epochs=1)
     with pytest.raises(RunError, match=r"seed 0, not 1; use --seed 0 .* --fresh"):
-        train_model("first", 1, 1, tiny, tmp_path, fresh=False)
-    train_model("first", 1, 1, tiny, tmp_path, fresh=True)
+        train_model("first", tiny, tmp_path, epochs=1, seed=1)
+    with pytest.raises(RunError, match=r"in float32, not mixed_bfloat16; use --precision float32"):
+        train_model("first", tiny, tmp_path, epochs=1, precision="mixed_bfloat16")
+    train_model("first", tiny, tmp_path, epochs=1, seed=1, fresh=True)
 
 
 def test_an_export_that_computes_something_else_is_refused(tiny: Cifar10) -> None:
@@ -117,7 +118,7 @@ def test_an_export_that_computes_something_else_is_refused(tiny: Cifar10) -> Non
 def test_an_interrupted_export_leaves_the_previous_model(
     tiny: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train_model("first", 1, 0, tiny, tmp_path / "runs", fresh=False)
+    train_model("first", tiny, tmp_path / "runs", epochs=1)
     export_model("first", tiny, tmp_path / "runs", tmp_path)
     folder = tmp_path / "first" / "1"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
