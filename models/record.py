@@ -46,6 +46,13 @@ class Epoch(BaseModel):
     seconds: float
 
 
+class Score(BaseModel):
+    """Mean cross-entropy and top-1 accuracy, a fraction, of finished weights on a set."""
+
+    loss: float
+    accuracy: float
+
+
 class Article(BaseModel):
     """The article's own figures for a model, at its last epoch. Accuracies are fractions."""
 
@@ -76,6 +83,9 @@ class Record(BaseModel):
     epochs: int  # asked for; `epochs_completed` counts the finished ones
     precision: str  # Keras' dtype policy in training; the exported file is float32
     history: list[Epoch]
+    # Of the exported file: no dropout, no augmentation, no label smoothing.
+    evaluated_train: Score
+    evaluated_validation: Score
     test_loss: float
     confusion_matrix: list[list[int]]  # [true class][predicted class], on the test set
     article: Article
@@ -138,8 +148,18 @@ class Record(BaseModel):
     @computed_field
     @property
     def generalisation_gap(self) -> float:
-        """Train minus validation accuracy: how far the model overfits."""
+        """Train minus validation accuracy in the last epoch, as the article plots them."""
         return self.train_accuracy - self.validation_accuracy
+
+    @computed_field
+    @property
+    def evaluated_gap(self) -> float:
+        """Train minus validation accuracy of the exported file.
+
+        How far the model overfits, also where dropout or augmentation makes training harder than
+        the pictures are.
+        """
+        return self.evaluated_train.accuracy - self.evaluated_validation.accuracy
 
     @computed_field
     @property

@@ -3,108 +3,204 @@
 import datetime
 import hashlib
 import shutil
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import click
 import keras
 
 from models.record import CLASSES, RECORD_FILE, Record
-from training import data, plots
+from training import TrainingError, data, plots
 from training.architectures import ARCHITECTURES, describe
-from training.evaluate import evaluate
+from training.evaluate import confusion_matrix, predict, score
 from training.publish import publish
-from training.recipes import ARTICLE
-from training.train import RunError, read_run, restore, train
+from training.recipes import ARTICLE, COUNTERMEASURES, RECIPES, VERSIONS, Recipe
+from training.study import Setting, study
+from training.train import read_run, train, trained
 
-STEPS = ("train", "export")
 PRECISIONS = ("float32", "mixed_bfloat16")  # Keras' names; weights are float32 in both
 
+OPTIONS = {
+    "names": click.option(
+        "--model",
+        "names",
+        multiple=True,
+        type=click.Choice(list(ARCHITECTURES)),
+        default=list(ARCHITECTURES),
+        help="A model to take; repeat for several.",
+    ),
+    "recipe": click.option(
+        "--recipe",
+        type=click.Choice(list(RECIPES)),
+        default="article",
+        help="The article's, which overfits, or ours, which does not.",
+    ),
+    "epochs": click.option(
+        "--epochs", type=click.IntRange(min=1), help="Epochs to train to.  [default: the recipe's]"
+    ),
+    "seed": click.option(
+        "--seed", type=click.IntRange(min=0), default=0, help="Seed of weights and shuffles."
+    ),
+    "precision": click.option(
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        default="float32",
+        help="Arithmetic of training; bfloat16 is faster on a processor that has it.",
+    ),
+    "data_dir": click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path),
+        help="Folder of the official CIFAR-10 batches.  [default: $CIFAR10_DIR, else a download]",
+    ),
+    "models_dir": click.option(
+        "--models-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        default="models",
+        help="Where exported models, records and the study go.",
+    ),
+    "runs_dir": click.option(
+        "--runs-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        default="runs",
+        help="Where checkpoints go, and where a killed run is resumed from.",
+    ),
+    "fresh": click.option("--fresh", is_flag=True, help="Start over instead of resuming."),
+}
 
-@click.command(context_settings={"show_default": True})
-@click.argument("steps", nargs=-1, type=click.Choice(STEPS))
+
+def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the named options."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for name in reversed(names):
+            command = OPTIONS[name](command)
+        return command
+
+    return decorate
+
+
+class DefaultGroup(click.Group):
+    """Takes `all` where no command is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `all` before options, except --help, and where there is nothing."""
+        if not args or (args[0].startswith("-") and args[0] != "--help"):
+            args = ["all", *args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """End with one line where the person who gave the command can do something about it."""
+        try:
+            return super().invoke(ctx)
+        except TrainingError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=DefaultGroup, context_settings={"show_default": True})
+def main() -> None:
+    """Train the article's models on CIFAR-10 and export them as verified ONNX files.
+
+    Without a command: `all`. A killed run goes on from its last finished epoch when it is started
+    again.
+    """
+
+
+@main.command("all")
+@options(*OPTIONS)
+def all_command(
+    names: Sequence[str],
+    recipe: str,
+    data_dir: Path | None,
+    models_dir: Path,
+    runs_dir: Path,
+    **how: Any,
+) -> None:
+    """Train, evaluate, export and record."""
+    cifar10 = data.load(data.find(data_dir))
+    for name in names:
+        train_model(name, cifar10, runs_dir, recipe=RECIPES[recipe], **how)
+    plots.first_images(cifar10.train, runs_dir / "first-ten-images.png")
+    for name in names:
+        export_model(name, cifar10, runs_dir, models_dir, recipe=RECIPES[recipe])
+    compare_models(models_dir)
+
+
+@main.command("train")
+@options("names", "recipe", "epochs", "seed", "precision", "data_dir", "runs_dir", "fresh")
+def train_command(
+    names: Sequence[str], recipe: str, data_dir: Path | None, runs_dir: Path, **how: Any
+) -> None:
+    """Train alone, under any Keras backend (KERAS_BACKEND=jax, say)."""
+    cifar10 = data.load(data.find(data_dir))
+    for name in names:
+        train_model(name, cifar10, runs_dir, recipe=RECIPES[recipe], **how)
+    plots.first_images(cifar10.train, runs_dir / "first-ten-images.png")
+
+
+@main.command("export")
+@options("names", "recipe", "data_dir", "models_dir", "runs_dir")
+def export_command(
+    names: Sequence[str], recipe: str, data_dir: Path | None, models_dir: Path, runs_dir: Path
+) -> None:
+    """Evaluate, export and record what `train` has come to, finished or not.
+
+    It needs the TensorFlow backend, whichever one has trained. The record says how many epochs the
+    model has been trained for.
+    """
+    cifar10 = data.load(data.find(data_dir))
+    for name in names:
+        export_model(name, cifar10, runs_dir, models_dir, recipe=RECIPES[recipe])
+    compare_models(models_dir)
+
+
+@main.command("study")
 @click.option(
     "--model",
-    "names",
-    multiple=True,
+    "name",
     type=click.Choice(list(ARCHITECTURES)),
-    help="A model to train or export; repeat for several.  [default: all]",
+    default="first",
+    help="The model that overfits.",
 )
 @click.option(
-    "--epochs",
+    "--countermeasure",
+    "countermeasures",
+    multiple=True,
+    type=click.Choice(list(COUNTERMEASURES)),
+    default=list(COUNTERMEASURES),
+    help="A variant to train; repeat for several.",
+)
+@click.option(
+    "--seeds",
     type=click.IntRange(min=1),
-    help="Epochs to train to.  [default: the article's: 20, final 30]",
+    default=1,
+    help="How many seeds to train each variant with: 0, 1, 2 and so on.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of weights and shuffles.")
-@click.option(
-    "--precision",
-    type=click.Choice(PRECISIONS),
-    default="float32",
-    help="Arithmetic of training; bfloat16 is up to 3 times as fast where the processor has it.",
-)
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    help="Folder of the official CIFAR-10 batches.  [default: $CIFAR10_DIR, else a download]",
-)
-@click.option(
-    "--models-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default="models",
-    help="Where exported models and their records go.",
-)
-@click.option(
-    "--runs-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default="runs",
-    help="Where checkpoints go, and where a killed run is resumed from.",
-)
-@click.option("--fresh", is_flag=True, help="Start over instead of resuming.")
-def main(
-    steps: tuple[str, ...],
-    names: tuple[str, ...],
+@options("epochs", "precision", "data_dir", "models_dir", "runs_dir")
+def study_command(
+    name: str,
+    countermeasures: Sequence[str],
+    seeds: int,
     epochs: int | None,
-    seed: int,
     precision: str,
     data_dir: Path | None,
     models_dir: Path,
     runs_dir: Path,
-    fresh: bool,
 ) -> None:
-    """Train the article's models on CIFAR-10 and export them as verified ONNX files.
+    """Measure each countermeasure to overfitting, alone and together.
 
-    STEPS are `train` and `export`; by default both. A killed run goes on from its last finished
-    epoch when it is started again. `export` takes what `train` left in the runs folder, finished or
-    not; the record says how many epochs that is. It needs the TensorFlow backend; `train` runs on
-    any (KERAS_BACKEND=jax, say).
+    Writes study.json, study.png and STUDY.md into the models folder after every run, and takes what
+    study.json holds already as done.
     """
-    steps = steps or STEPS
-    names = names or tuple(ARCHITECTURES)
-    try:
-        cifar10 = data.load(data.find(data_dir))
-        if "train" in steps:
-            for name in names:
-                train_model(
-                    name,
-                    cifar10,
-                    runs_dir,
-                    epochs=epochs,
-                    seed=seed,
-                    precision=precision,
-                    fresh=fresh,
-                )
-            plots.first_images(cifar10.train, runs_dir / "first-ten-images.png")
-        if "export" in steps:
-            if keras.backend.backend() != "tensorflow":
-                raise click.ClickException(
-                    f"export needs TensorFlow, and the backend is {keras.backend.backend()}; "
-                    "run: KERAS_BACKEND=tensorflow python -m training export"
-                )
-            for name in names:
-                export_model(name, cifar10, runs_dir, models_dir)
-            compare_models(models_dir)
-    except (data.DataError, RunError) as error:
-        raise click.ClickException(str(error)) from error
+    study(
+        Setting(model=name, epochs=epochs or ARTICLE.epochs[name], precision=precision),
+        [COUNTERMEASURES[countermeasure] for countermeasure in countermeasures],
+        range(seeds),
+        data.load(data.find(data_dir)),
+        runs_dir=runs_dir,
+        models_dir=models_dir,
+    )
 
 
 def train_model(
@@ -112,49 +208,54 @@ def train_model(
     cifar10: data.Cifar10,
     runs_dir: Path,
     *,
+    recipe: Recipe = ARTICLE,
     epochs: int | None = None,
     seed: int = 0,
     precision: str = "float32",
     fresh: bool = False,
 ) -> None:
     """Train one model to `epochs`, by default the recipe's, in its run folder."""
-    run_dir = _run_dir(runs_dir, name)
+    run_dir = _run_dir(runs_dir, name, recipe)
     if fresh:
         shutil.rmtree(run_dir, ignore_errors=True)
-    epochs = epochs or ARTICLE.epochs[name]
-    click.echo(f"{name}: training to {epochs} epochs in {run_dir}")
+    epochs = epochs or recipe.epochs[name]
+    click.echo(f"{name}, {recipe.name} recipe: training to {epochs} epochs in {run_dir}")
     train(
-        ARCHITECTURES[name].build,
-        ARTICLE,
-        cifar10.train,
-        epochs=epochs,
-        seed=seed,
-        precision=precision,
-        run_dir=run_dir,
+        name, recipe, cifar10.train, epochs=epochs, seed=seed, precision=precision, run_dir=run_dir
     )
 
 
-def export_model(name: str, cifar10: data.Cifar10, runs_dir: Path, models_dir: Path) -> None:
+def export_model(
+    name: str,
+    cifar10: data.Cifar10,
+    runs_dir: Path,
+    models_dir: Path,
+    *,
+    recipe: Recipe = ARTICLE,
+) -> None:
     """Export one model's last finished epoch, evaluate the exported file and record both."""
+    if keras.backend.backend() != "tensorflow":
+        raise TrainingError(
+            f"export needs TensorFlow, and the backend is {keras.backend.backend()}; "
+            "run: KERAS_BACKEND=tensorflow python -m training export"
+        )
     # Imported here because it needs TensorFlow, which `train` does without.
-    from training.export import ExportError, export, verify  # noqa: PLC0415
+    from training.export import export, verify  # noqa: PLC0415
 
-    run_dir = _run_dir(runs_dir, name)
+    run_dir = _run_dir(runs_dir, name, recipe)
     run = read_run(run_dir)
     if run is None:
-        raise RunError(f"{run_dir} holds no finished epoch; train {name} first")
+        raise TrainingError(f"{run_dir} holds no finished epoch; train {name} first")
     architecture = ARCHITECTURES[name]
-    model = restore(architecture.build, ARTICLE, run_dir, run)
+    model = trained(run, recipe, run_dir)
     onnx_bytes = export(model)
-    try:
-        verify(onnx_bytes, model, cifar10.test.images)
-    except ExportError as error:
-        raise click.ClickException(f"nothing written: {error}") from error
-    evaluation = evaluate(onnx_bytes, cifar10.test)
+    verify(onnx_bytes, model, cifar10.test.images)
+    training, validation = cifar10.train.split_at(1 - recipe.validation_split)
+    test = predict(onnx_bytes, cifar10.test.images)
     record = Record(
         name=name,
         title=architecture.title,
-        version=ARTICLE.version,
+        version=VERSIONS[recipe.name],
         layers=describe(model),
         parameters=model.count_params(),
         non_trainable_parameters=sum(int(v.value.size) for v in model.non_trainable_weights),
@@ -163,8 +264,10 @@ def export_model(name: str, cifar10: data.Cifar10, runs_dir: Path, models_dir: P
         epochs=run.epochs,
         precision=run.precision,
         history=run.history,
-        test_loss=evaluation.loss,
-        confusion_matrix=evaluation.confusion_matrix.tolist(),
+        evaluated_train=score(predict(onnx_bytes, training.images), training.labels),
+        evaluated_validation=score(predict(onnx_bytes, validation.images), validation.labels),
+        test_loss=score(test, cifar10.test.labels).loss,
+        confusion_matrix=confusion_matrix(test, cifar10.test.labels),
         article=architecture.article,
         classes=list(CLASSES),
         sha256=hashlib.sha256(onnx_bytes).hexdigest(),
@@ -186,14 +289,18 @@ def export_model(name: str, cifar10: data.Cifar10, runs_dir: Path, models_dir: P
 
 
 def compare_models(models_dir: Path) -> None:
-    """Plot every exported model that the article describes side by side."""
-    files = [models_dir / name / str(ARTICLE.version) / RECORD_FILE for name in ARCHITECTURES]
+    """Plot every exported model beside the article's."""
+    files = [
+        models_dir / name / str(version) / RECORD_FILE
+        for name in ARCHITECTURES
+        for version in VERSIONS.values()
+    ]
     records = [Record.model_validate_json(f.read_bytes()) for f in files if f.exists()]
     plots.comparison(records, models_dir / "comparison.png")
 
 
-def _run_dir(runs_dir: Path, name: str) -> Path:
-    return runs_dir / name / str(ARTICLE.version)
+def _run_dir(runs_dir: Path, name: str, recipe: Recipe) -> Path:
+    return runs_dir / name / str(VERSIONS[recipe.name])
 
 
 if __name__ == "__main__":

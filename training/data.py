@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from training import TrainingError
+
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 FOLDER = "cifar-10-batches-py"
@@ -25,7 +27,7 @@ TEST_MD5 = {"test_batch": "40351d587109b95175f43aff81a1287e"}
 MD5 = TRAIN_MD5 | TEST_MD5
 
 
-class DataError(Exception):
+class DataError(TrainingError):
     """A CIFAR-10 file is missing or is not the official one; the message names it."""
 
 
@@ -35,6 +37,11 @@ class Split:
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.uint8]
+
+    def split_at(self, share: float) -> tuple["Split", "Split"]:
+        """Return the first `share` of the images, and the rest, as Keras' `validation_split`."""
+        at = int(len(self.labels) * share)
+        return Split(self.images[:at], self.labels[:at]), Split(self.images[at:], self.labels[at:])
 
 
 @dataclass(frozen=True)

@@ -1,34 +1,12 @@
-"""An exported model and labelled images to its loss and confusion matrix."""
-
-from dataclasses import dataclass
+"""A model's probabilities and true labels to its loss, accuracy and confusion matrix."""
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from models.record import CLASSES, INPUT, OUTPUT
-from training.data import Split
+from models.record import CLASSES, INPUT, OUTPUT, Score
 
 BATCH_SIZE = 250  # images
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Mean cross-entropy, and counts [true class, predicted class], int64 [10, 10]."""
-
-    loss: float
-    confusion_matrix: npt.NDArray[np.int64]
-
-
-def evaluate(onnx_bytes: bytes, split: Split) -> Evaluation:
-    """Run the exported model over a whole split."""
-    probabilities = predict(onnx_bytes, split.images)
-    of_label = probabilities[np.arange(len(split.labels)), split.labels]
-    confusion_matrix = np.zeros((len(CLASSES), len(CLASSES)), dtype=np.int64)
-    np.add.at(confusion_matrix, (split.labels, probabilities.argmax(1)), 1)
-    # Keras clips likewise, so that a probability rounded to 0 does not make the mean infinite.
-    loss = -np.log(np.clip(of_label, 1e-7, 1)).mean()
-    return Evaluation(loss=float(loss), confusion_matrix=confusion_matrix)
 
 
 def predict(onnx_bytes: bytes, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -39,3 +17,21 @@ def predict(onnx_bytes: bytes, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.
         for start in range(0, len(images), BATCH_SIZE)
     ]
     return np.concatenate(batches)
+
+
+def score(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8]) -> Score:
+    """Return the mean cross-entropy and the top-1 accuracy."""
+    of_label = probabilities[np.arange(len(labels)), labels]
+    # Keras clips likewise, so that a probability rounded to 0 does not make the mean infinite.
+    loss = -np.log(np.clip(of_label, 1e-7, 1), dtype=np.float64).mean()
+    return Score(loss=float(loss), accuracy=float((probabilities.argmax(1) == labels).mean()))
+
+
+def confusion_matrix(
+    probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8]
+) -> list[list[int]]:
+    """Return counts [true class][predicted class]."""
+    counts = np.zeros((len(CLASSES), len(CLASSES)), dtype=np.int64)
+    np.add.at(counts, (labels, probabilities.argmax(1)), 1)
+    rows: list[list[int]] = counts.tolist()
+    return rows

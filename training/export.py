@@ -10,13 +10,14 @@ import tensorflow as tf
 import tf2onnx
 
 from models.record import BATCH, CLASSES, IMAGE_SIZE, INPUT, OUTPUT
+from training import TrainingError
 from training.evaluate import predict
 
 OPSET = 18
 TOLERANCE = 1e-4  # largest difference of a probability between ONNX Runtime and Keras
 
 
-class ExportError(Exception):
+class ExportError(TrainingError):
     """The exported file does not compute what the Keras model computes."""
 
 

@@ -6,26 +6,29 @@ number one after the other, in place: a kill between the two repeats an epoch on
 already seen it. Here `run.json` is replaced in one step, after the checkpoint that it names.
 """
 
+import math
 import os
 import platform
 import sys
 import time
-from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy.typing as npt
 from pydantic import BaseModel
 
-from models.record import Epoch
+from models.record import CLASSES, Epoch
+from training import TrainingError
+from training.architectures import build
 from training.data import Split
 from training.recipes import Recipe
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy")
 
 
-class RunError(Exception):
+class RunError(TrainingError):
     """A run folder holds another run than the one asked for."""
 
 
@@ -42,14 +45,9 @@ class Run(BaseModel):
     libraries: dict[str, str]
     history: list[Epoch]
 
-    @property
-    def checkpoint(self) -> str:
-        """File name of the last finished epoch's weights and optimizer state."""
-        return f"epoch-{len(self.history)}.weights.h5"
-
 
 def train(
-    build: Callable[[], keras.Model],
+    name: str,
     recipe: Recipe,
     split: Split,
     *,
@@ -58,17 +56,24 @@ def train(
     precision: str,
     run_dir: Path,
 ) -> Run:
-    """Train `build()` to `epochs` epochs, going on from the last finished one in `run_dir`.
+    """Train a network to `epochs` epochs, going on from the last finished one in `run_dir`.
+
+    With early stopping it may end before.
 
     Raises:
         RunError: `run_dir` holds a run of another seed or precision, or of more epochs.
     """
     run = read_run(run_dir)
+    if run is not None:
+        _check_same(run, run_dir, epochs=epochs, seed=seed, precision=precision)
+    done = len(run.history) if run else 0
+    # A seed of its own for each resumption, so as not to repeat the first epochs' shuffles.
+    keras.utils.set_random_seed(seed + done)
+    steps = math.ceil(int(len(split.labels) * (1 - recipe.validation_split)) / recipe.batch_size)
+    model = _compiled(name, recipe, precision, steps_per_epoch=steps, epochs=epochs)
     if run is None:
-        keras.utils.set_random_seed(seed)
-        model = _compiled(build, recipe, precision)
         run = Run(
-            model=model.name,
+            model=name,
             recipe=recipe.name,
             seed=seed,
             epochs=epochs,
@@ -79,34 +84,18 @@ def train(
             history=[],
         )
     else:
-        if run.seed != seed:
-            raise RunError(
-                f"{run_dir} holds a run with seed {run.seed}, not {seed}; "
-                f"use --seed {run.seed} to resume it or --fresh to start over"
-            )
-        if run.precision != precision:
-            raise RunError(
-                f"{run_dir} holds a run in {run.precision}, not {precision}; "
-                f"use --precision {run.precision} to resume it or --fresh to start over"
-            )
-        if len(run.history) > epochs:
-            raise RunError(
-                f"{run_dir} has finished {len(run.history)} epochs already, more than {epochs}; "
-                f"use --fresh to start over"
-            )
-        run.epochs = epochs
-        # A seed of its own for each resumption, so as not to repeat the first epochs' shuffles.
-        keras.utils.set_random_seed(seed + len(run.history))
-        model = restore(build, recipe, run_dir, run, precision)
-    if len(run.history) < epochs:
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(run_dir / _checkpoint(done))
+    run.epochs = epochs
+    if not _finished(run, recipe):
         model.fit(
             split.images.astype("float32"),
-            split.labels,
+            _targets(split, recipe),
             batch_size=recipe.batch_size,
             validation_split=recipe.validation_split,
             epochs=epochs,
-            initial_epoch=len(run.history),
-            callbacks=[_Checkpoint(run, run_dir)],
+            initial_epoch=done,
+            callbacks=[_Checkpoint(run, recipe, run_dir)],
             verbose=1 if sys.stdout.isatty() else 2,
         )
     return run
@@ -120,42 +109,99 @@ def read_run(run_dir: Path) -> Run | None:
         return None
 
 
-def restore(
-    build: Callable[[], keras.Model],
-    recipe: Recipe,
-    run_dir: Path,
-    run: Run,
-    precision: str = "float32",
-) -> keras.Model:
-    """Return the model as of the last finished epoch, optimizer state included.
+def trained(run: Run, recipe: Recipe, run_dir: Path) -> keras.Model:
+    """Return the network that a run has come to, in float32.
 
-    The checkpoint holds float32 arrays alone, so a run of one backend or precision can be restored
-    under another.
+    The checkpoint holds float32 arrays alone, so any backend's run can be loaded under another.
     """
-    model = _compiled(build, recipe, precision)
-    model.optimizer.build(model.trainable_variables)
-    model.load_weights(run_dir / run.checkpoint)
+    model = build(run.model, recipe)
+    model.load_weights(run_dir / _checkpoint(_chosen_epoch(run, recipe)))
     return model
 
 
-def _compiled(build: Callable[[], keras.Model], recipe: Recipe, precision: str) -> keras.Model:
+def _check_same(run: Run, run_dir: Path, *, epochs: int, seed: int, precision: str) -> None:
+    for option, found, asked in (
+        ("--seed", run.seed, seed),
+        ("--precision", run.precision, precision),
+    ):
+        if found != asked:
+            raise RunError(
+                f"{run_dir} holds a run with {option} {found}, not {asked}; "
+                f"use {option} {found} to resume it or --fresh to start over"
+            )
+    if len(run.history) > epochs:
+        raise RunError(
+            f"{run_dir} has finished {len(run.history)} epochs already, more than {epochs}; "
+            f"use --fresh to start over"
+        )
+
+
+def _compiled(
+    name: str, recipe: Recipe, precision: str, *, steps_per_epoch: int, epochs: int
+) -> keras.Model:
     keras.config.set_dtype_policy(precision)
     try:
-        model = build()
+        model = build(name, recipe)
     finally:
         keras.config.set_dtype_policy("float32")
+    if recipe.label_smoothing:
+        loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing
+        )
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(
-        optimizer=recipe.optimizer,
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+        optimizer=_optimizer(recipe, steps_per_epoch, epochs), loss=loss, metrics=["accuracy"]
     )
     return model
 
 
+def _targets(split: Split, recipe: Recipe) -> npt.NDArray[Any]:
+    if recipe.label_smoothing:  # Keras smooths one-hot targets alone
+        one_hot: npt.NDArray[Any] = keras.utils.to_categorical(split.labels, len(CLASSES))
+        return one_hot
+    return split.labels
+
+
+def _optimizer(recipe: Recipe, steps_per_epoch: int, epochs: int) -> keras.optimizers.Optimizer:
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = recipe.learning_rate
+    if recipe.cosine:
+        warmup_epochs = min(recipe.warmup_epochs, epochs - 1)
+        learning_rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0,
+            warmup_target=recipe.learning_rate,
+            warmup_steps=warmup_epochs * steps_per_epoch,
+            decay_steps=(epochs - warmup_epochs) * steps_per_epoch,
+        )
+    if recipe.weight_decay:
+        return keras.optimizers.AdamW(learning_rate, weight_decay=recipe.weight_decay)
+    return keras.optimizers.Adam(learning_rate)
+
+
+def _chosen_epoch(run: Run, recipe: Recipe) -> int:
+    """Return the epoch, from 1, whose weights are the run's result."""
+    if recipe.early_stopping is None:
+        return len(run.history)
+    return 1 + min(range(len(run.history)), key=lambda i: run.history[i].val_loss)
+
+
+def _finished(run: Run, recipe: Recipe) -> bool:
+    done = len(run.history)
+    if done in (0, run.epochs) or recipe.early_stopping is None:
+        return done == run.epochs
+    return done >= _chosen_epoch(run, recipe) + recipe.early_stopping
+
+
+def _checkpoint(epoch: int | str) -> str:
+    """Return the name of the file with an epoch's weights and optimizer state."""
+    return f"epoch-{epoch}.weights.h5"
+
+
 class _Checkpoint(keras.callbacks.Callback):
-    def __init__(self, run: Run, run_dir: Path) -> None:
+    def __init__(self, run: Run, recipe: Recipe, run_dir: Path) -> None:
         super().__init__()
         self.run = run
+        self.recipe = recipe
         self.run_dir = run_dir
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -164,13 +210,16 @@ class _Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         seconds = time.perf_counter() - self.started
         self.run_dir.mkdir(parents=True, exist_ok=True)
-        previous = self.run.checkpoint
         self.run.history.append(Epoch(**(logs or {}), seconds=seconds))
-        self.model.save_weights(self.run_dir / self.run.checkpoint)
+        last = _checkpoint(len(self.run.history))
+        self.model.save_weights(self.run_dir / last)
         unfinished = self.run_dir / "run.json.part"
         unfinished.write_text(self.run.model_dump_json(indent=2))
         unfinished.replace(self.run_dir / "run.json")
-        (self.run_dir / previous).unlink(missing_ok=True)
+        for path in self.run_dir.glob(_checkpoint("*")):
+            if path.name not in {last, _checkpoint(_chosen_epoch(self.run, self.recipe))}:
+                path.unlink()
+        self.model.stop_training = _finished(self.run, self.recipe)
 
 
 def _library_versions() -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from training.architectures import ARCHITECTURES, describe
+from training.architectures import build, describe
+from training.recipes import ARTICLE, IMPROVED
 
 
 @pytest.mark.parametrize(
@@ -32,8 +33,9 @@ from training.architectures import ARCHITECTURES, describe
     ],
 )
 def test_layers_and_parameters(name: str, parameters: int, not_trainable: int, layers: str) -> None:
-    model = ARCHITECTURES[name].build()
+    model = build(name, ARTICLE)
     assert model.count_params() == parameters
+    assert build(name, IMPROVED).count_params() == parameters
     assert sum(weight.value.shape.num_elements() for weight in model.non_trainable_weights) == (
         not_trainable
     )

@@ -9,6 +9,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import onnx
 import pytest
@@ -18,12 +19,12 @@ from models.record import Record
 from tests.conftest import ROOT, run_server
 from tests.serving.test_service import png, upload
 from training.__main__ import compare_models, export_model, train_model
-from training.architectures import ARCHITECTURES
+from training.architectures import build
 from training.data import Cifar10
 from training.export import ExportError, export, verify
 from training.publish import publish
 from training.recipes import ARTICLE
-from training.train import RunError, read_run, restore
+from training.train import RunError, read_run
 
 EPOCHS = 6
 STEPS = 2  # of 128, in the 256 pictures left of 320 by the validation split
@@ -39,7 +40,7 @@ def test_a_killed_run_goes_on_from_its_last_finished_epoch(tiny: Cifar10, tmp_pa
         split = _generate(320, seed=1)
         train_model("first", Cifar10(split, split), Path({str(tmp_path)!r}), epochs={EPOCHS})
     """
-    run_dir = tmp_path / "first" / str(ARTICLE.version)
+    run_dir = tmp_path / "first" / "1"
 
     def finished_epochs() -> int:
         run = read_run(run_dir)
@@ -58,10 +59,11 @@ def test_a_killed_run_goes_on_from_its_last_finished_epoch(tiny: Cifar10, tmp_pa
     run = read_run(run_dir)
     assert run
     # The optimizer has counted every epoch's steps once: no epoch was lost or taken twice.
-    model = restore(ARCHITECTURES["first"].build, ARTICLE, run_dir, run)
-    assert int(model.optimizer.iterations) == EPOCHS * STEPS
+    [checkpoint] = run_dir.glob("*.h5")
+    with h5py.File(checkpoint) as arrays:
+        assert int(arrays["optimizer/vars/0"][()]) == EPOCHS * STEPS
     assert run.history[-1].loss < run.history[0].loss
-    assert sorted(path.name for path in run_dir.iterdir()) == [run.checkpoint, "run.json"]
+    assert sorted(path.name for path in run_dir.iterdir()) == [checkpoint.name, "run.json"]
 
 
 def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
@@ -99,15 +101,15 @@ def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
 
 def test_another_run_is_not_mixed_into_one(tiny: Cifar10, tmp_path: Path) -> None:
     train_model("first", tiny, tmp_path, epochs=1)
-    with pytest.raises(RunError, match=r"seed 0, not 1; use --seed 0 .* --fresh"):
+    with pytest.raises(RunError, match=r"--seed 0, not 1; use --seed 0 .* --fresh"):
         train_model("first", tiny, tmp_path, epochs=1, seed=1)
-    with pytest.raises(RunError, match=r"in float32, not mixed_bfloat16; use --precision float32"):
+    with pytest.raises(RunError, match=r"not mixed_bfloat16; use --precision float32"):
         train_model("first", tiny, tmp_path, epochs=1, precision="mixed_bfloat16")
     train_model("first", tiny, tmp_path, epochs=1, seed=1, fresh=True)
 
 
 def test_an_export_that_computes_something_else_is_refused(tiny: Cifar10) -> None:
-    model = ARCHITECTURES["first"].build()
+    model = build("first", ARTICLE)
     onnx_bytes = export(model)
     verify(onnx_bytes, model, tiny.test.images)
     model.layers[-1].bias.assign(np.linspace(0, 1, 10))
