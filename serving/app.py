@@ -1,5 +1,6 @@
 """The WSGI application: each route is decode, classify, respond."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +38,14 @@ def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
     app.register_error_handler(MethodNotAllowed, _method_not_allowed)
     classifiers = load_classifiers(models_dir, provider)
 
-    def find(name: str) -> Classifier:
-        if name not in classifiers:
-            abort(404, f"There is no model {name!r}; the models are {', '.join(classifiers)}.")
-        return classifiers[name]
-
     @app.post("/predict")
     def predict() -> ResponseReturnValue:
-        chosen = [find(name) for name in dict.fromkeys(request.args.getlist("model"))]
+        version = _read_version()
+        names = dict.fromkeys(request.args.getlist("model")) or classifiers
+        chosen = [_find(classifiers, name, version) for name in names]
         top_k = _read_top_k()
         uploads = _read_uploads(resize=_read_resize())
         batch = np.stack([image.pixels for _, image in uploads])
-        chosen = chosen or list(classifiers.values())
         probabilities = [classifier.classify(batch) for classifier in chosen]
         return {
             "predictions": [
@@ -67,15 +64,21 @@ def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
 
     @app.get("/models")
     def models() -> ResponseReturnValue:
-        return {"models": [c.record.model_dump(mode="json") for c in classifiers.values()]}
+        return {
+            "models": [
+                classifier.record.model_dump(mode="json")
+                for versions in classifiers.values()
+                for classifier in versions.values()
+            ]
+        }
 
     @app.get("/models/<name>")
     def model(name: str) -> ResponseReturnValue:
-        return find(name).record.model_dump(mode="json")
+        return _find(classifiers, name, _read_version()).record.model_dump(mode="json")
 
     @app.get("/models/<name>/curves.png")
     def curves(name: str) -> Response:
-        return send_file(find(name).curves)
+        return send_file(_find(classifiers, name, _read_version()).curves)
 
     @app.get("/health/live")
     def live() -> ResponseReturnValue:
@@ -89,12 +92,28 @@ def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
     return app
 
 
+def _find(
+    classifiers: dict[str, dict[int, Classifier]], name: str, version: int | None
+) -> Classifier:
+    """Return a model's version; the newest for None."""
+    if name not in classifiers:
+        abort(404, f"There is no model {name!r}; the models are {', '.join(classifiers)}.")
+    versions = classifiers[name]
+    if version is None:
+        return next(iter(versions.values()))
+    if version not in versions:
+        known = ", ".join(map(str, versions))
+        abort(404, f"There is no version {version} of the model {name}; there is {known}.")
+    return versions[version]
+
+
 def _answer(classifier: Classifier, probabilities: np.ndarray, top_k: int | None) -> dict[str, Any]:
     best_first = np.argsort(-probabilities, kind="stable")
     shown = range(len(CLASSES)) if top_k is None else best_first[:top_k]
     best = best_first[0]
     return {
         "model": classifier.record.name,
+        "version": classifier.record.version,
         "class": CLASSES[best],
         "confidence": _rounded(probabilities[best]),
         "probabilities": {CLASSES[i]: _rounded(probabilities[i]) for i in shown},
@@ -112,6 +131,17 @@ def _read_resize() -> bool:
     if value not in {"true", "false"}:
         abort(400, f"resize is {value!r}; it is true or false.")
     return value == "true"
+
+
+def _read_version() -> int | None:
+    value = request.args.get("version")
+    if value is None:
+        return None
+    if not re.fullmatch("[0-9]{1,9}", value):
+        abort(
+            400, f"version is {value!r}; it is a whole number, and without it the newest answers."
+        )
+    return int(value)
 
 
 def _read_top_k() -> int | None:

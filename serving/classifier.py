@@ -52,22 +52,24 @@ class Classifier:
         return probabilities  # type: ignore[no-any-return]  # ONNX Runtime is untyped
 
 
-def load_classifiers(models_dir: Path, provider: Provider) -> dict[str, Classifier]:
-    """Load, check and warm up the newest version of every model in `models_dir`, by name.
+def load_classifiers(models_dir: Path, provider: Provider) -> dict[str, dict[int, Classifier]]:
+    """Load, check and warm up every version of every model in `models_dir`.
+
+    By name, in the order of their size, and version, the newest first.
 
     Raises:
         StartError: there is no model, one is missing, altered or of another form, or `provider`
             is `cuda` and CUDA does not work here.
     """
-    records = [(folder, _read_record(folder)) for folder in _newest_versions(models_dir)]
+    records = [(folder, _read_record(folder)) for folder in _versions(models_dir)]
     if not records:
         raise StartError(f"{models_dir.resolve()} holds no models; set --models-dir or MODELS_DIR")
     # The article's order: its models grow.
-    records.sort(key=lambda item: item[1].parameters)
+    records.sort(key=lambda item: (item[1].parameters, item[1].name, -item[1].version))
     onnx_files = [_read_model(folder, record) for folder, record in records]
     providers = _choose_providers(provider, onnx_files[0])
     logger.info("provider: %s", providers[0])
-    classifiers = {}
+    classifiers: dict[str, dict[int, Classifier]] = {}
     for (folder, record), onnx_file in zip(records, onnx_files, strict=True):
         classifier = Classifier(
             record=record,
@@ -75,11 +77,12 @@ def load_classifiers(models_dir: Path, provider: Provider) -> dict[str, Classifi
             session=_start_session(folder / MODEL_FILE, onnx_file, providers),
         )
         classifier.classify(np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8))
-        classifiers[record.name] = classifier
+        classifiers.setdefault(record.name, {})[record.version] = classifier
         logger.info(
-            "%s version %d: test accuracy %.2f %%, after %d of %d epochs",
+            "%s version %d (%s recipe): test accuracy %.2f %%, after %d of %d epochs",
             record.name,
             record.version,
+            record.recipe,
             100 * record.test_accuracy,
             record.epochs_completed,
             record.epochs,
@@ -87,12 +90,9 @@ def load_classifiers(models_dir: Path, provider: Provider) -> dict[str, Classifi
     return classifiers
 
 
-def _newest_versions(models_dir: Path) -> list[Path]:
-    versions: dict[Path, list[Path]] = {}
-    for path in models_dir.glob("*/*/"):
-        if path.name.isdecimal():  # an interrupted export leaves .1.unfinished
-            versions.setdefault(path.parent, []).append(path)
-    return [max(paths, key=lambda path: int(path.name)) for paths in versions.values()]
+def _versions(models_dir: Path) -> list[Path]:
+    # An interrupted export leaves folders that start with a dot.
+    return [path for path in models_dir.glob("*/*/") if path.name.isdecimal()]
 
 
 def _read_record(folder: Path) -> Record:

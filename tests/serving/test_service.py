@@ -13,6 +13,7 @@ from PIL import Image
 
 from models.record import CLASSES, Record
 from serving.app import MAX_BODY, MAX_FILES
+from tests.conftest import ROOT
 
 MODELS = ["first", "second", "final"]
 
@@ -116,7 +117,17 @@ def test_bad_requests_are_refused_with_a_sentence(
     check_problem(
         requests.post(f"{url}?model=third", files=upload(("a.png", good))), 404, "'third'", "first"
     )
-    for query in ("top_k=0", "top_k=11", "top_k=two", "resize=maybe"):
+    check_problem(
+        requests.post(f"{url}?version=9", files=upload(("a.png", good))), 404, "version 9", "1"
+    )
+    for query in (
+        "version=-1",
+        f"version={'9' * 5000}",
+        "top_k=0",
+        "top_k=11",
+        "top_k=two",
+        "resize=maybe",
+    ):
         check_problem(
             requests.post(f"{url}?{query}", files=upload(("a.png", good))), 400, query[:5]
         )
@@ -134,12 +145,30 @@ def test_too_much_is_refused(server: str, picture: npt.NDArray[np.uint8]) -> Non
 
 def test_records_and_curves(server: str) -> None:
     records = requests.get(f"{server}/models").json()["models"]
-    assert [record["name"] for record in records] == MODELS
+    assert list(dict.fromkeys(record["name"] for record in records)) == MODELS
     for record in records:
         Record.model_validate(record)
-        curves = requests.get(f"{server}/models/{record['name']}/curves.png")
+        url = f"{server}/models/{record['name']}"
+        version = {"version": record["version"]}
+        assert requests.get(url, params=version).json() == record
+        curves = requests.get(f"{url}/curves.png", params=version)
         assert curves.headers["Content-Type"] == "image/png"
         Image.open(io.BytesIO(curves.content)).verify()
+
+
+def test_the_newest_version_answers_unless_another_is_asked_for(
+    server: str, picture: npt.NDArray[np.uint8]
+) -> None:
+    files = upload(("a.png", png(picture)))
+    records = requests.get(f"{server}/models").json()["models"]
+    newest = {name: max(r["version"] for r in records if r["name"] == name) for name in MODELS}
+    [prediction] = requests.post(f"{server}/predict", files=files).json()["predictions"]
+    assert {m["model"]: m["version"] for m in prediction["models"]} == newest
+    [prediction] = requests.post(f"{server}/predict?version=1", files=files).json()["predictions"]
+    assert [m["version"] for m in prediction["models"]] == [1, 1, 1]
+    for model in prediction["models"]:
+        record = requests.get(f"{server}/models/{model['model']}?version=1").json()
+        assert model["test_accuracy"] == record["test_accuracy"]
 
 
 def test_health(server: str) -> None:
@@ -147,29 +176,37 @@ def test_health(server: str) -> None:
     assert requests.get(f"{server}/health/ready").status_code == 200
 
 
-def test_whole_test_set_gives_the_recorded_accuracy(server: str, cifar10_dir: Path) -> None:
+@pytest.mark.parametrize("version", sorted({int(p.name) for p in ROOT.glob("models/*/*/")}))
+def test_whole_test_set_gives_the_recorded_accuracy(
+    server: str, cifar10_dir: Path, version: int
+) -> None:
     data = pytest.importorskip("training.data", reason="needs the training group")
     split = data.load_test(cifar10_dir)
-    batches = np.array_split(np.arange(len(split.labels)), 100)
+    records = [
+        record
+        for record in requests.get(f"{server}/models").json()["models"]
+        if record["version"] == version
+    ]
+    names = [record["name"] for record in records]
 
-    def correct(batch: npt.NDArray[np.intp]) -> dict[str, int]:
-        files = upload(*((f"{i}.png", png(split.images[i])) for i in batch))
+    def correct(batch: npt.NDArray[np.intp]) -> list[int]:
+        """Count each model's right answers."""
         predictions: list[dict[str, Any]] = requests.post(
-            f"{server}/predict", files=files, params={"top_k": 1}
+            f"{server}/predict",
+            files=upload(*((f"{i}.png", png(split.images[i])) for i in batch)),
+            params=[("top_k", "1"), ("version", str(version)), *(("model", n) for n in names)],
         ).json()["predictions"]
         assert [p["filename"] for p in predictions] == [f"{i}.png" for i in batch]
-        return {
-            name: sum(
-                model["class"] == CLASSES[split.labels[i]]
+        return [
+            sum(
+                prediction["models"][place]["class"] == CLASSES[split.labels[i]]
                 for i, prediction in zip(batch, predictions, strict=True)
-                for model in prediction["models"]
-                if model["model"] == name
             )
-            for name in MODELS
-        }
+            for place in range(len(names))
+        ]
 
     with ThreadPoolExecutor(2) as pool:
-        counts = list(pool.map(correct, batches))
-    for name in MODELS:
-        record = requests.get(f"{server}/models/{name}").json()
-        assert sum(count[name] for count in counts) / len(split.labels) == record["test_accuracy"]
+        counts = list(pool.map(correct, np.array_split(np.arange(len(split.labels)), 100)))
+    for place, record in enumerate(records):
+        right = sum(count[place] for count in counts)
+        assert right / len(split.labels) == record["test_accuracy"], record["name"]
