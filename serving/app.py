@@ -1,6 +1,5 @@
 """The WSGI application: each route is decode, classify, respond."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,14 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import (
     HTTPException,
     MethodNotAllowed,
+    NotFound,
     RequestEntityTooLarge,
     UnsupportedMediaType,
 )
 
 from models.record import CLASSES
-from serving.classifier import Classifier, Provider, load_classifiers
+from serving import inference_protocol
+from serving.classifier import Classifier, Provider, UnknownModelError, load_classifiers
 from serving.images import FORMATS, MIMETYPES, DecodedImage, decode
 from serving.problems import problem_response
 
@@ -36,13 +37,14 @@ def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
     app.register_error_handler(HTTPException, problem_response)
     app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(MethodNotAllowed, _method_not_allowed)
+    app.register_error_handler(UnknownModelError, _unknown_model)
     classifiers = load_classifiers(models_dir, provider)
+    app.register_blueprint(inference_protocol.create_blueprint(classifiers))
 
     @app.post("/predict")
     def predict() -> ResponseReturnValue:
-        version = _read_version()
-        names = dict.fromkeys(request.args.getlist("model")) or classifiers
-        chosen = [_find(classifiers, name, version) for name in names]
+        names = dict.fromkeys(request.args.getlist("model")) or classifiers.names
+        chosen = [classifiers.find(name, request.args.get("version")) for name in names]
         top_k = _read_top_k()
         uploads = _read_uploads(resize=_read_resize())
         batch = np.stack([image.pixels for _, image in uploads])
@@ -64,21 +66,16 @@ def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
 
     @app.get("/models")
     def models() -> ResponseReturnValue:
-        return {
-            "models": [
-                classifier.record.model_dump(mode="json")
-                for versions in classifiers.values()
-                for classifier in versions.values()
-            ]
-        }
+        return {"models": [c.record.model_dump(mode="json") for c in classifiers]}
 
     @app.get("/models/<name>")
     def model(name: str) -> ResponseReturnValue:
-        return _find(classifiers, name, _read_version()).record.model_dump(mode="json")
+        classifier = classifiers.find(name, request.args.get("version"))
+        return classifier.record.model_dump(mode="json")
 
     @app.get("/models/<name>/curves.png")
     def curves(name: str) -> Response:
-        return send_file(_find(classifiers, name, _read_version()).curves)
+        return send_file(classifiers.find(name, request.args.get("version")).curves)
 
     @app.get("/health/live")
     def live() -> ResponseReturnValue:
@@ -90,21 +87,6 @@ def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
         return {"status": "ready"}
 
     return app
-
-
-def _find(
-    classifiers: dict[str, dict[int, Classifier]], name: str, version: int | None
-) -> Classifier:
-    """Return a model's version; the newest for None."""
-    if name not in classifiers:
-        abort(404, f"There is no model {name!r}; the models are {', '.join(classifiers)}.")
-    versions = classifiers[name]
-    if version is None:
-        return next(iter(versions.values()))
-    if version not in versions:
-        known = ", ".join(map(str, versions))
-        abort(404, f"There is no version {version} of the model {name}; there is {known}.")
-    return versions[version]
 
 
 def _answer(classifier: Classifier, probabilities: np.ndarray, top_k: int | None) -> dict[str, Any]:
@@ -131,17 +113,6 @@ def _read_resize() -> bool:
     if value not in {"true", "false"}:
         abort(400, f"resize is {value!r}; it is true or false.")
     return value == "true"
-
-
-def _read_version() -> int | None:
-    value = request.args.get("version")
-    if value is None:
-        return None
-    if not re.fullmatch("[0-9]{1,9}", value):
-        abort(
-            400, f"version is {value!r}; it is a whole number, and without it the newest answers."
-        )
-    return int(value)
 
 
 def _read_top_k() -> int | None:
@@ -202,6 +173,10 @@ def _method_not_allowed(error: MethodNotAllowed) -> Response:
         f"it takes {', '.join(sorted(error.valid_methods or ()))}."
     )
     return problem_response(error)
+
+
+def _unknown_model(error: UnknownModelError) -> Response:
+    return problem_response(NotFound(str(error)))
 
 
 def _unsupported(name: str, mimetype: str) -> UnsupportedMediaType:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -52,10 +53,58 @@ class Classifier:
         return probabilities  # type: ignore[no-any-return]  # ONNX Runtime is untyped
 
 
-def load_classifiers(models_dir: Path, provider: Provider) -> dict[str, dict[int, Classifier]]:
-    """Load, check and warm up every version of every model in `models_dir`.
+class UnknownModelError(Exception):
+    """There is no such model or version; the message names the ones there are."""
 
-    By name, in the order of their size, and version, the newest first.
+
+class Classifiers:
+    """The loaded models, in the order of their size, the newest version of each first."""
+
+    def __init__(self, classifiers: Iterable[Classifier]) -> None:
+        # The article's order: its models grow.
+        ordered = sorted(
+            classifiers, key=lambda c: (c.record.parameters, c.record.name, -c.record.version)
+        )
+        self._versions: dict[str, dict[str, Classifier]] = {}
+        for classifier in ordered:
+            record = classifier.record
+            self._versions.setdefault(record.name, {})[str(record.version)] = classifier
+
+    def __iter__(self) -> Iterator[Classifier]:
+        return (c for versions in self._versions.values() for c in versions.values())
+
+    @property
+    def names(self) -> list[str]:
+        """Return each model's name once."""
+        return list(self._versions)
+
+    def versions(self, name: str) -> list[str]:
+        """Return a model's versions, the newest first."""
+        return list(self._versions[name])
+
+    def find(self, name: str, version: str | None = None) -> Classifier:
+        """Return a model's version; the newest for None.
+
+        Raises:
+            UnknownModelError: it is not there.
+        """
+        if name not in self._versions:
+            raise UnknownModelError(
+                f"There is no model {name!r}; the models are {', '.join(self._versions)}."
+            )
+        versions = self._versions[name]
+        if version is None:
+            return next(iter(versions.values()))
+        if version not in versions:
+            raise UnknownModelError(
+                f"There is no version {version!r} of the model {name}; the versions are "
+                f"{', '.join(versions)}."
+            )
+        return versions[version]
+
+
+def load_classifiers(models_dir: Path, provider: Provider) -> Classifiers:
+    """Load, check and warm up every version of every model in `models_dir`.
 
     Raises:
         StartError: there is no model, one is missing, altered or of another form, or `provider`
@@ -64,12 +113,10 @@ def load_classifiers(models_dir: Path, provider: Provider) -> dict[str, dict[int
     records = [(folder, _read_record(folder)) for folder in _versions(models_dir)]
     if not records:
         raise StartError(f"{models_dir.resolve()} holds no models; set --models-dir or MODELS_DIR")
-    # The article's order: its models grow.
-    records.sort(key=lambda item: (item[1].parameters, item[1].name, -item[1].version))
     onnx_files = [_read_model(folder, record) for folder, record in records]
     providers = _choose_providers(provider, onnx_files[0])
     logger.info("provider: %s", providers[0])
-    classifiers: dict[str, dict[int, Classifier]] = {}
+    classifiers = []
     for (folder, record), onnx_file in zip(records, onnx_files, strict=True):
         classifier = Classifier(
             record=record,
@@ -77,7 +124,7 @@ def load_classifiers(models_dir: Path, provider: Provider) -> dict[str, dict[int
             session=_start_session(folder / MODEL_FILE, onnx_file, providers),
         )
         classifier.classify(np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8))
-        classifiers.setdefault(record.name, {})[record.version] = classifier
+        classifiers.append(classifier)
         logger.info(
             "%s version %d (%s recipe): test accuracy %.2f %%, after %d of %d epochs",
             record.name,
@@ -87,7 +134,7 @@ def load_classifiers(models_dir: Path, provider: Provider) -> dict[str, dict[int
             record.epochs_completed,
             record.epochs,
         )
-    return classifiers
+    return Classifiers(classifiers)
 
 
 def _versions(models_dir: Path) -> list[Path]:

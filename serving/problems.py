@@ -10,12 +10,16 @@ CONTENT_TYPE = "application/problem+json"
 
 
 def problem_body(status: HTTPStatus, detail: str | None) -> bytes:
-    """Return the JSON document; `detail` tells a person what is wrong and what to do."""
+    """Return the JSON document; `detail` tells a person what is wrong and what to do.
+
+    `error` is where the Open Inference Protocol's clients look for it.
+    """
     document = {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
         "detail": detail,
+        "error": detail,
     }
     return json.dumps(document, ensure_ascii=False).encode()
 
