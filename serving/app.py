@@ -23,6 +23,11 @@ from serving.problems import problem_response
 FIELD = "image"
 MAX_BODY = 8 * 2**20  # bytes
 MAX_FILES = 128  # in one request
+# The page loads nothing from elsewhere and is shown in no other page.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
@@ -38,8 +43,13 @@ def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
     app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(MethodNotAllowed, _method_not_allowed)
     app.register_error_handler(UnknownModelError, _unknown_model)
+    app.after_request(_add_security_headers)
     classifiers = load_classifiers(models_dir, provider)
     app.register_blueprint(inference_protocol.create_blueprint(classifiers))
+
+    @app.get("/")
+    def page() -> Response:
+        return app.send_static_file("index.html")
 
     @app.post("/predict")
     def predict() -> ResponseReturnValue:
@@ -87,6 +97,12 @@ def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
         return {"status": "ready"}
 
     return app
+
+
+def _add_security_headers(response: Response) -> Response:
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    return response
 
 
 def _answer(classifier: Classifier, probabilities: np.ndarray, top_k: int | None) -> dict[str, Any]:

@@ -1,0 +1,238 @@
+// The page: a picture becomes the 32×32 pixels that the models see, and these are what is sent.
+
+const SIZE = 32;
+const $ = (id) => document.getElementById(id);
+const percent = (fraction) => `${(100 * fraction).toFixed(1)} %`;
+const points = (fraction) => (100 * fraction).toFixed(1);
+
+let records = []; // of every model and version, as GET /models gives them
+let pixels = null; // the last picture: a PNG of 32×32
+let latest = 0; // number of the newest request; an older one's answer is not shown any more
+
+async function start() {
+  try {
+    records = (await (await ask("/models")).json()).models;
+  } catch (error) {
+    return showError(error.message);
+  }
+  $("classes").textContent = records[0].classes.join(", ");
+  addVersions();
+  showModels();
+  for (const input of [$("file"), $("camera")]) {
+    input.addEventListener("change", () => {
+      if (input.files.length) see(input.files[0]);
+      input.value = ""; // so that the same file can be chosen again
+    });
+  }
+  $("example").addEventListener("click", async () => {
+    try {
+      await see(await (await ask("/static/ship.png")).blob());
+    } catch (error) {
+      showError(error.message);
+    }
+  });
+  document.addEventListener("paste", (event) => {
+    const [file] = event.clipboardData.files;
+    if (file) see(file);
+    else showError("There is no picture in what was pasted.");
+  });
+  const drop = $("drop");
+  // On the whole page, so that a picture dropped beside the box does not replace the page.
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    drop.classList.add("over");
+  });
+  document.addEventListener("dragleave", () => drop.classList.remove("over"));
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    const [file] = event.dataTransfer.files;
+    if (file) see(file);
+    else showError("What was dropped is not a file. Save the picture first, then drop it.");
+  });
+}
+
+/** Fetch, or throw an Error whose message is for a person. */
+async function ask(url, options) {
+  let response;
+  try {
+    response = await fetch(url, options);
+  } catch {
+    throw new Error("The service does not answer. Is it still running?");
+  }
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => ({}));
+  throw new Error(problem.detail ?? `The service answered ${response.status}.`);
+}
+
+/** Crop a picture's centre to 32×32 pixels, show it and have it classified. */
+async function see(file) {
+  let image;
+  try {
+    image = await createImageBitmap(file);
+  } catch {
+    return showError(`${file.name ?? "This"} is not a picture that this browser can read.`);
+  }
+  const side = Math.min(image.width, image.height);
+  // Cropped first, so that what lies outside does not bleed in when it is scaled.
+  const [left, top] = [(image.width - side) / 2, (image.height - side) / 2];
+  const square = await createImageBitmap(image, Math.floor(left), Math.floor(top), side, side);
+  const context = $("picture").getContext("2d");
+  context.imageSmoothingEnabled = side !== SIZE;
+  context.imageSmoothingQuality = "high";
+  context.fillStyle = "white"; // behind what is transparent, as the service does
+  context.fillRect(0, 0, SIZE, SIZE);
+  context.drawImage(square, 0, 0, SIZE, SIZE);
+  $("seen").hidden = false;
+  pixels = await new Promise((resolve) => $("picture").toBlob(resolve, "image/png"));
+  await classify();
+}
+
+async function classify() {
+  const number = ++latest;
+  const form = new FormData();
+  form.append("image", pixels, "picture.png");
+  try {
+    const query = chosenVersion() ? `?version=${chosenVersion()}` : "";
+    const response = await ask(`/predict${query}`, { method: "POST", body: form });
+    const [prediction] = (await response.json()).predictions;
+    if (number === latest) showAnswers(prediction.models);
+  } catch (error) {
+    if (number === latest) showError(error.message);
+  }
+}
+
+function showError(message) {
+  $("error").textContent = message;
+  $("error").hidden = false;
+}
+
+/** The chosen version; undefined, which stands for each model's newest, where none is common. */
+function chosenVersion() {
+  return document.querySelector("#versions input:checked")?.value;
+}
+
+/** The records that are shown; of one model the newest comes first. */
+function shownRecords() {
+  const version = chosenVersion();
+  if (version) return records.filter((record) => String(record.version) === version);
+  return [...Map.groupBy(records, (record) => record.name).values()].map(([newest]) => newest);
+}
+
+/** Offer the versions that every model has; the newest is chosen. */
+function addVersions() {
+  const names = new Set(records.map((record) => record.name));
+  const versions = [...new Set(records.map((record) => record.version))]
+    .filter((version) => records.filter((r) => r.version === version).length === names.size)
+    .sort((one, other) => other - one);
+  for (const version of versions) {
+    const label = document.createElement("label");
+    const input = document.createElement("input");
+    Object.assign(input, { type: "radio", name: "version", value: version });
+    input.checked = version === versions[0];
+    input.addEventListener("change", () => {
+      showModels();
+      if (pixels) classify();
+    });
+    const { recipe } = records.find((record) => record.version === version);
+    label.append(input, ` the ${recipe === "article" ? "article’s" : recipe} recipe`);
+    $("versions").append(label);
+  }
+  $("versions").hidden = versions.length < 2;
+}
+
+/** Fill in a card for each model, without an answer yet. */
+function showModels() {
+  const cards = shownRecords().map((record) => {
+    const card = $("model").content.cloneNode(true).firstElementChild;
+    card.dataset.model = record.name;
+    card.querySelector("h2").textContent = record.title;
+    card.querySelector(".accuracy").textContent =
+      `Right on ${percent(record.test_accuracy)} of the test pictures; ` +
+      `the article’s was on ${percent(record.article.test_accuracy)}.`;
+    drawCurves(card.querySelector("svg"), record);
+    const { article } = record;
+    const rows = [
+      ["training", record.train_accuracy, article.train_accuracy],
+      ["validation", record.validation_accuracy, article.validation_accuracy],
+      [
+        "gap, in points",
+        record.generalisation_gap,
+        article.train_accuracy - article.validation_accuracy,
+      ],
+      ["test", record.test_accuracy, article.test_accuracy],
+    ];
+    for (const [name, here, there] of rows) {
+      const row = card.querySelector("tbody").insertRow();
+      const head = document.createElement("th");
+      Object.assign(head, { scope: "row", textContent: name });
+      row.append(head);
+      row.insertCell().textContent = points(here);
+      row.insertCell().textContent = points(there);
+    }
+    card.querySelector(".trained").textContent =
+      `${record.epochs_completed} of ${record.epochs} epochs; ` +
+      `${record.parameters.toLocaleString("en")} parameters.`;
+    return card;
+  });
+  $("models").replaceChildren(...cards);
+}
+
+function showAnswers(answers) {
+  $("error").hidden = true;
+  for (const answer of answers) {
+    const card = document.querySelector(`[data-model="${answer.model}"]`);
+    card.querySelector(".class").textContent = answer.class;
+    card.querySelector(".confidence").textContent = `${percent(answer.confidence)} sure`;
+    const bars = Object.entries(answer.probabilities).flatMap(([name, probability]) => {
+      const term = document.createElement("dt");
+      term.textContent = name;
+      term.classList.toggle("best", name === answer.class);
+      const bar = document.createElement("progress");
+      bar.value = probability;
+      bar.setAttribute("aria-hidden", "true"); // the number beside it says the same
+      const number = document.createElement("span");
+      number.textContent = percent(probability);
+      const value = document.createElement("dd");
+      value.append(bar, number);
+      return [term, value];
+    });
+    card.querySelector(".probabilities").replaceChildren(...bars);
+    for (const part of card.querySelectorAll(".answer, .probabilities")) part.hidden = false;
+  }
+  $("verdict").textContent = verdict(answers);
+}
+
+function verdict(answers) {
+  const votes = Map.groupBy(answers, (answer) => answer.class);
+  if (votes.size === 1) return `All ${answers.length} say ${answers[0].class}.`;
+  if (votes.size === answers.length) return "Each says something else.";
+  const sides = [...votes].sort(([, one], [, other]) => other.length - one.length);
+  return sides.map(([name, of]) => `${of.map((a) => a.model).join(" and ")}: ${name}`).join("; ") + ".";
+}
+
+/** Draw training and validation accuracy by epoch; where they part, the model overfits. */
+function drawCurves(svg, { title, history }) {
+  const [left, right, top, bottom] = [34, 314, 8, 160];
+  const x = (i) => left + (history.length > 1 ? (i / (history.length - 1)) * (right - left) : 0);
+  const y = (accuracy) => bottom - accuracy * (bottom - top);
+  const add = (name, attributes, text = "") => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    element.textContent = text;
+    svg.append(element);
+  };
+  svg.setAttribute("aria-label", `${title}: training and validation accuracy by epoch`);
+  for (const accuracy of [0, 0.25, 0.5, 0.75, 1]) {
+    add("line", { class: "grid", x1: left, x2: right, y1: y(accuracy), y2: y(accuracy) });
+    add("text", { x: left - 4, y: y(accuracy) + 4, "text-anchor": "end" }, String(100 * accuracy));
+  }
+  add("text", { x: left, y: bottom + 15 }, "epoch 1");
+  add("text", { x: right, y: bottom + 15, "text-anchor": "end" }, String(history.length));
+  for (const [name, key] of [["train", "accuracy"], ["validation", "val_accuracy"]]) {
+    const line = history.map((epoch, i) => `${x(i)},${y(epoch[key])}`).join(" ");
+    add("polyline", { class: name, points: line });
+  }
+}
+
+start();
