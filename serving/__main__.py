@@ -1,6 +1,5 @@
 """The command line: `python -m serving --help`."""
 
-import logging
 from pathlib import Path
 from typing import get_args
 
@@ -9,6 +8,7 @@ import click
 from serving.app import create_app
 from serving.classifier import Provider, StartError
 from serving.server import serve
+from serving.telemetry import configure_logging
 
 
 @click.command(context_settings={"show_default": True})
@@ -42,7 +42,7 @@ from serving.server import serve
 )
 def main(host: str, port: int, models_dir: Path, provider: Provider) -> None:
     """Serve the models over HTTP."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    configure_logging()
     try:
         app = create_app(models_dir, provider)
     except StartError as error:

@@ -4,21 +4,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flask import Flask, Response, abort, request, send_file
+from flask import Flask, Response, abort, g, request, send_file
 from flask.typing import ResponseReturnValue
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.exceptions import (
     HTTPException,
     MethodNotAllowed,
     NotFound,
     RequestEntityTooLarge,
+    ServiceUnavailable,
     UnsupportedMediaType,
 )
 
 from models.record import CLASSES
 from serving import inference_protocol
+from serving.batching import Batcher, ModelError, OverloadedError
 from serving.classifier import Classifier, Provider, UnknownModelError, load_classifiers
 from serving.images import FORMATS, MIMETYPES, DecodedImage, decode
+from serving.metrics import Metrics
 from serving.problems import problem_response
+from serving.telemetry import observe, start_tracing
 
 FIELD = "image"
 MAX_BODY = 8 * 2**20  # bytes
@@ -43,9 +48,15 @@ def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
     app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(MethodNotAllowed, _method_not_allowed)
     app.register_error_handler(UnknownModelError, _unknown_model)
+    app.register_error_handler(OverloadedError, _overloaded)
+    app.register_error_handler(ModelError, _model_failed)
     app.after_request(_add_security_headers)
     classifiers = load_classifiers(models_dir, provider)
-    app.register_blueprint(inference_protocol.create_blueprint(classifiers))
+    metrics = Metrics(classifiers)
+    batcher = Batcher(metrics)
+    observe(app, metrics)
+    start_tracing(app)
+    app.register_blueprint(inference_protocol.create_blueprint(classifiers, batcher))
 
     @app.get("/")
     def page() -> Response:
@@ -56,9 +67,12 @@ def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
         names = dict.fromkeys(request.args.getlist("model")) or classifiers.names
         chosen = [classifiers.find(name, request.args.get("version")) for name in names]
         top_k = _read_top_k()
-        uploads = _read_uploads(resize=_read_resize())
+        resize = _read_resize()
+        with metrics.decode_seconds.time():
+            uploads = _read_uploads(resize=resize)
         batch = np.stack([image.pixels for _, image in uploads])
-        probabilities = [classifier.classify(batch) for classifier in chosen]
+        g.models = [classifier.record for classifier in chosen]
+        probabilities = batcher.classify(chosen, batch)
         return {
             "predictions": [
                 {
@@ -94,7 +108,13 @@ def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
     @app.get("/health/ready")
     def ready() -> ResponseReturnValue:
         # The models are loaded and warm before the server listens.
+        if failed := batcher.failed():
+            raise ServiceUnavailable(f"These models fail: {', '.join(failed)}. The log says why.")
         return {"status": "ready"}
+
+    @app.get("/metrics")
+    def prometheus() -> Response:
+        return Response(generate_latest(metrics.registry), content_type=CONTENT_TYPE_LATEST)
 
     return app
 
@@ -189,6 +209,20 @@ def _method_not_allowed(error: MethodNotAllowed) -> Response:
         f"it takes {', '.join(sorted(error.valid_methods or ()))}."
     )
     return problem_response(error)
+
+
+def _overloaded(_: OverloadedError) -> Response:
+    return problem_response(
+        ServiceUnavailable(
+            "Too many pictures wait to be classified. Send this again in a second.", retry_after=1
+        )
+    )
+
+
+def _model_failed(error: ModelError) -> Response:
+    return problem_response(
+        ServiceUnavailable(f"{error}. Other models may still answer: ask for one with ?model=.")
+    )
 
 
 def _unknown_model(error: UnknownModelError) -> Response:

@@ -47,6 +47,12 @@ class Classifier:
     curves: Path
     session: onnxruntime.InferenceSession
 
+    @property
+    def provider(self) -> str:
+        """What runs it: CPUExecutionProvider or CUDAExecutionProvider."""
+        provider: str = self.session.get_providers()[0]
+        return provider
+
     def classify(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return probabilities [N, 10] of images [N, 32, 32, 3], RGB."""
         [probabilities] = self.session.run([OUTPUT], {INPUT: images})

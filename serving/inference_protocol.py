@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, abort, g, request
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from models.record import CLASSES, IMAGE_SIZE, INPUT, OUTPUT
 from serving import NAME, VERSION
+from serving.batching import Batcher
 from serving.classifier import Classifier, Classifiers
 
 MAX_BATCH = 128  # images in one request
@@ -55,7 +56,7 @@ class InferenceRequest(BaseModel):
     outputs: list[RequestedOutput] = []
 
 
-def create_blueprint(classifiers: Classifiers) -> Blueprint:
+def create_blueprint(classifiers: Classifiers, batcher: Batcher) -> Blueprint:
     """Return the routes under /v2."""
     blueprint = Blueprint("inference_protocol", __name__, url_prefix="/v2")
 
@@ -69,6 +70,8 @@ def create_blueprint(classifiers: Classifiers) -> Blueprint:
 
     @blueprint.get("/health/ready")
     def ready() -> ResponseReturnValue:
+        if failed := batcher.failed():
+            abort(503, f"These models fail: {', '.join(failed)}. The log says why.")
         return {"ready": True}
 
     @blueprint.get("/models/<name>")
@@ -87,8 +90,10 @@ def create_blueprint(classifiers: Classifiers) -> Blueprint:
     @blueprint.post("/models/<name>/versions/<version>/infer")
     def infer(name: str, version: str | None = None) -> ResponseReturnValue:
         classifier = classifiers.find(name, version)
+        g.models = [classifier.record]
         asked, binary = _read_request()
-        return _respond(classifier, asked, classifier.classify(_read_images(asked, binary)))
+        [probabilities] = batcher.classify([classifier], _read_images(asked, binary))
+        return _respond(classifier, asked, probabilities)
 
     return blueprint
 

@@ -4,7 +4,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,27 +17,34 @@ ROOT = Path(__file__).parents[1]
 
 
 @contextmanager
-def run_server(*options: str) -> Iterator[str]:
-    """Run `python -m serving` on a free port and yield its address."""
+def run_server(
+    *options: str, log: list[str] | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """Run `python -m serving` on a free port and yield its address; its log goes to `log`."""
+    log = [] if log is None else log
     with subprocess.Popen(
         [sys.executable, "-m", "serving", "--port", "0", *options],
         cwd=ROOT,
+        env={**os.environ, **(environment or {})},
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         assert process.stderr
-        log = []
         for line in process.stderr:
             log.append(line)
-            if match := re.search(r"listening on (\S+)", line):
+            if match := re.search(r'listening on ([^"\s]+)', line):
                 break
         else:
             pytest.fail(f"the server did not start:\n{''.join(log)}")
+        # The pipe must be read, or a full one would stop the server.
+        reader = threading.Thread(target=log.extend, args=[process.stderr])
+        reader.start()
         try:
             yield match[1]
         finally:
             process.terminate()
-            process.stderr.read()
+            process.wait()
+            reader.join()
     assert process.returncode == 0
 
 

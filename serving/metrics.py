@@ -1,0 +1,72 @@
+"""What Prometheus reads at /metrics."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from serving.classifier import Classifiers
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """One service's counters, in a registry of their own."""
+
+    def __init__(self, classifiers: Classifiers) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "http_requests",
+            "Finished requests.",
+            ["method", "route", "status"],
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "http_request_seconds",
+            "From a request's last byte to its answer.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.in_flight = Gauge(
+            "http_requests_in_flight", "Requests being answered.", registry=self.registry
+        )
+        self.model_requests = Counter(
+            "model_requests",
+            "Requests that asked a model.",
+            ["model", "version", "status"],
+            registry=self.registry,
+        )
+        stages = Histogram(
+            "predict_stage_seconds",
+            "Time of a request's decoding, a model's wait in the queue, and a batch's run.",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.decode_seconds = stages.labels("decode")
+        self.queue_seconds = stages.labels("queue")
+        self.infer_seconds = stages.labels("infer")
+        self.batch_size = Histogram(
+            "batch_size",
+            "Images in a batch.",
+            ["model"],
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+            registry=self.registry,
+        )
+        self.queue_depth = Gauge(
+            "queue_depth", "Images that wait for a model or run.", registry=self.registry
+        )
+        info = Gauge(
+            "model_info",
+            "1 for each loaded model.",
+            ["model", "version", "recipe", "provider"],
+            registry=self.registry,
+        )
+        accuracy = Gauge(
+            "model_test_accuracy",
+            "Recorded share of right answers on CIFAR-10's test set.",
+            ["model", "version"],
+            registry=self.registry,
+        )
+        for classifier in classifiers:
+            record = classifier.record
+            info.labels(record.name, record.version, record.recipe, classifier.provider).set(1)
+            accuracy.labels(record.name, record.version).set(record.test_accuracy)

@@ -1,0 +1,114 @@
+"""A request's id, its log line, its counters and, where it is set up, its trace."""
+
+import logging
+import os
+import re
+import sys
+import time
+import uuid
+from importlib.util import find_spec
+
+from flask import Flask, Response, g, has_request_context, request
+from pythonjsonlogger.json import JsonFormatter
+
+from serving import NAME
+from serving.classifier import StartError
+from serving.metrics import Metrics
+
+REQUEST_ID = "X-Request-ID"
+_ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")  # nothing that could forge a log line
+
+logger = logging.getLogger(__name__)
+
+
+def configure_logging() -> None:
+    """Log to standard error: lines for a person on a terminal, JSON for a collector elsewhere."""
+    handler = logging.StreamHandler()
+    handler.addFilter(_add_request_id)
+    if sys.stderr.isatty():
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    else:
+        handler.setFormatter(
+            JsonFormatter(
+                ["asctime", "levelname", "name", "message", "request_id"],
+                rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+                datefmt="%Y-%m-%dT%H:%M:%S%z",
+            )
+        )
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def observe(app: Flask, metrics: Metrics) -> None:
+    """Give every request an id, a log line and its place in the metrics."""
+
+    @app.before_request
+    def begin() -> None:
+        g.started = time.perf_counter()
+        g.models = []
+        sent = request.headers.get(REQUEST_ID, "")
+        g.request_id = sent if _ACCEPTED_ID.fullmatch(sent) else str(uuid.uuid4())
+        metrics.in_flight.inc()
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        seconds = time.perf_counter() - g.started
+        route = request.url_rule.rule if request.url_rule else "none"
+        metrics.in_flight.dec()
+        metrics.requests.labels(request.method, route, response.status_code).inc()
+        metrics.seconds.labels(route).observe(seconds)
+        for record in g.models:
+            metrics.model_requests.labels(record.name, record.version, response.status_code).inc()
+        response.headers[REQUEST_ID] = g.request_id
+        logger.info(
+            "%s %s %d",
+            request.method,
+            request.path,
+            response.status_code,
+            extra={
+                "method": request.method,
+                "path": request.path,
+                "route": route,
+                "status": response.status_code,
+                "milliseconds": round(1000 * seconds, 2),
+                "client": request.remote_addr,
+            },
+        )
+        return response
+
+
+def start_tracing(app: Flask) -> None:
+    """Send OpenTelemetry traces where its usual variables say so; without them do nothing.
+
+    Raises:
+        StartError: they do, and the packages are not there.
+    """
+    variables = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    named = next((name for name in variables if os.environ.get(name)), None)
+    if named is None or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return
+    if find_spec("opentelemetry") is None:
+        raise StartError(
+            f"{named} is set, but OpenTelemetry is not installed; run with the group `otel` "
+            "(uv run --group otel python -m serving) or unset it"
+        )
+    # Imported here because few need them.
+    from opentelemetry import trace  # noqa: PLC0415
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+        OTLPSpanExporter,
+    )
+    from opentelemetry.instrumentation.flask import FlaskInstrumentor  # noqa: PLC0415
+    from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go before this name.
+    resource = Resource({SERVICE_NAME: NAME}).merge(Resource.create())
+    provider = TracerProvider(resource=resource)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+    FlaskInstrumentor().instrument_app(app, tracer_provider=provider)
+
+
+def _add_request_id(record: logging.LogRecord) -> bool:
+    record.request_id = g.get("request_id") if has_request_context() else None
+    return True

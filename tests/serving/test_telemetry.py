@@ -1,0 +1,103 @@
+"""Metrics as Prometheus' own parser reads them, log lines, request ids, traces."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.conftest import run_server
+from tests.serving.test_service import png, upload
+
+
+def samples(server: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    response = requests.get(f"{server}/metrics")
+    assert response.headers["Content-Type"].startswith("text/plain")
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+    }
+
+
+def test_metrics_count_what_happened(server: str, picture: npt.NDArray[np.uint8]) -> None:
+    record = requests.get(f"{server}/models/first?version=1").json()
+    before = samples(server)
+    for _ in range(2):
+        requests.post(
+            f"{server}/predict?model=first&version=1",
+            files=upload(*[("a.png", png(picture))] * 3),
+        ).raise_for_status()
+    assert requests.post(f"{server}/predict?model=first", data=b"no").status_code == 400
+    after = samples(server)
+
+    def grown(name: str, **labels: str) -> float:
+        key = name, tuple(sorted(labels.items()))
+        return after[key] - before.get(key, 0)
+
+    assert grown("http_requests_total", method="POST", route="/predict", status="200") == 2
+    assert grown("http_requests_total", method="POST", route="/predict", status="400") == 1
+    assert grown("http_request_seconds_count", route="/predict") == 3
+    assert grown("model_requests_total", model="first", version="1", status="200") == 2
+    assert grown("predict_stage_seconds_count", stage="decode") == 3
+    assert grown("predict_stage_seconds_count", stage="queue") == 2
+    assert grown("predict_stage_seconds_count", stage="infer") == 2
+    assert grown("batch_size_sum", model="first") == 6
+    assert after["queue_depth", ()] == 0
+    assert after["http_requests_in_flight", ()] == 1  # the one that asks
+    accuracy = after["model_test_accuracy", (("model", "first"), ("version", "1"))]
+    assert accuracy == record["test_accuracy"]
+    [provider] = {dict(labels)["provider"] for name, labels in after if name == "model_info"}
+    assert provider.endswith("ExecutionProvider")
+
+
+def test_a_request_has_an_id_in_its_answer_and_its_log_line() -> None:
+    log: list[str] = []
+    with run_server(log=log) as server:
+        given = requests.get(f"{server}/health/live", headers={"X-Request-ID": "mine-42"})
+        assert given.headers["X-Request-ID"] == "mine-42"
+        made = requests.get(f"{server}/nothing", headers={"X-Request-ID": "two words"})
+        assert made.headers["X-Request-ID"] not in ("", "two words")
+    lines = [json.loads(line) for line in log]
+    [line] = [line for line in lines if line["request_id"] == "mine-42"]
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/health/live", 200)
+    [line] = [line for line in lines if line["request_id"] == made.headers["X-Request-ID"]]
+    assert line["status"] == 404
+
+
+@pytest.fixture
+def collector() -> Iterator[tuple[str, list[bytes]]]:
+    """Address of an OTLP receiver, and what it received."""
+    received: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}", received
+        httpd.shutdown()
+
+
+def test_traces_go_where_the_usual_variables_say(collector: tuple[str, list[bytes]]) -> None:
+    trace = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
+    address, received = collector
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_SERVICE_NAME": "pictures"}
+    with run_server(environment=settings) as server:
+        requests.get(f"{server}/models/first")
+    [resource] = trace.ExportTraceServiceRequest.FromString(received[0]).resource_spans
+    attributes = {a.key: a.value.string_value for a in resource.resource.attributes}
+    assert attributes["service.name"] == "pictures"
+    [span] = [span for scope in resource.scope_spans for span in scope.spans]
+    assert span.name == "GET /models/<name>"
