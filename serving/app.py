@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from flask import Flask, Response, abort, g, request, send_file
 from flask.typing import ResponseReturnValue
+from flask_swagger_ui import get_swaggerui_blueprint
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.exceptions import (
     HTTPException,
@@ -17,11 +18,12 @@ from werkzeug.exceptions import (
 )
 
 from models.record import CLASSES
-from serving import inference_protocol
+from serving import NAME, inference_protocol
 from serving.batching import Batcher, ModelError, OverloadedError
 from serving.classifier import Classifier, Provider, UnknownModelError, load_classifiers
 from serving.images import FORMATS, MIMETYPES, DecodedImage, decode
 from serving.metrics import Metrics
+from serving.openapi import describe_api
 from serving.problems import problem_response
 from serving.telemetry import observe, start_tracing
 
@@ -33,6 +35,14 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+
+# Swagger UI brings a script, styles and pictures within its page.
+DOCS_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+DOCS = "/docs"
 
 
 def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
@@ -56,6 +66,9 @@ def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
     batcher = Batcher(metrics)
     observe(app, metrics)
     start_tracing(app)
+    app.register_blueprint(
+        get_swaggerui_blueprint(DOCS, "/openapi.json", {"app_name": NAME, "validatorUrl": None})
+    )
     app.register_blueprint(inference_protocol.create_blueprint(classifiers, batcher))
 
     @app.get("/")
@@ -112,6 +125,12 @@ def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
             raise ServiceUnavailable(f"These models fail: {', '.join(failed)}. The log says why.")
         return {"status": "ready"}
 
+    api = describe_api(classifiers)
+
+    @app.get("/openapi.json")
+    def openapi() -> ResponseReturnValue:
+        return api
+
     @app.get("/metrics")
     def prometheus() -> Response:
         return Response(generate_latest(metrics.registry), content_type=CONTENT_TYPE_LATEST)
@@ -121,7 +140,8 @@ def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
 
 def _add_security_headers(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    policy = DOCS_SECURITY_POLICY if request.path.startswith(DOCS) else CONTENT_SECURITY_POLICY
+    response.headers["Content-Security-Policy"] = policy
     return response
 
 

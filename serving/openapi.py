@@ -1,0 +1,306 @@
+"""The API's description, OpenAPI 3.1: written here, checked against the service by Schemathesis.
+
+The libraries that generate one (flask-openapi3, APIFlask, flask-smorest, spectree) take over the
+reading of requests, and none of them describes a body that is either a form or the picture itself.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from models.record import CLASSES, IMAGE_SIZE, INPUT, OUTPUT, Record
+from serving import NAME, VERSION
+from serving.classifier import Classifiers
+from serving.images import MIMETYPES
+from serving.inference_protocol import HEADER_LENGTH, MAX_BATCH
+from serving.problems import CONTENT_TYPE
+
+Json = dict[str, Any]
+
+
+def describe_api(classifiers: Classifiers) -> Json:
+    """Return the OpenAPI document; it names the loaded models."""
+    _, records = models_json_schema(
+        [(Record, "serialization")], ref_template="#/components/schemas/{model}"
+    )
+    version = _query("version", {"type": "string"}, "Without it, each model's newest answers.")
+    name: Json = {
+        "name": "name",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "enum": classifiers.names},
+    }
+    version_in_path: Json = {
+        "name": "version",
+        "in": "path",
+        "required": True,
+        "schema": {
+            "type": "string",
+            "enum": sorted({v for n in classifiers.names for v in classifiers.versions(n)}),
+        },
+    }
+    unknown = _problems(404)
+    v2_model = {
+        "": {"get": _operation("A model's inputs and outputs", _json("V2Model"), **unknown)},
+        "/ready": {"get": _operation("Is this model ready?", _json("V2Ready"), **unknown)},
+        "/infer": {"post": _infer()},
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": NAME,
+            "version": VERSION,
+            "description": "Classifies 32×32 pictures with convolutional networks trained on "
+            "CIFAR-10; each answer carries the model's recorded test accuracy.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "paths": {
+            "/predict": {"post": _predict(classifiers, version)},
+            "/models": {"get": _operation("Every model's records", _json("Models"))},
+            "/models/{name}": {
+                "parameters": [name, version],
+                "get": _operation("A model's record", _json("Record"), **unknown),
+            },
+            "/models/{name}/curves.png": {
+                "parameters": [name, version],
+                "get": _operation("A model's learning curves", _binary("image/png"), **unknown),
+            },
+            "/health/live": {"get": _operation("Is the process alive?", _json("Status"))},
+            "/health/ready": {
+                "get": _operation("Will it answer requests?", _json("Status"), **_problems(503))
+            },
+            "/metrics": {"get": _operation("Prometheus' metrics", _binary("text/plain"))},
+            "/v2": {"get": _operation("The server, as the protocol has it", _json("V2Server"))},
+            "/v2/health/live": {"get": _operation("Is the server alive?", _json("V2Live"))},
+            "/v2/health/ready": {
+                "get": _operation("Is it ready?", _json("V2Ready"), **_problems(503))
+            },
+            **{
+                f"/v2/models/{{name}}{path}": {"parameters": [name], **operation}
+                for path, operation in v2_model.items()
+            },
+            **{
+                f"/v2/models/{{name}}/versions/{{version}}{path}": {
+                    "parameters": [name, version_in_path],
+                    **operation,
+                }
+                for path, operation in v2_model.items()
+            },
+        },
+        "components": {"schemas": {**records["$defs"], **_SCHEMAS}},
+    }
+
+
+def _predict(classifiers: Classifiers, version: Json) -> Json:
+    picture = {"type": "string", "contentMediaType": "application/octet-stream"}
+    form = {
+        "type": "object",
+        "properties": {"image": {"type": "array", "minItems": 1, "items": picture}},
+        "required": ["image"],
+    }
+    return {
+        **_operation(
+            "Classify pictures",
+            _json("Predictions"),
+            **_problems(400, 404, 413, 415, 422, 503),
+        ),
+        "description": "The body is a form with one or several files in the field `image`, or a "
+        "picture itself: PNG, JPEG, WebP, GIF (its first frame) or BMP.",
+        "parameters": [
+            _query(
+                "model",
+                {"type": "array", "items": {"type": "string", "enum": classifiers.names}},
+                "A model to ask; repeat for several. Without it, all.",
+            ),
+            version,
+            _query(
+                "top_k",
+                {"type": "integer", "minimum": 1, "maximum": len(CLASSES)},
+                "Answer with this many classes, the likeliest first.",
+            ),
+            _query(
+                "resize",
+                {"type": "boolean", "default": False},
+                f"Crop the centre square and resample it to {IMAGE_SIZE}×{IMAGE_SIZE}.",
+            ),
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {"schema": form},
+                **{mimetype: {} for mimetype in sorted(MIMETYPES)},
+                "application/octet-stream": {},
+            },
+        },
+    }
+
+
+def _infer() -> Json:
+    return {
+        **_operation(
+            "Classify a tensor of images",
+            {**_json("V2Response"), **_binary("application/octet-stream")},
+            **_problems(400, 404, 413, 503),
+        ),
+        "parameters": [
+            {
+                "name": HEADER_LENGTH,
+                "in": "header",
+                "schema": {"type": "integer", "minimum": 0},
+                "description": "Bytes of JSON, where binary tensor data follows it.",
+            }
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                **_json("V2Request"),
+                **_binary("application/octet-stream"),
+            },
+        },
+    }
+
+
+def _operation(summary: str, content: Json, **responses: Json) -> Json:
+    return {
+        "summary": summary,
+        "responses": {"200": {"description": "OK", "content": content}, **responses},
+    }
+
+
+def _problems(*statuses: int) -> Json:
+    return {
+        str(status): {
+            "description": HTTPStatus(status).phrase,
+            "content": {CONTENT_TYPE: {"schema": _reference("Problem")}},
+        }
+        for status in statuses
+    }
+
+
+def _query(name: str, schema: Json, description: str) -> Json:
+    return {"name": name, "in": "query", "schema": schema, "description": description}
+
+
+def _json(schema: str) -> Json:
+    return {"application/json": {"schema": _reference(schema)}}
+
+
+def _binary(mimetype: str) -> Json:
+    return {mimetype: {}}
+
+
+def _reference(schema: str) -> Json:
+    return {"$ref": f"#/components/schemas/{schema}"}
+
+
+def _object(optional: Json | None = None, **properties: Json) -> Json:
+    return {
+        "type": "object",
+        "properties": {**properties, **(optional or {})},
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _list(items: Json) -> Json:
+    return {"type": "array", "items": items}
+
+
+def _fixed(value: str) -> Json:
+    return {"type": "string", "const": value}
+
+
+_STRING: Json = {"type": "string"}
+_INTEGER: Json = {"type": "integer"}
+_FRACTION: Json = {"type": "number", "minimum": 0, "maximum": 1}
+_PARAMETERS: Json = {"type": "object"}
+_V2_TENSOR = _object(name=_STRING, datatype=_STRING, shape=_list(_INTEGER))
+
+_SCHEMAS: Json = {
+    "Predictions": _object(predictions=_list(_reference("Prediction"))),
+    "Prediction": _object(
+        filename={"type": ["string", "null"], "description": "null for a picture as the body"},
+        width=_INTEGER,
+        height=_INTEGER,
+        models=_list(_reference("Answer")),
+    ),
+    "Answer": _object(
+        model=_STRING,
+        version=_INTEGER,
+        **{"class": {"enum": list(CLASSES)}},
+        confidence=_FRACTION,
+        probabilities={
+            "type": "object",
+            "propertyNames": {"enum": list(CLASSES)},
+            "additionalProperties": _FRACTION,
+        },
+        test_accuracy=_FRACTION,
+    ),
+    "Models": _object(models=_list(_reference("Record"))),
+    "Status": _object(status=_STRING),
+    "Problem": {
+        **_object(type=_STRING, title=_STRING, status=_INTEGER, detail=_STRING, error=_STRING),
+        "description": "A problem document, RFC 9457; `detail` says what to do. `error` repeats it "
+        "for the Open Inference Protocol's clients.",
+    },
+    "V2Server": _object(name=_STRING, version=_STRING, extensions=_list(_STRING)),
+    "V2Live": _object(live={"type": "boolean"}),
+    "V2Ready": _object(ready={"type": "boolean"}, optional={"name": _STRING}),
+    "V2Model": _object(
+        name=_STRING,
+        versions=_list(_STRING),
+        platform=_STRING,
+        inputs=_list(_V2_TENSOR),
+        outputs=_list(_V2_TENSOR),
+    ),
+    "V2Request": {
+        "type": "object",
+        "properties": {
+            "id": _STRING,
+            "parameters": _PARAMETERS,
+            "inputs": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": 1,
+                "items": _object(
+                    name=_fixed(INPUT),
+                    datatype=_fixed("UINT8"),
+                    shape={
+                        "type": "array",
+                        "prefixItems": [
+                            {"type": "integer", "minimum": 1, "maximum": MAX_BATCH},
+                            {"const": IMAGE_SIZE},
+                            {"const": IMAGE_SIZE},
+                            {"const": 3},
+                        ],
+                        "minItems": 4,
+                        "maxItems": 4,
+                    },
+                    optional={
+                        "parameters": _PARAMETERS,
+                        "data": {
+                            "type": "array",
+                            "description": "Pixels, 0 to 255, row by row, nested or flat.",
+                        },
+                    },
+                ),
+            },
+            "outputs": _list(_object(name=_fixed(OUTPUT), optional={"parameters": _PARAMETERS})),
+        },
+        "required": ["inputs"],
+    },
+    "V2Response": _object(
+        model_name=_STRING,
+        model_version=_STRING,
+        outputs=_list(
+            _object(
+                name=_STRING,
+                datatype=_STRING,
+                shape=_list(_INTEGER),
+                optional={"data": _list({"type": "number"}), "parameters": _PARAMETERS},
+            )
+        ),
+        optional={"id": _STRING},
+    ),
+}
