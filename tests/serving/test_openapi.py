@@ -10,6 +10,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
+from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from serving.app import create_app
@@ -51,14 +52,17 @@ def test_every_route_is_described(document: Any) -> None:
     assert described == routes
 
 
-def test_the_service_keeps_to_it(server: str) -> None:
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_the_service_keeps_to_it(server: str, mode: GenerationMode) -> None:
     api = schemathesis.openapi.from_url(f"{server}/openapi.json")
     operations: list[Any] = [result.ok() for result in api.get_all_operations()]  # type: ignore[union-attr]
     assert len(operations) > 15
     for operation in operations:
+        if mode is GenerationMode.NEGATIVE and not (operation.path_parameters or operation.body):
+            continue  # there is nothing to get wrong
 
         @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-        @given(operation.as_strategy())
+        @given(operation.as_strategy(generation_mode=mode))
         def keeps_to_it(case: Any) -> None:
             # A schema cannot say which bytes are a picture, so valid requests may be refused.
             case.call_and_validate(excluded_checks=[positive_data_acceptance])
