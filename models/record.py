@@ -53,6 +53,14 @@ class Score(BaseModel):
     accuracy: float
 
 
+class Noise(BaseModel):
+    """What a model makes of pictures of uniform noise, which belong to no class."""
+
+    most_common_class: str
+    share: float  # of the pictures that get it
+    confidence: float  # mean over the pictures, of the answer given
+
+
 class Article(BaseModel):
     """The article's own figures for a model, at its last epoch. Accuracies are fractions."""
 
@@ -87,6 +95,7 @@ class Record(BaseModel):
     evaluated_train: Score
     evaluated_validation: Score
     test_loss: float
+    noise: Noise
     confusion_matrix: list[list[int]]  # [true class][predicted class], on the test set
     article: Article
     classes: list[str]

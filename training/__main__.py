@@ -14,7 +14,8 @@ import keras
 from models.record import CLASSES, RECORD_FILE, Record
 from training import TrainingError, data, plots
 from training.architectures import ARCHITECTURES, describe
-from training.evaluate import confusion_matrix, predict, score
+from training.evaluate import confusion_matrix, on_noise, predict, score
+from training.model_card import model_card
 from training.publish import publish
 from training.recipes import ARTICLE, COUNTERMEASURES, RECIPES, VERSIONS, Recipe
 from training.study import Setting, study
@@ -124,7 +125,7 @@ def all_command(
     plots.first_images(cifar10.train, runs_dir / "first-ten-images.png")
     for name in names:
         export_model(name, cifar10, runs_dir, models_dir, recipe=RECIPES[recipe])
-    compare_models(models_dir)
+    describe_models(models_dir)
 
 
 @main.command("train")
@@ -152,7 +153,7 @@ def export_command(
     cifar10 = data.load(data.find(data_dir))
     for name in names:
         export_model(name, cifar10, runs_dir, models_dir, recipe=RECIPES[recipe])
-    compare_models(models_dir)
+    describe_models(models_dir)
 
 
 @main.command("study")
@@ -267,6 +268,7 @@ def export_model(
         evaluated_train=score(predict(onnx_bytes, training.images), training.labels),
         evaluated_validation=score(predict(onnx_bytes, validation.images), validation.labels),
         test_loss=score(test, cifar10.test.labels).loss,
+        noise=on_noise(onnx_bytes),
         confusion_matrix=confusion_matrix(test, cifar10.test.labels),
         article=architecture.article,
         classes=list(CLASSES),
@@ -288,15 +290,16 @@ def export_model(
     )
 
 
-def compare_models(models_dir: Path) -> None:
-    """Plot every exported model beside the article's."""
-    files = [
-        models_dir / name / str(version) / RECORD_FILE
-        for name in ARCHITECTURES
-        for version in VERSIONS.values()
-    ]
-    records = [Record.model_validate_json(f.read_bytes()) for f in files if f.exists()]
-    plots.comparison(records, models_dir / "comparison.png")
+def describe_models(models_dir: Path) -> None:
+    """Write each exported model's card, and a plot of them all beside the article's."""
+    compared = []
+    for name in ARCHITECTURES:
+        files = [models_dir / name / str(version) / RECORD_FILE for version in VERSIONS.values()]
+        records = [Record.model_validate_json(f.read_bytes()) for f in files if f.exists()]
+        if records:
+            (models_dir / name / "README.md").write_text(model_card(records[::-1]))
+        compared += records
+    plots.comparison(compared, models_dir / "comparison.png")
 
 
 def _run_dir(runs_dir: Path, name: str, recipe: Recipe) -> Path:

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from models.record import CLASSES, INPUT, OUTPUT, Score
+from models.record import CLASSES, IMAGE_SIZE, INPUT, OUTPUT, Noise, Score
 
 BATCH_SIZE = 250  # images
 
@@ -35,3 +35,16 @@ def confusion_matrix(
     np.add.at(counts, (labels, probabilities.argmax(1)), 1)
     rows: list[list[int]] = counts.tolist()
     return rows
+
+
+def on_noise(onnx_bytes: bytes) -> Noise:
+    """Run the model on 1,000 pictures of uniform noise."""
+    shape = (1000, IMAGE_SIZE, IMAGE_SIZE, 3)
+    pictures = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    probabilities = predict(onnx_bytes, pictures)
+    counts = np.bincount(probabilities.argmax(1), minlength=len(CLASSES))
+    return Noise(
+        most_common_class=CLASSES[counts.argmax()],
+        share=float(counts.max() / counts.sum()),
+        confidence=float(probabilities.max(1).mean()),
+    )

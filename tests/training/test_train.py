@@ -18,7 +18,7 @@ import requests
 from models.record import Record
 from tests.conftest import ROOT, run_server
 from tests.serving.test_service import png, upload
-from training.__main__ import compare_models, export_model, train_model
+from training.__main__ import describe_models, export_model, train_model
 from training.architectures import build
 from training.data import Cifar10
 from training.export import ExportError, export, verify
@@ -70,9 +70,10 @@ def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
     runs, models = tmp_path / "runs", tmp_path / "models"
     train_model("first", tiny, runs, epochs=1, seed=7, precision="mixed_bfloat16")
     export_model("first", tiny, runs, models)
-    compare_models(models)
+    describe_models(models)
     assert (models / "comparison.png").stat().st_size
     assert not list(models.glob("first/.*"))
+    assert "| 1 | article | 1 of 1 | mixed_bfloat16 |" in (models / "first/README.md").read_text()
 
     folder = models / "first" / "1"
     record = Record.model_validate_json((folder / "metadata.json").read_bytes())
