@@ -1,5 +1,6 @@
 """The command line: `python -m serving --help`."""
 
+import threading
 from pathlib import Path
 from typing import get_args
 
@@ -43,12 +44,13 @@ from serving.telemetry import configure_logging
 def main(host: str, port: int, models_dir: Path, provider: Provider) -> None:
     """Serve the models over HTTP."""
     configure_logging()
+    stopping = threading.Event()
     try:
-        app = create_app(models_dir, provider)
+        app = create_app(models_dir, provider, stopping)
     except StartError as error:
         raise click.ClickException(str(error)) from error
     try:
-        serve(app, host, port)
+        serve(app, host, port, stopping)
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from error
 

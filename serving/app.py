@@ -1,5 +1,6 @@
 """The WSGI application: each route is decode, classify, respond."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,10 @@ DOCS_SECURITY_POLICY = (
 DOCS = "/docs"
 
 
-def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
-    """Load the models and build the application around them.
+def create_app(
+    models_dir: Path, provider: Provider = "auto", stopping: threading.Event | None = None
+) -> Flask:
+    """Load the models and build the application around them; it is not ready once `stopping`.
 
     Raises:
         StartError: a model is missing or altered, or the provider does not work here.
@@ -69,7 +72,15 @@ def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
     app.register_blueprint(
         get_swaggerui_blueprint(DOCS, "/openapi.json", {"app_name": NAME, "validatorUrl": None})
     )
-    app.register_blueprint(inference_protocol.create_blueprint(classifiers, batcher))
+
+    def check_ready() -> None:
+        # The models are loaded and warm before the server listens.
+        if stopping and stopping.is_set():
+            raise ServiceUnavailable("The service is stopping. Send requests to another one.")
+        if failed := batcher.failed():
+            raise ServiceUnavailable(f"These models fail: {', '.join(failed)}. The log says why.")
+
+    app.register_blueprint(inference_protocol.create_blueprint(classifiers, batcher, check_ready))
 
     @app.get("/")
     def page() -> Response:
@@ -120,9 +131,7 @@ def create_app(models_dir: Path, provider: Provider = "auto") -> Flask:
 
     @app.get("/health/ready")
     def ready() -> ResponseReturnValue:
-        # The models are loaded and warm before the server listens.
-        if failed := batcher.failed():
-            raise ServiceUnavailable(f"These models fail: {', '.join(failed)}. The log says why.")
+        check_ready()
         return {"status": "ready"}
 
     api = describe_api(classifiers)

@@ -6,6 +6,7 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -56,8 +57,10 @@ class InferenceRequest(BaseModel):
     outputs: list[RequestedOutput] = []
 
 
-def create_blueprint(classifiers: Classifiers, batcher: Batcher) -> Blueprint:
-    """Return the routes under /v2."""
+def create_blueprint(
+    classifiers: Classifiers, batcher: Batcher, check_ready: Callable[[], None]
+) -> Blueprint:
+    """Return the routes under /v2; `check_ready` raises where the service is not ready."""
     blueprint = Blueprint("inference_protocol", __name__, url_prefix="/v2")
 
     @blueprint.get("")
@@ -70,8 +73,7 @@ def create_blueprint(classifiers: Classifiers, batcher: Batcher) -> Blueprint:
 
     @blueprint.get("/health/ready")
     def ready() -> ResponseReturnValue:
-        if failed := batcher.failed():
-            abort(503, f"These models fail: {', '.join(failed)}. The log says why.")
+        check_ready()
         return {"ready": True}
 
     @blueprint.get("/models/<name>")

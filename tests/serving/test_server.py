@@ -1,0 +1,116 @@
+"""The server under what befalls one: too many requests, slow clients, a stop under load."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import numpy as np
+import numpy.typing as npt
+import requests
+
+from tests.conftest import run_server
+from tests.serving.test_service import check_problem, png, upload
+
+
+def test_past_its_queue_it_refuses_at_once_and_answers_probes(
+    server: str, picture: npt.NDArray[np.uint8]
+) -> None:
+    files = upload(*[("a.png", png(picture))] * 64)
+    probes: list[float] = []
+
+    def send(_: int) -> requests.Response:
+        return requests.post(f"{server}/predict?version=1", files=files, timeout=120)
+
+    def probe() -> None:
+        while not done.is_set():
+            started = time.perf_counter()
+            assert requests.get(f"{server}/health/live").status_code == 200
+            probes.append(time.perf_counter() - started)
+            time.sleep(0.05)
+
+    done = threading.Event()
+    prober = threading.Thread(target=probe)
+    prober.start()
+    with ThreadPoolExecutor(40) as pool:
+        responses = list(pool.map(send, range(40)))
+    done.set()
+    prober.join()
+    accepted = [r for r in responses if r.status_code == 200]
+    refused = [r for r in responses if r.status_code != 200]
+    assert accepted
+    assert refused
+    for response in accepted:
+        assert len(response.json()["predictions"]) == 64
+    for response in refused:
+        check_problem(response, 503, "again")
+        assert response.headers["Retry-After"] == "1"
+        assert response.elapsed < max(r.elapsed for r in accepted) / 2
+    assert max(probes) < 2
+    assert requests.get(f"{server}/health/ready").status_code == 200
+
+
+def test_slow_and_lost_clients_hold_up_nobody(server: str, picture: npt.NDArray[np.uint8]) -> None:
+    address = urlsplit(server)
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+    clients = []
+    for _ in range(200):  # more than there are threads
+        client = socket.create_connection((address.hostname or "", address.port or 0))
+        client.sendall(head + b"\x89")
+        clients.append(client)
+    started = time.perf_counter()
+    response = requests.post(f"{server}/predict", files=upload(("a.png", png(picture))))
+    assert response.status_code == 200
+    assert time.perf_counter() - started < 2
+    for client in clients:
+        client.close()
+    assert requests.get(f"{server}/health/ready").status_code == 200
+
+
+def test_a_stop_under_load_loses_no_request(picture: npt.NDArray[np.uint8]) -> None:
+    files = upload(("a.png", png(picture)))
+    statuses: list[int] = []
+    log: list[str] = []
+
+    with run_server(log=log) as server:
+
+        def send() -> None:
+            # As a load balancer does: requests go here until the service says it is not ready.
+            with requests.Session() as session:
+                while session.get(f"{server}/health/ready").status_code == 200:
+                    statuses.append(session.post(f"{server}/predict", files=files).status_code)
+
+        senders = [threading.Thread(target=send) for _ in range(8)]
+        for sender in senders:
+            sender.start()
+        time.sleep(1)
+        # Leaving the block sends SIGTERM, and asserts that the exit status is 0.
+    for sender in senders:
+        sender.join()
+    assert len(statuses) > 8
+    assert set(statuses) == {200}
+    assert any("stopping" in line for line in log)
+
+
+def test_no_server_version_leaks(server: str) -> None:
+    headers = requests.get(server).headers
+    assert "Server" not in headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "Access-Control-Allow-Origin" not in headers
+
+
+def test_a_taken_port_is_named(server: str) -> None:
+    port = str(urlsplit(server).port)
+    result = subprocess.run(
+        [sys.executable, "-m", "serving", "--port", port],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in result.stderr
