@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -259,7 +260,7 @@ def export_model(
         version=VERSIONS[recipe.name],
         layers=describe(model),
         parameters=model.count_params(),
-        non_trainable_parameters=sum(int(v.value.size) for v in model.non_trainable_weights),
+        non_trainable_parameters=sum(math.prod(v.shape) for v in model.non_trainable_weights),
         recipe=run.recipe,
         seed=run.seed,
         epochs=run.epochs,

@@ -33,6 +33,8 @@ class Recipe:
 # The article's, reproduced and not tuned.
 ARTICLE = Recipe(name="article", epochs={"first": 20, "second": 20, "final": 30})
 
+# Chosen on the validation set alone. Without the dropout, first comes to 84.2 % there instead of
+# 80.1 %, and to a gap of 8.1 points instead of 2.5.
 IMPROVED = Recipe(
     name="improved",
     epochs={"first": 20, "second": 20, "final": 8},
@@ -40,6 +42,7 @@ IMPROVED = Recipe(
     warmup_epochs=1,
     cosine=True,
     weight_decay=0.05,
+    dropout=0.3,  # as final has it itself
     flips_and_shifts=True,
     scaling=True,
     label_smoothing=0.1,
