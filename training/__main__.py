@@ -251,9 +251,9 @@ def export_model(
     architecture = ARCHITECTURES[name]
     model = trained(run, recipe, run_dir)
     onnx_bytes = export(model)
-    verify(onnx_bytes, model, cifar10.test.images)
-    training, validation = cifar10.train.split_at(1 - recipe.validation_split)
     test = predict(onnx_bytes, cifar10.test.images)
+    verify(test, model, cifar10.test.images)
+    training, validation = cifar10.train.split_at(1 - recipe.validation_split)
     record = Record(
         name=name,
         title=architecture.title,

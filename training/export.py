@@ -11,7 +11,6 @@ import tf2onnx
 
 from models.record import BATCH, CLASSES, IMAGE_SIZE, INPUT, OUTPUT
 from training import TrainingError
-from training.evaluate import predict
 
 OPSET = 18
 TOLERANCE = 1e-4  # largest difference of a probability between ONNX Runtime and Keras
@@ -48,14 +47,17 @@ def export(model: keras.Model) -> bytes:
     return proto.SerializeToString()  # type: ignore[no-any-return]  # onnx's protobuf is untyped
 
 
-def verify(onnx_bytes: bytes, model: keras.Model, images: npt.NDArray[np.uint8]) -> None:
-    """Refuse an export that does not agree with Keras on `images`, uint8 [N, 32, 32, 3].
+def verify(
+    found: npt.NDArray[np.float32], model: keras.Model, images: npt.NDArray[np.uint8]
+) -> None:
+    """Refuse an exported file whose probabilities are not Keras'.
+
+    `found` are the file's, float32 [N, 10], of `images`, uint8 [N, 32, 32, 3].
 
     Raises:
         ExportError: a probability differs by `TOLERANCE` or more, or a top-1 class differs where
             Keras' two best are not exactly tied.
     """
-    found = predict(onnx_bytes, images)
     logits = model.predict(images.astype("float32"), batch_size=250, verbose=0)
     expected = tf.nn.softmax(logits).numpy()
     difference = float(np.abs(found - expected).max())

@@ -1,0 +1,147 @@
+"""The service against its limit, bare ONNX Runtime on ready arrays, in one run.
+
+`uv run --group dev python -m benchmarks.service`; needs Debian's wrk, the load generator.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import click
+import numpy as np
+
+from serving.classifier import Classifier, Classifiers, load_classifiers
+
+ROOT = Path(__file__).parents[1]
+PICTURE = ROOT / "serving" / "static" / "ship.png"
+CLIENTS = (1, 8, 32, 128)
+BATCHES = (1, 8, 32)
+BARE_SECONDS = 2.0  # for each batch size
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a number of clients got, latencies in milliseconds."""
+
+    rate: float  # requests a second
+    p50: float
+    p95: float
+    p99: float
+    failed: int
+
+
+@contextmanager
+def running(*command: str) -> Iterator[tuple[str, int, float]]:
+    """Run a server; yield its address, process id and the seconds until it listened."""
+    started = time.perf_counter()
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if match := re.search(r'listening on ([^"\s]+)', line):
+                break
+        else:
+            raise click.ClickException(f"{' '.join(command)} did not start")
+        # Its log goes nowhere from here; a full pipe would stop it.
+        with subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL):
+            try:
+                yield match[1], process.pid, time.perf_counter() - started
+            finally:
+                process.terminate()
+
+
+def load(url: str, clients: int, seconds: int) -> Load:
+    """Send one picture from `clients` connections for `seconds`, from a process of its own."""
+    result = subprocess.run(
+        [
+            "wrk",
+            "--threads=1",
+            f"--connections={clients}",
+            f"--duration={seconds}s",
+            "--timeout=30s",
+            f"--script={Path(__file__).with_name('wrk.lua')}",
+            url,
+        ],
+        env={**os.environ, "PICTURE": str(PICTURE)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    match = re.search("RESULT (.*)", result.stdout)
+    if not match:
+        raise click.ClickException(f"wrk printed no result:\n{result.stdout}{result.stderr}")
+    found = json.loads(match[1])
+    return Load(
+        rate=found["requests"] / found["seconds"],
+        p50=found["p50"],
+        p95=found["p95"],
+        p99=found["p99"],
+        failed=found["failed"],
+    )
+
+
+def bare(models: list[Classifier]) -> dict[int, float]:
+    """Return the images a second that pass all `models`, one after the other, by batch size."""
+    rates = {}
+    for size in BATCHES:
+        images = np.random.default_rng(0).integers(0, 256, (size, 32, 32, 3), dtype=np.uint8)
+        times: list[float] = []
+        while sum(times) < BARE_SECONDS:
+            started = time.perf_counter()
+            for model in models:
+                model.classify(images)
+            times.append(time.perf_counter() - started)
+        rates[size] = size / median(times)
+    return rates
+
+
+def measure(title: str, url: str, limit: dict[int, float], seconds: int) -> None:
+    """Print a table of the service's rates and latencies beside the limit."""
+    best = max(limit.values())
+    sizes = ", ".join(f"{rate:,.0f} in batches of {size}" for size, rate in limit.items())
+    print(f"\n### {title}\n\nBare ONNX Runtime, images/s: {sizes}.\n")
+    print("| clients | requests/s | of the limit | p50 ms | p95 ms | p99 ms | failed |")
+    print("|---:|---:|---:|---:|---:|---:|---:|")
+    for clients in CLIENTS:
+        found = load(url, clients, seconds)
+        print(
+            f"| {clients} | {found.rate:,.0f} | {found.rate / best:.2f} | {found.p50:.1f} "
+            f"| {found.p95:.1f} | {found.p99:.1f} | {found.failed} |",
+            flush=True,
+        )
+
+
+def resident_mebibytes(pid: int) -> float:
+    """Return the memory that a process holds."""
+    [kibibytes] = re.findall(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(kibibytes) / 1024
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--seconds", default=10, help="Length of each measurement.")
+@click.option("--version", default="1", help="Version of the models.")
+def main(seconds: int, version: str) -> None:
+    """Measure the service with all three models, and with the smallest alone."""
+    if not shutil.which("wrk"):
+        raise click.ClickException("wrk, the load generator, is not here: apt-get install wrk")
+    classifiers: Classifiers = load_classifiers(ROOT / "models", "cpu")
+    every = [classifiers.find(name, version) for name in classifiers.names]
+    limits = bare(every), bare(every[:1])
+    with running(sys.executable, "-m", "serving", "--port", "0") as (address, pid, start):
+        print(f"Ready in {start:.1f} s, {resident_mebibytes(pid):.0f} MiB resident.")
+        query = f"{address}/predict?version={version}"
+        measure("All three models", query, limits[0], seconds)
+        measure("`first` alone", f"{query}&model=first", limits[1], seconds)
+        print(f"\n{resident_mebibytes(pid):.0f} MiB resident after the load.")
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks.service")
