@@ -108,7 +108,9 @@ def test_bad_requests_are_refused_with_a_sentence(
     check_problem(requests.post(url), 400, "no picture", "'image'")
     check_problem(requests.post(url, files={"file": ("a.png", good)}), 400, "'image'", "'file'")
     check_problem(requests.post(url, files=upload(("a.txt", b"hello"))), 400, "a.txt", "PNG")
-    check_problem(requests.post(url, files=upload(("a.png", good[:-20]))), 400, "truncated")
+    check_problem(
+        requests.post(url, files=upload(("a.png", good[: len(good) // 2]))), 400, "truncated"
+    )
     check_problem(requests.post(url, files=upload(("a.png", b""))), 400, "a.png is empty")
     check_problem(requests.post(url, json={"image": "…"}), 415, "application/json", "image/png")
     check_problem(
@@ -117,17 +119,14 @@ def test_bad_requests_are_refused_with_a_sentence(
     check_problem(
         requests.post(f"{url}?model=third", files=upload(("a.png", good))), 404, "'third'", "first"
     )
-    check_problem(
-        requests.post(f"{url}?version=9", files=upload(("a.png", good))), 404, "version 9", "1"
-    )
-    for query in (
-        "version=-1",
-        f"version={'9' * 5000}",
-        "top_k=0",
-        "top_k=11",
-        "top_k=two",
-        "resize=maybe",
-    ):
+    for version in ("9", "-1", "latest"):
+        check_problem(
+            requests.post(f"{url}?version={version}", files=upload(("a.png", good))),
+            404,
+            f"version '{version}'",
+            "versions are",
+        )
+    for query in ("top_k=0", "top_k=11", "top_k=two", "resize=maybe"):
         check_problem(
             requests.post(f"{url}?{query}", files=upload(("a.png", good))), 400, query[:5]
         )
