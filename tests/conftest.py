@@ -18,12 +18,14 @@ ROOT = Path(__file__).parents[1]
 @contextmanager
 def run_server(*options: str) -> Iterator[str]:
     """Run `python -m serving` on a free port and yield its address."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "serving", "--port", "0", *options],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with listening(sys.executable, "-m", "serving", "--port", "0", *options) as (address, _):
+        yield address
+
+
+@contextmanager
+def listening(*command: str) -> Iterator[tuple[str, int]]:
+    """Run a server and yield the address that it logs, and its process id."""
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         log = []
         for line in process.stderr:
@@ -33,7 +35,7 @@ def run_server(*options: str) -> Iterator[str]:
         else:
             pytest.fail(f"the server did not start:\n{''.join(log)}")
         try:
-            yield match[1]
+            yield match[1], process.pid
         finally:
             process.terminate()
             process.stderr.read()
