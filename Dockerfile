@@ -1,36 +1,53 @@
-# The service alone: no TensorFlow, no compiler.
-#   docker build -t classifier .                 with the NVIDIA libraries; runs on CPU without a GPU
+# The service alone: no TensorFlow, no compiler, no installer.
+#   docker build -t classifier .                 with NVIDIA's libraries; without a GPU it uses the CPU
 #   docker build -t classifier --target cpu .    without them
+#   docker run -p 8000:8000 --read-only --tmpfs /tmp [--gpus all] classifier
+# The cpu stages stand before the gpu ones: buildah builds every stage up to its target.
 ARG BASE_IMAGE=python:3.12-slim
 
-FROM ${BASE_IMAGE} AS build
-ENV UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_COMPILE_BYTECODE=1
+FROM ${BASE_IMAGE} AS build-cuda-provider
+ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never
 RUN pip install --no-cache-dir uv
 WORKDIR /app
 COPY pyproject.toml uv.lock ./
-RUN uv sync --locked --no-cache
+RUN uv sync --locked
+
+FROM build-cuda-provider AS build-cpu
+# ONNX Runtime's CUDA and TensorRT providers are most of its wheel.
+RUN rm .venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime_providers_cuda.so \
+       .venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime_providers_tensorrt.so
+
+FROM ${BASE_IMAGE} AS runtime
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="Image classification service" \
+      org.opencontainers.image.description="Image classification over HTTP with bundled CNNs trained on CIFAR-10" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}"
+ENV PATH=/app/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOST=0.0.0.0 PORT=8000
+# Otherwise ONNX Runtime reports its use to Microsoft (onnxruntime/Privacy.md in its wheel).
+ENV ORT_DISABLE_TELEMETRY=1
+WORKDIR /app
+# A number, so that Kubernetes' runAsNonRoot can check it. It owns no file.
+USER 10001:10001
+EXPOSE 8000
+# http.client takes no notice of the proxy that Docker may put into the environment.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-c", "\
+import http.client, os, sys; \
+server = http.client.HTTPConnection('127.0.0.1', int(os.environ['PORT'])); \
+server.request('GET', '/health/ready'); \
+sys.exit(server.getresponse().status != 200)"]
+CMD ["python", "-m", "serving"]
+
+# What changes most comes last, so that a new model or new code leaves the libraries' layer alone.
+FROM runtime AS cpu
+COPY --from=build-cpu /app/.venv .venv
 COPY models models
 COPY serving serving
 
-FROM build AS build-cpu
-# The CUDA and TensorRT providers are most of the wheel's size.
-RUN rm .venv/lib/python*/site-packages/onnxruntime/capi/libonnxruntime_providers_cuda.so \
-       .venv/lib/python*/site-packages/onnxruntime/capi/libonnxruntime_providers_tensorrt.so
-
-FROM build AS build-gpu
-RUN uv sync --locked --no-cache --extra cuda
-
-FROM ${BASE_IMAGE} AS runtime
-ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0 PORT=8000
-WORKDIR /app
-USER 10001:10001
-EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=2s --start-period=10s CMD ["python", "-c", \
-    "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health/ready')"]
-CMD ["python", "-m", "serving"]
-
-FROM runtime AS cpu
-COPY --from=build-cpu /app /app
+FROM build-cuda-provider AS build-gpu
+RUN uv sync --locked --extra cuda
 
 FROM runtime AS gpu
-COPY --from=build-gpu /app /app
+COPY --from=build-gpu /app/.venv .venv
+COPY models models
+COPY serving serving

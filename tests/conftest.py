@@ -21,9 +21,19 @@ def run_server(
     *options: str, log: list[str] | None = None, environment: Mapping[str, str] | None = None
 ) -> Iterator[str]:
     """Run `python -m serving` on a free port and yield its address; its log goes to `log`."""
+    command = (sys.executable, "-m", "serving", "--port", "0", *options)
+    with listening(*command, log=log, environment=environment) as (address, _):
+        yield address
+
+
+@contextmanager
+def listening(
+    *command: str, log: list[str] | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, int]]:
+    """Run a server and yield the address that it logs, and its process id."""
     log = [] if log is None else log
     with subprocess.Popen(
-        [sys.executable, "-m", "serving", "--port", "0", *options],
+        command,
         cwd=ROOT,
         env={**os.environ, **(environment or {})},
         stderr=subprocess.PIPE,
@@ -40,7 +50,7 @@ def run_server(
         reader = threading.Thread(target=log.extend, args=[process.stderr])
         reader.start()
         try:
-            yield match[1]
+            yield match[1], process.pid
         finally:
             process.terminate()
             process.wait()
