@@ -24,8 +24,6 @@ LABEL org.opencontainers.image.title="Image classification service" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}"
 ENV PATH=/app/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOST=0.0.0.0 PORT=8000
-# Otherwise ONNX Runtime reports its use to Microsoft (onnxruntime/Privacy.md in its wheel).
-ENV ORT_DISABLE_TELEMETRY=1
 WORKDIR /app
 # A number, so that Kubernetes' runAsNonRoot can check it. It owns no file.
 USER 10001:10001

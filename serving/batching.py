@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 MAX_BATCH = 32  # images in one run; more is not faster on CPU and takes memory
 MAX_WAITING = 1024  # images that wait for a model or run, summed over the models
 
+_PROBE = np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
+
 
 class OverloadedError(Exception):
     """The queue is full."""
@@ -61,6 +63,18 @@ class Batcher:
             OverloadedError: too many images wait already.
             ModelError: a model failed.
         """
+        return [job.result.result() for job in self._submit(classifiers, images)]
+
+    def failed(self) -> list[str]:
+        """Return the models that failed when they ran last, and have them tried once more."""
+        failed = dict(self._failed)
+        if failed and not self.waiting:
+            self._submit(failed.values(), _PROBE)
+        return [f"{name} version {version}" for name, version in failed]
+
+    def _submit(
+        self, classifiers: Iterable[Classifier], images: npt.NDArray[np.uint8]
+    ) -> list[_Job]:
         jobs = [_Job(classifier, images) for classifier in classifiers]
         count = len(jobs) * len(images)
         with self._changed:
@@ -70,17 +84,7 @@ class Batcher:
             self.waiting += count
             self._jobs += jobs
             self._changed.notify()
-        return [job.result.result() for job in jobs]
-
-    def failed(self) -> list[str]:
-        """Try the models that failed when they ran last once more; return those that fail still."""
-        probe = np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
-        for classifier in list(self._failed.values()):
-            try:
-                self.classify([classifier], probe)
-            except (ModelError, OverloadedError):
-                continue
-        return [f"{name} version {version}" for name, version in self._failed]
+        return jobs
 
     def _work(self) -> None:
         while True:

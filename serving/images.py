@@ -1,6 +1,8 @@
 """An uploaded file's bytes to the pixels that the models see, or a clear refusal."""
 
+import contextlib
 import io
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +29,10 @@ MIMETYPES = frozenset(
 )
 MAX_PIXELS = 25_000_000  # of a picture to resize: 75 MB once decoded
 SIZE = (IMAGE_SIZE, IMAGE_SIZE)
+
+# A picture of MAX_PIXELS takes 290 MB while it is decoded (measured), so few at a time.
+_LARGE = threading.BoundedSemaphore(2)
+_LARGE_PIXELS = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,12 @@ def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
         )
     if width * height > MAX_PIXELS:
         raise _too_many_pixels(name)
+    large = _LARGE if width * height > _LARGE_PIXELS else contextlib.nullcontext()
+    with large:
+        return DecodedImage(_decode(image, name=name, resize=resize), width, height)
+
+
+def _decode(image: Image.Image, *, name: str, resize: bool) -> npt.NDArray[np.uint8]:
     try:
         if resize:
             # Let a JPEG decoder skip the detail that the resampling would drop.
@@ -78,7 +90,7 @@ def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
             rgb = ImageOps.fit(rgb, SIZE, Image.Resampling.BICUBIC)
     except Exception as error:  # Pillow's decoders raise many kinds for what is broken in a file
         raise _broken(name) from error
-    return DecodedImage(pixels=np.asarray(rgb), width=width, height=height)
+    return np.asarray(rgb)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

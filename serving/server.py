@@ -18,9 +18,10 @@ from serving.problems import CONTENT_TYPE, problem_body
 THREADS = 32  # requests at once; most of them wait for the models
 MAX_QUEUED = 128  # requests that wait for a thread; more are refused
 MAX_CONNECTIONS = 2000
+PROBES = ("/health/", "/v2/health/", "/metrics")  # answered however many requests wait
 # Past Flask's own limit, so that a client that sends a little too much reads a whole answer
 # instead of a reset connection; past this one, its connection is closed.
-MAX_BODY = 64 * 2**20  # bytes
+MAX_BODY = 16 * 2**20  # bytes
 DRAIN_LIMIT = 30.0  # seconds from SIGTERM to the exit, at most
 QUIET = 0.5  # seconds without a request after which nobody seems to send any more
 
@@ -78,7 +79,7 @@ class _Dispatcher(ThreadedTaskDispatcher):
 
     def add_task(self, channel: HTTPChannel) -> None:
         request = channel.requests[0]
-        if request.error is None and not request.path.startswith(("/health/", "/v2/health/")):
+        if request.error is None and not request.path.startswith(PROBES):
             channel.server.last_request = time.monotonic()
             if len(self.queue) < MAX_QUEUED:
                 super().add_task(channel)

@@ -28,7 +28,8 @@ def test_past_its_queue_it_refuses_at_once_and_answers_probes(
     def probe() -> None:
         while not done.is_set():
             started = time.perf_counter()
-            assert requests.get(f"{server}/health/live").status_code == 200
+            for path in ("health/live", "health/ready", "metrics"):
+                assert requests.get(f"{server}/{path}").status_code == 200
             probes.append(time.perf_counter() - started)
             time.sleep(0.05)
 
