@@ -3,6 +3,7 @@
 import contextlib
 import io
 import threading
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,9 @@ MIMETYPES = frozenset(
 )
 MAX_PIXELS = 25_000_000  # of a picture to resize: 75 MB once decoded
 SIZE = (IMAGE_SIZE, IMAGE_SIZE)
+
+# Pillow warns of what decode() refuses, in lines that are no log.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 # A picture of MAX_PIXELS takes 290 MB while it is decoded (measured), so few at a time.
 _LARGE = threading.BoundedSemaphore(2)

@@ -1,0 +1,170 @@
+"""Thousands of broken pictures: each is refused in a sentence, or decoded, and none takes long."""
+
+import io
+import random
+import struct
+import time
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnprocessableEntity
+
+from serving.images import FORMATS, decode
+from tests.serving.test_service import check_problem
+
+REFUSALS = (BadRequest, RequestEntityTooLarge, UnprocessableEntity)
+PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+
+
+def seeds() -> Iterator[bytes]:
+    """Good pictures in every accepted format and the modes that each takes."""
+    image = Image.fromarray(PIXELS)
+    for format_, modes in {
+        "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
+        "JPEG": ("L", "RGB", "CMYK"),
+        "WEBP": ("RGB", "RGBA"),
+        "GIF": ("P", "L"),
+        "BMP": ("1", "L", "P", "RGB"),
+    }.items():
+        for mode in modes:
+            buffer = io.BytesIO()
+            image.convert("I;16" if mode == "I;16" else mode).save(buffer, format_)
+            yield buffer.getvalue()
+
+
+SEEDS = list(seeds())
+
+
+def decode_or_refusal(content: bytes, *, resize: bool) -> np.ndarray | str:
+    try:
+        return decode(content, name="it", resize=resize).pixels
+    except REFUSALS as refusal:
+        return refusal.description or ""
+
+
+def check(content: bytes) -> None:
+    """Decode or refuse, within a second, with and without resizing."""
+    for resize in (False, True):
+        started = time.perf_counter()
+        outcome = decode_or_refusal(content, resize=resize)
+        if isinstance(outcome, str):
+            assert outcome.startswith("it ")
+        else:
+            assert outcome.shape == (32, 32, 3)
+            assert outcome.dtype == np.uint8
+        assert time.perf_counter() - started < 1
+
+
+def test_every_seed_is_a_picture() -> None:
+    assert len(SEEDS) == 18
+    for content in SEEDS:
+        assert decode(content, name="it", resize=False).pixels.shape == (32, 32, 3)
+
+
+def test_pictures_cut_at_every_length() -> None:
+    for content in SEEDS:
+        for length in range(0, len(content), max(1, len(content) // 400)):
+            check(content[:length])
+
+
+def test_pictures_with_flipped_bytes() -> None:
+    chosen = random.Random(0)
+    for content in SEEDS:
+        for _ in range(150):
+            broken = bytearray(content)
+            for _ in range(chosen.randint(1, 8)):
+                # Headers are short and decide most, so half of the flips hit them.
+                end = len(broken) if chosen.random() < 0.5 else min(64, len(broken))
+                broken[chosen.randrange(end)] = chosen.randrange(256)
+            check(bytes(broken))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(SEEDS), st.integers(0, 200), st.binary(max_size=40))
+def test_pictures_with_bytes_put_in(content: bytes, place: int, inserted: bytes) -> None:
+    check(content[:place] + inserted + content[place:])
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+def png_that_claims(width: int, height: int, data: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", header)
+        + png_chunk(b"IDAT", data)
+        + png_chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(0, 0), (0, 32), (2**31 - 1, 2**31 - 1), (60_000, 60_000), (2**30, 1)]
+)
+def test_headers_that_lie(width: int, height: int) -> None:
+    check(png_that_claims(width, height, zlib.compress(bytes(32 * 97))))
+    check(b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, min(width, 2**31 - 1),
+          -min(height, 2**31 - 1), 1, 24, 0, 0, 0, 0, 0, 0))  # fmt: skip
+    check(b"GIF89a" + struct.pack("<HHBBB", width % 65536, height % 65536, 0, 0, 0) + b";")
+
+
+def test_a_decompression_bomb_is_not_unpacked() -> None:
+    packed = zlib.compress(bytes(300 * 2**20), 9)  # 300 MiB of zeros in 300 kB
+    check(png_that_claims(32, 32, packed))
+    text = b"comment\0\0" + packed
+    check(png_that_claims(32, 32, b"")[:33] + png_chunk(b"zTXt", text) + SEEDS[4][33:])
+    with pytest.raises(RequestEntityTooLarge, match="too many pixels"):
+        decode(png_that_claims(10_000, 10_000, packed), name="it", resize=True)
+
+
+def test_formats_that_are_not_accepted_reach_no_decoder() -> None:
+    Image.init()  # this test registers every decoder that Pillow has
+    image = Image.fromarray(PIXELS)
+    others = sorted({*Image.SAVE} - {*FORMATS})
+    tried = 0
+    for format_ in others:
+        buffer = io.BytesIO()
+        try:
+            image.save(buffer, format_)
+        except (OSError, ValueError, KeyError, AttributeError):
+            continue  # it takes no such picture, or a library that is not here
+        if buffer.getvalue()[:2] == b"\xff\xd8":
+            continue  # MPO, which is a JPEG
+        tried += 1
+        with pytest.raises(BadRequest, match="is not a picture"):
+            decode(buffer.getvalue(), name="it", resize=False)
+    assert tried > 10
+
+
+def test_odd_requests_get_a_problem(server: str) -> None:
+    url = f"{server}/predict"
+    png = SEEDS[4]
+    part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    for body, headers in (
+        (b"", form),
+        (b"--x--", form),
+        (part + png, form),  # no end
+        (part.replace(b"name=", b"nom=") + png + b"\r\n--x--", form),
+        (b"--x\r\n" + b"A: " + b"b" * 100_000 + b"\r\n\r\n", form),
+        (part * 5000 + b"\r\n--x--", form),
+        (png, {"Content-Type": "multipart/form-data"}),  # no boundary
+        (png, {"Content-Type": "text/html"}),
+        (b"<svg/>", {"Content-Type": "image/svg+xml"}),
+        (b"GIF89a" + png, {}),
+        (b"%PDF-1.7\n" + png, {}),
+        (b"PK\x03\x04" + png, {"Content-Type": "application/zip"}),
+    ):
+        response = requests.post(url, data=body, headers=headers)
+        assert 400 <= response.status_code < 500, (body[:60], response.text)
+        check_problem(response, response.status_code)
+    # A picture with something behind it is a picture.
+    assert requests.post(url, data=png + b"<script>").status_code == 200
