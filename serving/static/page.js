@@ -93,8 +93,9 @@ async function classify() {
   const form = new FormData();
   form.append("image", pixels, "picture.png");
   try {
-    const query = chosenVersion() ? `?version=${chosenVersion()}` : "";
-    const response = await ask(`/predict${query}`, { method: "POST", body: form });
+    const query = new URLSearchParams(shownRecords().map((record) => ["model", record.name]));
+    if (chosenVersion()) query.set("version", chosenVersion());
+    const response = await ask(`/predict?${query}`, { method: "POST", body: form });
     const [prediction] = (await response.json()).predictions;
     if (number === latest) showAnswers(prediction.models);
   } catch (error) {
@@ -107,38 +108,41 @@ function showError(message) {
   $("error").hidden = false;
 }
 
-/** The chosen version; undefined, which stands for each model's newest, where none is common. */
+/** The chosen version; empty for each model's newest. */
 function chosenVersion() {
-  return document.querySelector("#versions input:checked")?.value;
+  return document.querySelector("#versions input:checked").value;
 }
 
-/** The records that are shown; of one model the newest comes first. */
+/** The records that are shown; the service names a model's newest first. */
 function shownRecords() {
   const version = chosenVersion();
   if (version) return records.filter((record) => String(record.version) === version);
   return [...Map.groupBy(records, (record) => record.name).values()].map(([newest]) => newest);
 }
 
-/** Offer the versions that every model has; the newest is chosen. */
+/** Offer the versions there are; each model's newest where not all have the newest. */
 function addVersions() {
   const names = new Set(records.map((record) => record.name));
-  const versions = [...new Set(records.map((record) => record.version))]
-    .filter((version) => records.filter((r) => r.version === version).length === names.size)
-    .sort((one, other) => other - one);
-  for (const version of versions) {
+  const versions = [...new Set(records.map((record) => record.version))].sort((a, b) => b - a);
+  const newest = records.filter((record) => record.version === versions[0]);
+  for (const version of newest.length === names.size ? versions : ["", ...versions]) {
     const label = document.createElement("label");
     const input = document.createElement("input");
     Object.assign(input, { type: "radio", name: "version", value: version });
-    input.checked = version === versions[0];
+    input.checked = $("versions").querySelector("input") === null; // the first one
     input.addEventListener("change", () => {
       showModels();
       if (pixels) classify();
     });
-    const { recipe } = records.find((record) => record.version === version);
-    label.append(input, ` the ${recipe === "article" ? "article’s" : recipe} recipe`);
+    label.append(input, version ? ` ${recipeOf(version)}` : " the newest recipe of each");
     $("versions").append(label);
   }
   $("versions").hidden = versions.length < 2;
+}
+
+function recipeOf(version) {
+  const { recipe } = records.find((record) => record.version === version);
+  return recipe === "article" ? "the article’s recipe" : `the ${recipe} recipe`;
 }
 
 /** Fill in a card for each model, without an answer yet. */

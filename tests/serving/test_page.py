@@ -83,6 +83,22 @@ def test_curves_and_figures_can_be_opened(page: Page, server: str) -> None:
     expect(card.locator("tbody")).to_contain_text(f"{100 * record['article']['test_accuracy']:.1f}")
 
 
+def test_another_version_can_be_chosen(page: Page, server: str) -> None:
+    page.set_input_files("#file", SHIP)
+    expect(page.locator("#verdict")).not_to_be_empty()
+    choice = page.get_by_label("the article’s recipe")
+    if not choice.is_visible():
+        pytest.skip("one version is bundled")
+    choice.check()
+    [prediction] = requests.post(
+        f"{server}/predict?version=1", files=upload(("ship.png", SHIP.read_bytes()))
+    ).json()["predictions"]
+    for answer in prediction["models"]:
+        card = page.locator(f"[data-model={answer['model']}]")
+        expect(card.locator(".confidence")).to_have_text(f"{100 * answer['confidence']:.1f} % sure")
+        expect(card.locator(".accuracy")).to_contain_text(f"{100 * answer['test_accuracy']:.1f} %")
+
+
 def test_a_bad_file_is_explained(page: Page, tmp_path: Path) -> None:
     (tmp_path / "notes.png").write_text("no picture")
     page.set_input_files("#file", tmp_path / "notes.png")
