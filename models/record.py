@@ -53,6 +53,14 @@ class Score(BaseModel):
     accuracy: float
 
 
+class Shown(BaseModel):
+    """Accuracies, fractions, that stand beside the article's, and the gap between them."""
+
+    train_accuracy: float
+    validation_accuracy: float
+    gap: float
+
+
 class Noise(BaseModel):
     """What a model makes of pictures of uniform noise, which belong to no class."""
 
@@ -169,6 +177,21 @@ class Record(BaseModel):
         the pictures are.
         """
         return self.evaluated_train.accuracy - self.evaluated_validation.accuracy
+
+    @computed_field
+    @property
+    def shown(self) -> Shown:
+        """The figures to set beside the article's.
+
+        The article's recipe: Keras' means over the last epoch, as the article has them. Another
+        one, which may train on harder pictures than there are: those of the exported file.
+        """
+        if self.recipe == "article":
+            train, validation = self.train_accuracy, self.validation_accuracy
+        else:
+            train = self.evaluated_train.accuracy
+            validation = self.evaluated_validation.accuracy
+        return Shown(train_accuracy=train, validation_accuracy=validation, gap=train - validation)
 
     @computed_field
     @property

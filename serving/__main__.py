@@ -53,6 +53,8 @@ def main(host: str, port: int, models_dir: Path, provider: Provider) -> None:
         serve(app, host, port, stopping)
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    except ValueError as error:  # waitress' for a name that no address is known for
+        raise click.ClickException(f"cannot listen on {host}:{port}: {error}") from error
 
 
 if __name__ == "__main__":

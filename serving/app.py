@@ -22,7 +22,7 @@ from models.record import CLASSES
 from serving import NAME, inference_protocol
 from serving.batching import Batcher, ModelError, OverloadedError
 from serving.classifier import Classifier, Provider, UnknownModelError, load_classifiers
-from serving.images import FORMATS, MIMETYPES, DecodedImage, decode
+from serving.images import FORMATS, MAX_PIXELS, MIMETYPES, DecodedImage, decode
 from serving.metrics import Metrics
 from serving.openapi import describe_api
 from serving.problems import problem_response
@@ -65,7 +65,7 @@ def create_app(
     app.register_error_handler(ModelError, _model_failed)
     app.after_request(_add_security_headers)
     classifiers = load_classifiers(models_dir, provider)
-    metrics = Metrics(classifiers)
+    metrics = app.extensions["metrics"] = Metrics(classifiers)
     batcher = Batcher(metrics)
     observe(app, metrics)
     start_tracing(app)
@@ -90,12 +90,12 @@ def create_app(
     def predict() -> ResponseReturnValue:
         names = dict.fromkeys(request.args.getlist("model")) or classifiers.names
         chosen = [classifiers.find(name, request.args.get("version")) for name in names]
+        g.models = [classifier.record for classifier in chosen]
         top_k = _read_top_k()
         resize = _read_resize()
         with metrics.decode_seconds.time():
             uploads = _read_uploads(resize=resize)
         batch = np.stack([image.pixels for _, image in uploads])
-        g.models = [classifier.record for classifier in chosen]
         probabilities = batcher.classify(chosen, batch)
         return {
             "predictions": [
@@ -149,7 +149,9 @@ def create_app(
 
 def _add_security_headers(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
-    policy = DOCS_SECURITY_POLICY if request.path.startswith(DOCS) else CONTENT_SECURITY_POLICY
+    policy = (
+        DOCS_SECURITY_POLICY if request.path.startswith(f"{DOCS}/") else CONTENT_SECURITY_POLICY
+    )
     response.headers["Content-Security-Policy"] = policy
     return response
 
@@ -202,11 +204,19 @@ def _read_uploads(*, resize: bool) -> list[tuple[str | None, DecodedImage]]:
             f"There are {len(files)} files; at most {MAX_FILES} are accepted in one request."
         )
     uploads = []
+    pixels = 0
     for file in files:
         name = file.filename or FIELD
         if file.mimetype.startswith("image/") and file.mimetype not in MIMETYPES:
             raise _unsupported(name, file.mimetype)
-        uploads.append((file.filename, decode(file.read(), name=name, resize=resize)))
+        image = decode(file.read(), name=name, resize=resize)
+        uploads.append((file.filename, image))
+        pixels += image.width * image.height
+        if pixels > MAX_PIXELS:
+            raise RequestEntityTooLarge(
+                f"The pictures have more than {MAX_PIXELS:,} pixels together. "
+                "Send fewer or smaller ones at a time."
+            )
     return uploads
 
 

@@ -97,34 +97,39 @@ class Batcher:
     def _run(self, batch: list[_Job]) -> None:
         classifier = batch[0].classifier
         record = classifier.record
-        started = time.perf_counter()
-        size = sum(len(job.images) for job in batch)
+        begun = time.perf_counter()
+        for job in batch:
+            self._metrics.queue_seconds.observe(begun - job.queued)
+        outcome: npt.NDArray[np.float32] | ModelError
         try:
             images = np.concatenate([job.images for job in batch])
-            probabilities = np.concatenate(
+            outcome = np.concatenate(
                 [
-                    classifier.classify(images[start : start + MAX_BATCH])
-                    for start in range(0, size, MAX_BATCH)
+                    self._classify(classifier, images[start : start + MAX_BATCH])
+                    for start in range(0, len(images), MAX_BATCH)
                 ]
             )
+            self._failed.pop((record.name, record.version), None)
         except Exception as error:  # whatever it is, these requests get an answer and others go on
             logger.exception("%s version %d failed", record.name, record.version)
             self._failed[record.name, record.version] = classifier
-            for job in batch:
-                job.result.set_exception(ModelError(f"The model {record.name} failed: {error}"))
-        else:
-            self._failed.pop((record.name, record.version), None)
-            first = 0
-            for job in batch:
-                job.result.set_result(probabilities[first : first + len(job.images)])
-                first += len(job.images)
-        finally:
-            with self._changed:
-                self.waiting -= size
-            self._metrics.infer_seconds.observe(time.perf_counter() - started)
-            self._metrics.batch_size.labels(record.name).observe(size)
-            for job in batch:
-                self._metrics.queue_seconds.observe(started - job.queued)
+            outcome = ModelError(f"The model {record.name} failed: {error}")
+        with self._changed:
+            self.waiting -= sum(len(job.images) for job in batch)
+        first = 0
+        for job in batch:
+            if isinstance(outcome, ModelError):
+                job.result.set_exception(outcome)
+            else:
+                job.result.set_result(outcome[first : first + len(job.images)])
+            first += len(job.images)
+
+    def _classify(
+        self, classifier: Classifier, images: npt.NDArray[np.uint8]
+    ) -> npt.NDArray[np.float32]:
+        self._metrics.batch_size.labels(classifier.record.name).observe(len(images))
+        with self._metrics.infer_seconds.time():
+            return classifier.classify(images)
 
 
 def _batches(jobs: list[_Job]) -> Iterator[list[_Job]]:

@@ -1,6 +1,5 @@
 """An uploaded file's bytes to the pixels that the models see, or a clear refusal."""
 
-import contextlib
 import io
 import threading
 import warnings
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-# The plugins register the decoders of FORMATS; the others are never loaded.
+# The plugins register the decoders of FORMATS, and decode() lets Pillow use no others.
 from PIL import (
     BmpImagePlugin,  # noqa: F401
     GifImagePlugin,  # noqa: F401
@@ -20,7 +19,12 @@ from PIL import (
     UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401
 )
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnprocessableEntity
+from werkzeug.exceptions import (
+    BadRequest,
+    RequestEntityTooLarge,
+    ServiceUnavailable,
+    UnprocessableEntity,
+)
 
 from models.record import IMAGE_SIZE
 
@@ -29,14 +33,16 @@ MIMETYPES = frozenset(
     f"image/{subtype}" for subtype in ("png", "jpeg", "jpg", "webp", "gif", "bmp", "x-ms-bmp")
 )
 MAX_PIXELS = 25_000_000  # of a picture to resize: 75 MB once decoded
+MAX_SCANS = 100  # of a JPEG; each costs a pass over the picture, and 42 bytes
 SIZE = (IMAGE_SIZE, IMAGE_SIZE)
 
 # Pillow warns of what decode() refuses, in lines that are no log.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
-# A picture of MAX_PIXELS takes 290 MB while it is decoded (measured), so few at a time.
+# A picture of MAX_PIXELS takes some 300 MB while it is decoded, so few at a time.
 _LARGE = threading.BoundedSemaphore(2)
 _LARGE_PIXELS = 2_000_000
+_LARGE_WAIT = 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
         BadRequest: the bytes are empty, no picture in one of these formats, or a broken one.
         UnprocessableEntity: the picture is not 32×32 and `resize` is off.
         RequestEntityTooLarge: the picture to resize has more than `MAX_PIXELS`.
+        ServiceUnavailable: too many large pictures are being decoded.
     """
     if not content:
         raise BadRequest(f"{name} is empty.")
@@ -79,9 +86,16 @@ def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
         )
     if width * height > MAX_PIXELS:
         raise _too_many_pixels(name)
-    large = _LARGE if width * height > _LARGE_PIXELS else contextlib.nullcontext()
-    with large:
+    if image.format == "JPEG" and content.count(b"\xff\xda") > MAX_SCANS:
+        raise BadRequest(f"{name} has more than {MAX_SCANS} scans. Save it as a plain JPEG.")
+    if width * height <= _LARGE_PIXELS:
         return DecodedImage(_decode(image, name=name, resize=resize), width, height)
+    if not _LARGE.acquire(timeout=_LARGE_WAIT):
+        raise ServiceUnavailable("Too many large pictures at once. Send it again.", retry_after=1)
+    try:
+        return DecodedImage(_decode(image, name=name, resize=resize), width, height)
+    finally:
+        _LARGE.release()
 
 
 def _decode(image: Image.Image, *, name: str, resize: bool) -> npt.NDArray[np.uint8]:
@@ -100,7 +114,11 @@ def _decode(image: Image.Image, *, name: str, resize: bool) -> npt.NDArray[np.ui
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         # 16-bit greyscale, which convert() would clip to white instead of scaling.
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        wide = np.asarray(image)
+        transparent = image.info.get("transparency")
+        image = Image.fromarray((wide >> 8).astype(np.uint8))
+        if transparent is not None:
+            image.putalpha(Image.fromarray(np.where(wide == transparent, 0, 255).astype(np.uint8)))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

@@ -7,13 +7,13 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 import json
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from flask import Blueprint, Response, abort, g, request
 from flask.typing import ResponseReturnValue
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from models.record import CLASSES, IMAGE_SIZE, INPUT, OUTPUT
 from serving import NAME, VERSION
@@ -53,8 +53,9 @@ class InferenceRequest(BaseModel):
 
     id: str | None = None
     parameters: dict[str, JsonValue] = {}
-    inputs: list[InputTensor]
-    outputs: list[RequestedOutput] = []
+    # Bounded, so that not each of a million wrong elements gets an error of its own.
+    inputs: Annotated[list[InputTensor], Field(max_length=1)]
+    outputs: Annotated[list[RequestedOutput], Field(max_length=1)] = []
 
 
 def create_blueprint(
@@ -86,6 +87,7 @@ def create_blueprint(
     @blueprint.get("/models/<name>/versions/<version>/ready")
     def model_ready(name: str, version: str | None = None) -> ResponseReturnValue:
         classifiers.find(name, version)
+        check_ready()
         return {"name": name, "ready": True}
 
     @blueprint.post("/models/<name>/infer")
@@ -104,7 +106,7 @@ def _read_request() -> tuple[InferenceRequest, bytes]:
     """Return the request's JSON and the binary data behind it."""
     body = request.get_data()
     length = request.headers.get(HEADER_LENGTH, str(len(body)))
-    if not length.isdecimal() or int(length[:20]) > len(body):
+    if not length.isdecimal() or len(length) > 20 or int(length) > len(body):
         abort(400, f"{HEADER_LENGTH} is {length[:20]!r}; the body has {len(body)} bytes.")
     header = int(length)
     try:
@@ -143,15 +145,11 @@ def _read_images(asked: InferenceRequest, binary: bytes) -> npt.NDArray[np.uint8
 
 def _read_json_data(data: JsonValue, size: int) -> npt.NDArray[np.uint8]:
     try:
-        values = np.asarray(data)
-    except ValueError:  # lists of different lengths
-        abort(400, f"{INPUT}.data is not a full array; it has {size} numbers, nested or flat.")
-    if (
-        values.dtype.kind not in "iu"
-        or values.size != size
-        or values.min() < 0
-        or values.max() > 255
-    ):
+        # As objects: NumPy would make room for the longest text at each place.
+        values = np.asarray(data, dtype=object)
+    except ValueError:  # lists nested too deep
+        abort(400, f"{INPUT}.data is not an array; it has {size} numbers, nested or flat.")
+    if values.size != size or not all(type(v) is int and 0 <= v <= 255 for v in values.flat):
         abort(400, f"{INPUT}.data is not {size} whole numbers from 0 to 255, as the shape says.")
     return values.astype(np.uint8)
 

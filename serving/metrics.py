@@ -20,7 +20,7 @@ class Metrics:
         )
         self.seconds = Histogram(
             "http_request_seconds",
-            "From a request's last byte to its answer.",
+            "From when a thread takes a request to its answer.",
             ["route"],
             buckets=_SECONDS,
             registry=self.registry,
@@ -36,7 +36,7 @@ class Metrics:
         )
         stages = Histogram(
             "predict_stage_seconds",
-            "Time of a request's decoding, a model's wait in the queue, and a batch's run.",
+            "Time of a request's decoding, a model's wait in the queue, and a run of a batch.",
             ["stage"],
             buckets=_SECONDS,
             registry=self.registry,
@@ -70,3 +70,7 @@ class Metrics:
             record = classifier.record
             info.labels(record.name, record.version, record.recipe, classifier.provider).set(1)
             accuracy.labels(record.name, record.version).set(record.test_accuracy)
+
+    def count_refusal(self, status: int) -> None:
+        """Count a request that was refused before it reached the application."""
+        self.requests.labels("any", "refused", status).inc()

@@ -4,6 +4,7 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 
 from flask import Flask
@@ -13,15 +14,16 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 from waitress.utilities import Error
 
+from serving.app import MAX_BODY
 from serving.problems import CONTENT_TYPE, problem_body
 
 THREADS = 32  # requests at once; most of them wait for the models
 MAX_QUEUED = 128  # requests that wait for a thread; more are refused
 MAX_CONNECTIONS = 2000
 PROBES = ("/health/", "/v2/health/", "/metrics")  # answered however many requests wait
-# Past Flask's own limit, so that a client that sends a little too much reads a whole answer
-# instead of a reset connection; past this one, its connection is closed.
-MAX_BODY = 16 * 2**20  # bytes
+# Past the application's own limit, so that a client that sends a little too much reads a whole
+# answer instead of a reset connection; past this one, its connection is closed.
+READ_LIMIT = 2 * MAX_BODY
 DRAIN_LIMIT = 30.0  # seconds from SIGTERM to the exit, at most
 QUIET = 0.5  # seconds without a request after which nobody seems to send any more
 
@@ -46,22 +48,25 @@ def serve(app: Flask, host: str, port: int, stopping: threading.Event) -> None:
         threads=THREADS,
         ident=None,
         connection_limit=MAX_CONNECTIONS,
-        max_request_body_size=MAX_BODY,
+        max_request_body_size=READ_LIMIT,
         asyncore_use_poll=True,
     )
     server.task_dispatcher.set_thread_count(THREADS)
     server.stopping = stopping
+    server.count_refusal = app.extensions["metrics"].count_refusal
 
     def stop(*_: object) -> None:
         stopping.set()
         server.pull_trigger()  # wakes the loop
 
     signal.signal(signal.SIGTERM, stop)
-    logger.info("listening on http://%s:%s", server.effective_host, server.effective_port)
+    name = f"[{server.effective_host}]" if ":" in host else server.effective_host
+    logger.info("listening on http://%s:%s", name, server.effective_port)
     while not stopping.is_set():
         server.work(timeout=1)
-    logger.info("stopping: finishing the requests that have come in")
+    logger.info("stopping: finishing the requests that come in")
     deadline = time.monotonic() + DRAIN_LIMIT
+    server.last_request = time.monotonic()  # a quiet service waits for a late one, too
     while time.monotonic() < deadline and (
         server.busy() or time.monotonic() < server.last_request + QUIET
     ):
@@ -97,8 +102,10 @@ class _OverloadedError(Error):
 
 class _Task(WSGITask):
     def execute(self) -> None:
-        if self.channel.server.stopping.is_set():
-            self.set_close_on_finish()  # so that the client's next request goes elsewhere
+        # So that the client's next request goes elsewhere; and a client that sends several at once
+        # and reads no answer would hold a thread for each connection.
+        if self.channel.server.stopping.is_set() or len(self.channel.requests) > 1:
+            self.set_close_on_finish()
         super().execute()
 
 
@@ -107,9 +114,15 @@ class _ProblemTask(ErrorTask):
 
     def execute(self) -> None:
         error = self.request.error
-        body = problem_body(HTTPStatus(error.code), f"{error.body.rstrip('.')}.")
+        detail = f"{error.body.rstrip('.')}."
+        if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            detail = f"The request is too large: at most {MAX_BODY // 2**20} MiB are accepted."
+        body = problem_body(HTTPStatus(error.code), detail)
+        self.channel.server.count_refusal(error.code)
+        logger.info("refused: %d %s", error.code, detail)
         self.status = f"{error.code} {error.reason}"
         self.response_headers.append(("Content-Type", CONTENT_TYPE))
+        self.response_headers.append(("X-Content-Type-Options", "nosniff"))
         if isinstance(error, _OverloadedError):
             self.response_headers.append(("Retry-After", "1"))
         self.set_close_on_finish()
@@ -125,6 +138,7 @@ class _Channel(HTTPChannel):
 class _Server(TcpWSGIServer):
     channel_class = _Channel
     stopping: threading.Event
+    count_refusal: Callable[[int], None]
     last_request = 0.0  # time.monotonic() of the newest one but probes
 
     def work(self, timeout: float) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 import uuid
 from importlib.util import find_spec
+from urllib.parse import quote
 
 from flask import Flask, Response, g, has_request_context, request
 from pythonjsonlogger.json import JsonFormatter
@@ -16,6 +17,7 @@ from serving.classifier import StartError
 from serving.metrics import Metrics
 
 REQUEST_ID = "X-Request-ID"
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST"})
 _ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")  # nothing that could forge a log line
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ def configure_logging() -> None:
 
 
 def observe(app: Flask, metrics: Metrics) -> None:
-    """Give every request an id, a log line and its place in the metrics."""
+    """Give every request that reaches the application an id, a log line and its counts."""
 
     @app.before_request
     def begin() -> None:
@@ -54,15 +56,17 @@ def observe(app: Flask, metrics: Metrics) -> None:
         seconds = time.perf_counter() - g.started
         route = request.url_rule.rule if request.url_rule else "none"
         metrics.in_flight.dec()
-        metrics.requests.labels(request.method, route, response.status_code).inc()
+        # A client may invent methods, and each would be a series for ever.
+        method = request.method if request.method in METHODS else "other"
+        metrics.requests.labels(method, route, response.status_code).inc()
         metrics.seconds.labels(route).observe(seconds)
         for record in g.models:
             metrics.model_requests.labels(record.name, record.version, response.status_code).inc()
         response.headers[REQUEST_ID] = g.request_id
         logger.info(
             "%s %s %d",
-            request.method,
-            request.path,
+            method,
+            quote(request.path),  # nothing that could forge a log line here either
             response.status_code,
             extra={
                 "method": request.method,

@@ -3,12 +3,14 @@
 import json
 import shlex
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models.record import RECORD_FILE, Record
+from serving import NAME, VERSION
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -53,22 +55,13 @@ def table_rows(model: Path) -> list[str]:
                 "",
                 f"ours, {record.recipe} recipe",
                 epochs,
-                *training_and_validation(record),
+                record.shown.train_accuracy,
+                record.shown.validation_accuracy,
+                record.shown.gap,
                 record.test_accuracy,
             )
         )
     return rows
-
-
-def training_and_validation(record: Record) -> tuple[float, float, float]:
-    """Return training accuracy, validation accuracy and gap as the README explains them."""
-    if record.recipe == "article":
-        return record.train_accuracy, record.validation_accuracy, record.generalisation_gap
-    return (
-        record.evaluated_train.accuracy,
-        record.evaluated_validation.accuracy,
-        record.evaluated_gap,
-    )
 
 
 def row(model: str, figures: str, epochs: str, *accuracies: float) -> str:
@@ -104,3 +97,8 @@ def check_close(found: Any, shown: Any) -> None:
             assert found == pytest.approx(shown, abs=2e-5)
         case _:
             assert found == shown
+
+
+def test_the_version_is_the_projects() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (project["name"], project["version"]) == (NAME, VERSION)

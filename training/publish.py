@@ -10,7 +10,8 @@ from training import plots
 def publish(onnx_bytes: bytes, record: Record, models_dir: Path) -> Path:
     """Write the version's folder beside its place and put it there when it is whole.
 
-    An interrupted call leaves the previous model and record as they were.
+    An interrupted call leaves the previous model and record as they were; one that is killed
+    between the two renames leaves them beside their place, and the next call puts them back.
     """
     folder = models_dir / record.name / str(record.version)
     # Names that start with a dot are no versions to the service.
@@ -24,6 +25,7 @@ def publish(onnx_bytes: bytes, record: Record, models_dir: Path) -> Path:
     (unfinished / RECORD_FILE).write_text(record.model_dump_json(indent=2) + "\n")
     plots.curves(record.title, record.history, unfinished / CURVES_FILE)
     if folder.exists():
+        shutil.rmtree(previous, ignore_errors=True)  # killed before the last line below
         folder.rename(previous)
     unfinished.rename(folder)
     shutil.rmtree(previous, ignore_errors=True)

@@ -11,13 +11,14 @@ import os
 import platform
 import sys
 import time
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy.typing as npt
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from models.record import CLASSES, Epoch
 from training import TrainingError
@@ -37,6 +38,7 @@ class Run(BaseModel):
 
     model: str
     recipe: str
+    hyperparameters: dict[str, JsonValue]  # the recipe's
     seed: int
     epochs: int
     precision: str
@@ -61,11 +63,11 @@ def train(
     With early stopping it may end before.
 
     Raises:
-        RunError: `run_dir` holds a run of another seed or precision, or of more epochs.
+        RunError: `run_dir` holds another run, or one of more epochs; or the loss is not finite.
     """
     run = read_run(run_dir)
     if run is not None:
-        _check_same(run, run_dir, epochs=epochs, seed=seed, precision=precision)
+        _check_same(run, run_dir, recipe, epochs=epochs, seed=seed, precision=precision)
     done = len(run.history) if run else 0
     # A seed of its own for each resumption, so as not to repeat the first epochs' shuffles.
     keras.utils.set_random_seed(seed + done)
@@ -75,6 +77,7 @@ def train(
         run = Run(
             model=name,
             recipe=recipe.name,
+            hyperparameters=_hyperparameters(recipe),
             seed=seed,
             epochs=epochs,
             precision=precision,
@@ -86,7 +89,9 @@ def train(
     else:
         model.optimizer.build(model.trainable_variables)
         model.load_weights(run_dir / _checkpoint(done))
-    run.epochs = epochs
+        if run.epochs != epochs:
+            run.epochs = epochs
+            _write(run, run_dir)
     if not _finished(run, recipe):
         model.fit(
             split.images.astype("float32"),
@@ -119,7 +124,30 @@ def trained(run: Run, recipe: Recipe, run_dir: Path) -> keras.Model:
     return model
 
 
-def _check_same(run: Run, run_dir: Path, *, epochs: int, seed: int, precision: str) -> None:
+def _hyperparameters(recipe: Recipe) -> dict[str, JsonValue]:
+    return {name: value for name, value in asdict(recipe).items() if name not in {"name", "epochs"}}
+
+
+def _write(run: Run, run_dir: Path) -> None:
+    """Replace run.json in one step."""
+    unfinished = run_dir / "run.json.part"
+    unfinished.write_text(run.model_dump_json(indent=2))
+    unfinished.replace(run_dir / "run.json")
+
+
+def _check_same(
+    run: Run, run_dir: Path, recipe: Recipe, *, epochs: int, seed: int, precision: str
+) -> None:
+    if run.hyperparameters != _hyperparameters(recipe):
+        raise RunError(
+            f"{run_dir} holds a run with other hyperparameters than the {recipe.name} recipe has "
+            f"now; use --fresh to start over"
+        )
+    if recipe.cosine and run.epochs != epochs:
+        raise RunError(
+            f"{run_dir} holds a run to {run.epochs} epochs, and its learning rate ends with them; "
+            f"use --epochs {run.epochs} to resume it or --fresh to start over"
+        )
     for option, found, asked in (
         ("--seed", run.seed, seed),
         ("--precision", run.precision, precision),
@@ -209,13 +237,15 @@ class _Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         seconds = time.perf_counter() - self.started
+        if not all(map(math.isfinite, (logs or {}).values())):
+            raise RunError(
+                f"epoch {epoch + 1} came to a loss that is not finite; the epoch before it is kept"
+            )
         self.run_dir.mkdir(parents=True, exist_ok=True)
         self.run.history.append(Epoch(**(logs or {}), seconds=seconds))
         last = _checkpoint(len(self.run.history))
         self.model.save_weights(self.run_dir / last)
-        unfinished = self.run_dir / "run.json.part"
-        unfinished.write_text(self.run.model_dump_json(indent=2))
-        unfinished.replace(self.run_dir / "run.json")
+        _write(self.run, self.run_dir)
         for path in self.run_dir.glob(_checkpoint("*")):
             if path.name not in {last, _checkpoint(_chosen_epoch(self.run, self.recipe))}:
                 path.unlink()

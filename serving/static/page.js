@@ -7,9 +7,10 @@ const points = (fraction) => (100 * fraction).toFixed(1);
 
 let records = []; // of every model and version, as GET /models gives them
 let pixels = null; // the last picture: a PNG of 32×32
-let latest = 0; // number of the newest request; an older one's answer is not shown any more
+let latest = 0; // number of the newest picture or request; an older one is not shown any more
 
 async function start() {
+  listen();
   try {
     records = (await (await ask("/models")).json()).models;
   } catch (error) {
@@ -18,6 +19,9 @@ async function start() {
   $("classes").textContent = records[0].classes.join(", ");
   addVersions();
   showModels();
+}
+
+function listen() {
   for (const input of [$("file"), $("camera")]) {
     input.addEventListener("change", () => {
       if (input.files.length) see(input.files[0]);
@@ -26,7 +30,7 @@ async function start() {
   }
   $("example").addEventListener("click", async () => {
     try {
-      await see(await (await ask("/static/ship.png")).blob());
+      see(await (await ask("/static/ship.png")).blob());
     } catch (error) {
       showError(error.message);
     }
@@ -67,18 +71,21 @@ async function ask(url, options) {
 
 /** Crop a picture's centre to 32×32 pixels, show it and have it classified. */
 async function see(file) {
-  let image;
+  const number = ++latest;
+  let square;
   try {
-    image = await createImageBitmap(file);
+    const image = await createImageBitmap(file);
+    const side = Math.min(image.width, image.height);
+    // Cropped first, so that what lies outside does not bleed in when it is scaled.
+    const [left, top] = [(image.width - side) / 2, (image.height - side) / 2];
+    square = await createImageBitmap(image, Math.floor(left), Math.floor(top), side, side);
   } catch {
+    if (number !== latest) return;
     return showError(`${file.name ?? "This"} is not a picture that this browser can read.`);
   }
-  const side = Math.min(image.width, image.height);
-  // Cropped first, so that what lies outside does not bleed in when it is scaled.
-  const [left, top] = [(image.width - side) / 2, (image.height - side) / 2];
-  const square = await createImageBitmap(image, Math.floor(left), Math.floor(top), side, side);
+  if (number !== latest) return; // another picture was chosen meanwhile
   const context = $("picture").getContext("2d");
-  context.imageSmoothingEnabled = side !== SIZE;
+  context.imageSmoothingEnabled = square.width !== SIZE;
   context.imageSmoothingQuality = "high";
   context.fillStyle = "white"; // behind what is transparent, as the service does
   context.fillRect(0, 0, SIZE, SIZE);
@@ -90,6 +97,7 @@ async function see(file) {
 
 async function classify() {
   const number = ++latest;
+  showModels(); // without the last picture's answers
   const form = new FormData();
   form.append("image", pixels, "picture.png");
   try {
@@ -147,23 +155,22 @@ function recipeOf(version) {
 
 /** Fill in a card for each model, without an answer yet. */
 function showModels() {
+  const opened = new Set([...document.querySelectorAll("details[open]")].map(modelOf));
+  $("verdict").textContent = "";
   const cards = shownRecords().map((record) => {
     const card = $("model").content.cloneNode(true).firstElementChild;
     card.dataset.model = record.name;
+    card.querySelector("details").open = opened.has(record.name);
     card.querySelector("h2").textContent = record.title;
     card.querySelector(".accuracy").textContent =
       `Right on ${percent(record.test_accuracy)} of the test pictures; ` +
       `the article’s was on ${percent(record.article.test_accuracy)}.`;
     drawCurves(card.querySelector("svg"), record);
-    const { article } = record;
+    const { article, shown } = record;
     const rows = [
-      ["training", record.train_accuracy, article.train_accuracy],
-      ["validation", record.validation_accuracy, article.validation_accuracy],
-      [
-        "gap, in points",
-        record.generalisation_gap,
-        article.train_accuracy - article.validation_accuracy,
-      ],
+      ["training", shown.train_accuracy, article.train_accuracy],
+      ["validation", shown.validation_accuracy, article.validation_accuracy],
+      ["gap, in points", shown.gap, article.train_accuracy - article.validation_accuracy],
       ["test", record.test_accuracy, article.test_accuracy],
     ];
     for (const [name, here, there] of rows) {
@@ -180,6 +187,10 @@ function showModels() {
     return card;
   });
   $("models").replaceChildren(...cards);
+}
+
+function modelOf(element) {
+  return element.closest("article").dataset.model;
 }
 
 function showAnswers(answers) {

@@ -125,6 +125,23 @@ def test_a_decompression_bomb_is_not_unpacked() -> None:
         decode(png_that_claims(10_000, 10_000, packed), name="it", resize=True)
 
 
+def test_a_picture_of_many_scans_is_refused() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, "JPEG", progressive=True)
+    progressive = buffer.getvalue()
+    scan = progressive.index(b"\xff\xda")
+    with pytest.raises(BadRequest, match="more than 100 scans"):
+        decode(progressive[:scan] + progressive[scan:-2] * 100, name="it", resize=False)
+
+
+def test_many_large_pictures_in_one_request_are_refused(server: str) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4000, 4000)).save(buffer, "PNG")
+    files = [("image", ("a.png", buffer.getvalue()))] * 3
+    response = requests.post(f"{server}/predict?resize=true", files=files)
+    check_problem(response, 413, "pixels together")
+
+
 def test_formats_that_are_not_accepted_reach_no_decoder() -> None:
     Image.init()  # this test registers every decoder that Pillow has
     image = Image.fromarray(PIXELS)

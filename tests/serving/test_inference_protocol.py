@@ -112,5 +112,10 @@ def test_broken_requests_are_refused(server: str, picture: npt.NDArray[np.uint8]
     check_problem(requests.post(url, data=b"{"), 400, "JSON")
     check_problem(requests.post(url, json={"inputs": []}), 400, "'image'")
     check_problem(requests.post(url, json={"inputs": [good], "outputs": [{"name": "x"}]}), 400)
-    header = {"Inference-Header-Content-Length": "99"}
-    check_problem(requests.post(url, data=b"{}", headers=header), 400, "'99'", "2 bytes")
+    for length in ("99", "-1", "two", "0" * 5000):
+        header = {"Inference-Header-Content-Length": length}
+        check_problem(requests.post(url, data=b"{}", headers=header), 400, "2 bytes")
+    many = {"inputs": [1] * 1_000_000}
+    check_problem(requests.post(url, json=many), 400, "inputs", "at most 1")
+    texts = {**good, "data": ["a" * 1_000_000, *[""] * 1_000_000]}
+    check_problem(requests.post(url, json={"inputs": [texts]}), 400, "whole numbers")

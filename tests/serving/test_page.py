@@ -108,11 +108,16 @@ def test_a_bad_file_is_explained(page: Page, tmp_path: Path) -> None:
 
 
 def test_the_services_refusal_is_shown(page: Page) -> None:
+    page.set_input_files("#file", SHIP)
+    expect(page.locator("#verdict")).not_to_be_empty()
     page.route(
         "**/predict*", lambda route: route.fulfill(status=503, json={"detail": "Too many at once."})
     )
     page.set_input_files("#file", SHIP)
     expect(page.get_by_role("alert")).to_have_text("Too many at once.")
+    # The last picture's answers do not stand beside this one.
+    expect(page.locator("#verdict")).to_be_empty()
+    expect(page.locator(".answer").first).to_be_hidden()
 
 
 def test_a_photo_is_cropped_to_its_centre(page: Page, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The server under what befalls one: too many requests, slow clients, a stop under load."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import requests
 
-from tests.conftest import run_server
+from tests.conftest import ROOT, listening, run_server
 from tests.serving.test_service import check_problem, png, upload
 
 
@@ -34,12 +36,13 @@ def test_past_its_queue_it_refuses_at_once_and_answers_probes(
             time.sleep(0.05)
 
     done = threading.Event()
-    prober = threading.Thread(target=probe)
-    prober.start()
-    with ThreadPoolExecutor(40) as pool:
-        responses = list(pool.map(send, range(40)))
-    done.set()
-    prober.join()
+    with ThreadPoolExecutor(41) as pool:
+        prober = pool.submit(probe)
+        try:
+            responses = list(pool.map(send, range(40)))
+        finally:
+            done.set()
+        prober.result()
     accepted = [r for r in responses if r.status_code == 200]
     refused = [r for r in responses if r.status_code != 200]
     assert accepted
@@ -84,16 +87,38 @@ def test_a_stop_under_load_loses_no_request(picture: npt.NDArray[np.uint8]) -> N
                 while session.get(f"{server}/health/ready").status_code == 200:
                     statuses.append(session.post(f"{server}/predict", files=files).status_code)
 
-        senders = [threading.Thread(target=send) for _ in range(8)]
-        for sender in senders:
-            sender.start()
+        pool = ThreadPoolExecutor(8)
+        senders = [pool.submit(send) for _ in range(8)]
         time.sleep(1)
         # Leaving the block sends SIGTERM, and asserts that the exit status is 0.
     for sender in senders:
-        sender.join()
+        sender.result()
     assert len(statuses) > 8
     assert set(statuses) == {200}
     assert any("stopping" in line for line in log)
+
+
+def test_a_stop_of_a_quiet_service_waits_for_a_late_request() -> None:
+    with listening(sys.executable, "-m", "serving", "--port", "0") as (server, pid):
+        time.sleep(1)
+        os.kill(pid, signal.SIGTERM)
+        time.sleep(0.2)
+        assert requests.get(f"{server}/health/ready").status_code == 503
+        late = requests.get(f"{server}/models")
+        assert late.status_code == 200
+        assert late.headers["Connection"] == "close"
+
+
+def test_clients_that_read_no_answer_hold_up_nobody(server: str) -> None:
+    address = urlsplit(server)
+    clients = []
+    for _ in range(40):  # more than there are threads
+        client = socket.create_connection((address.hostname or "", address.port or 0))
+        client.sendall(b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+        clients.append(client)
+    assert requests.get(f"{server}/models", timeout=10).status_code == 200
+    for client in clients:
+        client.close()
 
 
 def test_no_server_version_leaks(server: str) -> None:
@@ -108,6 +133,7 @@ def test_a_taken_port_is_named(server: str) -> None:
     port = str(urlsplit(server).port)
     result = subprocess.run(
         [sys.executable, "-m", "serving", "--port", port],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

@@ -70,6 +70,18 @@ def test_a_request_has_an_id_in_its_answer_and_its_log_line() -> None:
     assert line["status"] == 404
 
 
+def test_no_client_can_make_up_series_or_log_lines() -> None:
+    log: list[str] = []
+    with run_server(log=log) as server:
+        for method in ("BREW", "MAKE"):
+            assert requests.request(method, f"{server}/predict").status_code == 405
+        requests.get(f"{server}/x%0Aforged%1b[31m")
+        metrics = requests.get(f"{server}/metrics").text
+    assert "BREW" not in metrics
+    assert 'method="other",route="none"' in metrics or 'method="other",route="/predict"' in metrics
+    assert not any("\x1b" in line or "\nforged" in json.loads(line)["message"] for line in log)
+
+
 @pytest.fixture
 def collector() -> Iterator[tuple[str, list[bytes]]]:
     """Address of an OTLP receiver, and what it received."""
