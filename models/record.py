@@ -3,6 +3,7 @@
 `training` writes these, `serving` reads them; both import them from here and from nowhere else.
 """
 
+from functools import cached_property
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, computed_field, model_validator
@@ -194,7 +195,7 @@ class Record(BaseModel):
         return Shown(train_accuracy=train, validation_accuracy=validation, gap=train - validation)
 
     @computed_field
-    @property
+    @cached_property  # the service asks for it with each picture
     def test_accuracy(self) -> float:
         """Top-1, on the whole test set, of the exported file."""
         correct = sum(self.confusion_matrix[i][i] for i in range(len(CLASSES)))

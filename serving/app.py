@@ -20,7 +20,7 @@ from werkzeug.exceptions import (
 
 from models.record import CLASSES
 from serving import NAME, inference_protocol
-from serving.batching import Batcher, ModelError, OverloadedError
+from serving.batching import MAX_IMAGES, Batcher, ModelError, OverloadedError
 from serving.classifier import Classifier, Provider, UnknownModelError, load_classifiers
 from serving.images import FORMATS, MAX_PIXELS, MIMETYPES, DecodedImage, decode
 from serving.metrics import Metrics
@@ -30,7 +30,6 @@ from serving.telemetry import observe, start_tracing
 
 FIELD = "image"
 MAX_BODY = 8 * 2**20  # bytes
-MAX_FILES = 128  # in one request
 # The page loads nothing from elsewhere and is shown in no other page.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -199,9 +198,9 @@ def _read_uploads(*, resize: bool) -> list[tuple[str | None, DecodedImage]]:
     if not any(file.filename for file in files):  # a form with no file chosen sends an empty one
         found = ", ".join(map(repr, (*request.files, *request.form))) or "none"
         abort(400, f"There is no file in the field {FIELD!r}; the fields sent: {found}.")
-    if len(files) > MAX_FILES:
+    if len(files) > MAX_IMAGES:
         raise RequestEntityTooLarge(
-            f"There are {len(files)} files; at most {MAX_FILES} are accepted in one request."
+            f"There are {len(files)} files; at most {MAX_IMAGES} are accepted in one request."
         )
     uploads = []
     pixels = 0
@@ -236,7 +235,7 @@ def _read_body(*, resize: bool) -> DecodedImage:
 def _too_large(error: RequestEntityTooLarge) -> Response:
     if error.description == RequestEntityTooLarge.description:  # Werkzeug's, which names no limit
         error.description = (
-            f"The request is too large: at most {MAX_BODY // 2**20} MiB in at most {MAX_FILES} "
+            f"The request is too large: at most {MAX_BODY // 2**20} MiB in at most {MAX_IMAGES} "
             "files are accepted. Send fewer or smaller pictures."
         )
     return problem_response(error)

@@ -20,6 +20,7 @@ from serving.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
+MAX_IMAGES = 128  # in one request
 MAX_BATCH = 32  # images in one run; more is not faster on CPU and takes memory
 MAX_WAITING = 1024  # images that wait for a model or run, summed over the models
 

@@ -17,10 +17,9 @@ from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from models.record import CLASSES, IMAGE_SIZE, INPUT, OUTPUT
 from serving import NAME, VERSION
-from serving.batching import Batcher
+from serving.batching import MAX_IMAGES, Batcher
 from serving.classifier import Classifier, Classifiers
 
-MAX_BATCH = 128  # images in one request
 HEADER_LENGTH = "Inference-Header-Content-Length"  # of the JSON before the binary data, in bytes
 IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 
@@ -128,8 +127,8 @@ def _read_images(asked: InferenceRequest, binary: bytes) -> npt.NDArray[np.uint8
         abort(400, f"{INPUT} is declared as {tensor.datatype}; the model takes UINT8.")
     if tuple(tensor.shape[1:]) != IMAGE_SHAPE or len(tensor.shape) != 4 or tensor.shape[0] < 1:
         abort(400, f"{INPUT} has the shape {tensor.shape}; the model takes [N, 32, 32, 3].")
-    if tensor.shape[0] > MAX_BATCH:
-        abort(413, f"{INPUT} holds {tensor.shape[0]} images; at most {MAX_BATCH} are accepted.")
+    if tensor.shape[0] > MAX_IMAGES:
+        abort(413, f"{INPUT} holds {tensor.shape[0]} images; at most {MAX_IMAGES} are accepted.")
     size = math.prod(tensor.shape)
     if "binary_data_size" in tensor.parameters:
         declared = tensor.parameters["binary_data_size"]

@@ -11,9 +11,10 @@ from pydantic.json_schema import models_json_schema
 
 from models.record import CLASSES, IMAGE_SIZE, INPUT, OUTPUT, Record
 from serving import NAME, VERSION
+from serving.batching import MAX_IMAGES
 from serving.classifier import Classifiers
 from serving.images import MIMETYPES
-from serving.inference_protocol import HEADER_LENGTH, MAX_BATCH
+from serving.inference_protocol import HEADER_LENGTH
 from serving.problems import CONTENT_TYPE
 
 Json = dict[str, Any]
@@ -269,7 +270,7 @@ _SCHEMAS: Json = {
                     shape={
                         "type": "array",
                         "prefixItems": [
-                            {"type": "integer", "minimum": 1, "maximum": MAX_BATCH},
+                            {"type": "integer", "minimum": 1, "maximum": MAX_IMAGES},
                             {"const": IMAGE_SIZE},
                             {"const": IMAGE_SIZE},
                             {"const": 3},

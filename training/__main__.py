@@ -121,12 +121,8 @@ def all_command(
 ) -> None:
     """Train, evaluate, export and record."""
     cifar10 = data.load(data.find(data_dir))
-    for name in names:
-        train_model(name, cifar10, runs_dir, recipe=RECIPES[recipe], **how)
-    plots.first_images(cifar10.train, runs_dir / "first-ten-images.png")
-    for name in names:
-        export_model(name, cifar10, runs_dir, models_dir, recipe=RECIPES[recipe])
-    describe_models(models_dir)
+    train_models(names, cifar10, runs_dir, recipe=RECIPES[recipe], **how)
+    export_models(names, cifar10, runs_dir, models_dir, RECIPES[recipe])
 
 
 @main.command("train")
@@ -136,9 +132,7 @@ def train_command(
 ) -> None:
     """Train alone, under any Keras backend (KERAS_BACKEND=jax, say)."""
     cifar10 = data.load(data.find(data_dir))
-    for name in names:
-        train_model(name, cifar10, runs_dir, recipe=RECIPES[recipe], **how)
-    plots.first_images(cifar10.train, runs_dir / "first-ten-images.png")
+    train_models(names, cifar10, runs_dir, recipe=RECIPES[recipe], **how)
 
 
 @main.command("export")
@@ -152,9 +146,7 @@ def export_command(
     model has been trained for.
     """
     cifar10 = data.load(data.find(data_dir))
-    for name in names:
-        export_model(name, cifar10, runs_dir, models_dir, recipe=RECIPES[recipe])
-    describe_models(models_dir)
+    export_models(names, cifar10, runs_dir, models_dir, RECIPES[recipe])
 
 
 @main.command("study")
@@ -203,6 +195,22 @@ def study_command(
         runs_dir=runs_dir,
         models_dir=models_dir,
     )
+
+
+def train_models(names: Sequence[str], cifar10: data.Cifar10, runs_dir: Path, **how: Any) -> None:
+    """Train each model as `train_model` does, and show the first training images."""
+    for name in names:
+        train_model(name, cifar10, runs_dir, **how)
+    plots.first_images(cifar10.train, runs_dir / "first-ten-images.png")
+
+
+def export_models(
+    names: Sequence[str], cifar10: data.Cifar10, runs_dir: Path, models_dir: Path, recipe: Recipe
+) -> None:
+    """Export each model, then describe all that there are."""
+    for name in names:
+        export_model(name, cifar10, runs_dir, models_dir, recipe=recipe)
+    describe_models(models_dir)
 
 
 def train_model(

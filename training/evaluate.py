@@ -1,5 +1,6 @@
 """A model's probabilities and true labels to its loss, accuracy and confusion matrix."""
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
@@ -17,6 +18,13 @@ def predict(onnx_bytes: bytes, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.
         for start in range(0, len(images), BATCH_SIZE)
     ]
     return np.concatenate(batches)
+
+
+def predict_keras(model: keras.Model, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Return a network's probabilities, float32 [N, 10], of images, uint8 [N, 32, 32, 3]."""
+    logits = model.predict(images.astype("float32"), batch_size=BATCH_SIZE, verbose=0)
+    probabilities: npt.NDArray[np.float32] = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    return probabilities
 
 
 def score(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8]) -> Score:

@@ -11,6 +11,7 @@ import tf2onnx
 
 from models.record import BATCH, CLASSES, IMAGE_SIZE, INPUT, OUTPUT
 from training import TrainingError
+from training.evaluate import predict_keras
 
 OPSET = 18
 TOLERANCE = 1e-4  # largest difference of a probability between ONNX Runtime and Keras
@@ -58,8 +59,7 @@ def verify(
         ExportError: a probability differs by `TOLERANCE` or more, or a top-1 class differs where
             Keras' two best are not exactly tied.
     """
-    logits = model.predict(images.astype("float32"), batch_size=250, verbose=0)
-    expected = tf.nn.softmax(logits).numpy()
+    expected = predict_keras(model, images)
     difference = float(np.abs(found - expected).max())
     if not difference < TOLERANCE:
         raise ExportError(

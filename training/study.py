@@ -8,17 +8,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean, stdev
 
-import keras
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel
 
 from models.record import Score
 from training import plots
-from training.data import Cifar10
-from training.evaluate import score
+from training.data import Cifar10, Split
+from training.evaluate import predict_keras, score
 from training.recipes import COUNTERMEASURES, Recipe
-from training.train import Run, train, trained
+from training.train import Run, replace_text, train, trained
 
 STUDY_FILE = "study.json"
 PLOT_FILE = "study.png"
@@ -124,14 +121,13 @@ def study(
 def write_study(done: Study, models_dir: Path) -> None:
     """Write the results, the table and the plot; the results in one step."""
     models_dir.mkdir(parents=True, exist_ok=True)
-    unfinished = models_dir / f".{STUDY_FILE}.part"
-    unfinished.write_text(done.model_dump_json(indent=1) + "\n")
-    unfinished.replace(models_dir / STUDY_FILE)
-    settings = list(dict.fromkeys(result.setting for result in done.results))
-    sections = [_section(setting, done.by_countermeasure(setting)) for setting in settings]
+    replace_text(models_dir / STUDY_FILE, done.model_dump_json(indent=1) + "\n")
+    settings = dict.fromkeys(result.setting for result in done.results)
+    results = {setting: done.by_countermeasure(setting) for setting in settings}
+    sections = [_section(setting, of_setting) for setting, of_setting in results.items()]
     (models_dir / TABLE_FILE).write_text("\n".join([_INTRODUCTION, *sections]))
     plots.study(
-        {setting.title: _accuracies(done.by_countermeasure(setting)) for setting in settings},
+        {setting.title: _accuracies(of_setting) for setting, of_setting in results.items()},
         models_dir / PLOT_FILE,
     )
 
@@ -151,10 +147,8 @@ def _evaluate(
 ) -> Result:
     model = trained(run, recipe, run_dir)
 
-    def probabilities(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        logits = model.predict(images.astype("float32"), batch_size=250, verbose=0)
-        softmax: npt.NDArray[np.float32] = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
-        return softmax
+    def evaluate(split: Split) -> Score:
+        return score(predict_keras(model, split.images), split.labels)
 
     training, validation = cifar10.train.split_at(1 - recipe.validation_split)
     return Result(
@@ -165,9 +159,9 @@ def _evaluate(
         seconds=sum(epoch.seconds for epoch in run.history),
         backend=run.backend,
         device=run.device,
-        train=score(probabilities(training.images), training.labels),
-        validation=score(probabilities(validation.images), validation.labels),
-        test=score(probabilities(cifar10.test.images), cifar10.test.labels),
+        train=evaluate(training),
+        validation=evaluate(validation),
+        test=evaluate(cifar10.test),
     )
 
 

@@ -128,11 +128,15 @@ def _hyperparameters(recipe: Recipe) -> dict[str, JsonValue]:
     return {name: value for name, value in asdict(recipe).items() if name not in {"name", "epochs"}}
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Write a file in one step: a kill leaves the old content or the new."""
+    unfinished = path.with_name(f".{path.name}.part")
+    unfinished.write_text(text)
+    unfinished.replace(path)
+
+
 def _write(run: Run, run_dir: Path) -> None:
-    """Replace run.json in one step."""
-    unfinished = run_dir / "run.json.part"
-    unfinished.write_text(run.model_dump_json(indent=2))
-    unfinished.replace(run_dir / "run.json")
+    replace_text(run_dir / "run.json", run.model_dump_json(indent=2))
 
 
 def _check_same(
