@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean, stdev
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from models.record import Score
 from training import plots
 from training.data import Cifar10, Split
 from training.evaluate import predict_keras, score
 from training.recipes import COUNTERMEASURES, Recipe
-from training.train import Run, replace_text, train, trained
+from training.train import Run, hyperparameters, replace_text, train, trained
 
 STUDY_FILE = "study.json"
 PLOT_FILE = "study.png"
@@ -40,6 +40,7 @@ class Result(BaseModel):
 
     setting: Setting
     countermeasure: str
+    hyperparameters: dict[str, JsonValue]  # the recipe's
     seed: int
     epochs_completed: int
     seconds: float
@@ -91,12 +92,17 @@ def study(
     runs_dir: Path,
     models_dir: Path,
 ) -> Study:
-    """Train, evaluate and record what of this is not in `models_dir` yet."""
+    """Train, evaluate and record what of this is not in `models_dir` yet.
+
+    A result of other hyperparameters than the recipe has now is replaced.
+    """
     recipes = list(recipes)
     done = read_study(models_dir)
     for seed in seeds:
         for recipe in recipes:
-            if (setting, recipe.name, seed) in {result.key for result in done.results}:
+            key = (setting, recipe.name, seed)
+            earlier = next((result for result in done.results if result.key == key), None)
+            if earlier and earlier.hyperparameters == hyperparameters(recipe):
                 continue
             run_dir = (
                 runs_dir
@@ -113,7 +119,8 @@ def study(
                 precision=setting.precision,
                 run_dir=run_dir,
             )
-            done.results.append(_evaluate(setting, recipe, run, run_dir, cifar10))
+            result = _evaluate(setting, recipe, run, run_dir, cifar10)
+            done.results = [other for other in done.results if other.key != key] + [result]
             write_study(done, models_dir)
     return done
 
@@ -154,6 +161,7 @@ def _evaluate(
     return Result(
         setting=setting,
         countermeasure=recipe.name,
+        hyperparameters=run.hyperparameters,
         seed=run.seed,
         epochs_completed=len(run.history),
         seconds=sum(epoch.seconds for epoch in run.history),

@@ -77,7 +77,7 @@ def train(
         run = Run(
             model=name,
             recipe=recipe.name,
-            hyperparameters=_hyperparameters(recipe),
+            hyperparameters=hyperparameters(recipe),
             seed=seed,
             epochs=epochs,
             precision=precision,
@@ -124,7 +124,8 @@ def trained(run: Run, recipe: Recipe, run_dir: Path) -> keras.Model:
     return model
 
 
-def _hyperparameters(recipe: Recipe) -> dict[str, JsonValue]:
+def hyperparameters(recipe: Recipe) -> dict[str, JsonValue]:
+    """Return what a run records of its recipe: all that changes what it comes to but its length."""
     return {name: value for name, value in asdict(recipe).items() if name not in {"name", "epochs"}}
 
 
@@ -142,7 +143,7 @@ def _write(run: Run, run_dir: Path) -> None:
 def _check_same(
     run: Run, run_dir: Path, recipe: Recipe, *, epochs: int, seed: int, precision: str
 ) -> None:
-    if run.hyperparameters != _hyperparameters(recipe):
+    if run.hyperparameters != hyperparameters(recipe):
         raise RunError(
             f"{run_dir} holds a run with other hyperparameters than the {recipe.name} recipe has "
             f"now; use --fresh to start over"
