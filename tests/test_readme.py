@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import tomllib
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_table_agrees_with_the_records() -> None:
-    shown = [line for line in README.splitlines() if line.startswith(("| `", "| |"))]
+    shown = [line for line in README.splitlines() if line.startswith(("| `", "| | "))]
     assert shown == [
         row for name in ("first", "second", "final") for row in table_rows(ROOT / "models" / name)
     ]
@@ -61,6 +62,29 @@ def table_rows(model: Path) -> list[str]:
                 record.test_accuracy,
             )
         )
+    return rows
+
+
+def test_the_countermeasures_are_the_study_s() -> None:
+    [table] = [part for part in README.split("\n\n") if part.startswith("| countermeasure")]
+    assert table.splitlines()[2:] == study_rows()
+
+
+def study_rows() -> list[str]:
+    """Return each countermeasure's mean figures, the ones of the README's table."""
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for result in json.loads((ROOT / "models" / "study.json").read_bytes())["results"]:
+        by_name.setdefault(result["countermeasure"], []).append(result)
+    rows = []
+    for name, results in by_name.items():
+        training, validation, test = (
+            fmean(result[split]["accuracy"] for result in results)
+            for split in ("train", "validation", "test")
+        )
+        cells = [
+            f"{100 * share:.2f}" for share in (training, validation, training - validation, test)
+        ]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
     return rows
 
 
