@@ -1,9 +1,14 @@
 """Metrics as Prometheus' own parser reads them, log lines, request ids, traces."""
 
 import json
+import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +16,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import run_server
+from tests.conftest import ROOT, run_server
 from tests.serving.test_service import png, upload
 
 
@@ -113,3 +118,34 @@ def test_traces_go_where_the_usual_variables_say(collector: tuple[str, list[byte
     assert attributes["service.name"] == "pictures"
     [span] = [span for scope in resource.scope_spans for span in scope.spans]
     assert span.name == "GET /models/<name>"
+
+
+def test_a_full_disk_for_the_log_stops_no_answer(picture: npt.NDArray[np.uint8]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "serving", "--port", str(port)]
+    with (
+        Path("/dev/full").open("w") as full,  # each write to it fails with "no space left"
+        subprocess.Popen(command, cwd=ROOT, stderr=full) as process,
+    ):
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_until_ready(address)
+            for _ in range(3):
+                answer = requests.post(f"{address}/predict?model=first", data=png(picture))
+                assert answer.status_code == 200
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
+def wait_until_ready(address: str) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            if requests.get(f"{address}/health/ready").ok:
+                return
+        except requests.ConnectionError:
+            assert time.monotonic() < deadline, "the service did not start"
+        time.sleep(0.1)
