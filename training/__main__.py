@@ -5,6 +5,7 @@ import hashlib
 import math
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import keras
 from models.record import CLASSES, RECORD_FILE, Record
 from training import TrainingError, data, plots
 from training.architectures import ARCHITECTURES, describe
+from training.distribute import check_agreement, distributed, is_first_worker
 from training.evaluate import confusion_matrix, on_noise, predict, score
 from training.model_card import model_card
 from training.publish import publish
@@ -127,12 +129,23 @@ def all_command(
 
 @main.command("train")
 @options("names", "recipe", "epochs", "seed", "precision", "data_dir", "runs_dir", "fresh")
+@click.option(
+    "--distribute",
+    is_flag=True,
+    help="Be one of several workers, which KERAS_DISTRIBUTION_* name; all share the runs folder.",
+)
 def train_command(
-    names: Sequence[str], recipe: str, data_dir: Path | None, runs_dir: Path, **how: Any
+    names: Sequence[str],
+    recipe: str,
+    data_dir: Path | None,
+    runs_dir: Path,
+    distribute: bool,
+    **how: Any,
 ) -> None:
     """Train alone, under any Keras backend (KERAS_BACKEND=jax, say)."""
-    cifar10 = data.load(data.find(data_dir))
-    train_models(names, cifar10, runs_dir, recipe=RECIPES[recipe], **how)
+    with distributed() if distribute else nullcontext():
+        cifar10 = data.load(data.find(data_dir))
+        train_models(names, cifar10, runs_dir, recipe=RECIPES[recipe], **how)
 
 
 @main.command("export")
@@ -201,7 +214,8 @@ def train_models(names: Sequence[str], cifar10: data.Cifar10, runs_dir: Path, **
     """Train each model as `train_model` does, and show the first training images."""
     for name in names:
         train_model(name, cifar10, runs_dir, **how)
-    plots.first_images(cifar10.train, runs_dir / "first-ten-images.png")
+    if is_first_worker():
+        plots.first_images(cifar10.train, runs_dir / "first-ten-images.png")
 
 
 def export_models(
@@ -227,7 +241,9 @@ def train_model(
     """Train one model to `epochs`, by default the recipe's, in its run folder."""
     run_dir = _run_dir(runs_dir, name, recipe)
     if fresh:
-        shutil.rmtree(run_dir, ignore_errors=True)
+        if is_first_worker():
+            shutil.rmtree(run_dir, ignore_errors=True)
+        check_agreement(fresh=fresh)
     epochs = epochs or recipe.epochs[name]
     click.echo(f"{name}, {recipe.name} recipe: training to {epochs} epochs in {run_dir}")
     train(

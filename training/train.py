@@ -24,6 +24,7 @@ from models.record import CLASSES, Epoch
 from training import TrainingError
 from training.architectures import build
 from training.data import Split
+from training.distribute import Share, alone, check_agreement, is_first_worker
 from training.recipes import Recipe
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy")
@@ -60,15 +61,18 @@ def train(
 ) -> Run:
     """Train a network to `epochs` epochs, going on from the last finished one in `run_dir`.
 
-    With early stopping it may end before.
+    With early stopping it may end before. Of several workers, each takes its share of each batch,
+    and the first one alone writes into `run_dir`, which all share.
 
     Raises:
+        WorkerError: the workers have found another epoch, or were asked for another run.
         RunError: `run_dir` holds another run, or one of more epochs; or the loss is not finite.
     """
     run = read_run(run_dir)
     if run is not None:
         _check_same(run, run_dir, recipe, epochs=epochs, seed=seed, precision=precision)
     done = len(run.history) if run else 0
+    check_agreement(finished_epochs=done, epochs=epochs, seed=seed)
     # A seed of its own for each resumption, so as not to repeat the first epochs' shuffles.
     keras.utils.set_random_seed(seed + done)
     steps = math.ceil(int(len(split.labels) * (1 - recipe.validation_split)) / recipe.batch_size)
@@ -91,17 +95,15 @@ def train(
         model.load_weights(run_dir / _checkpoint(done))
         if run.epochs != epochs:
             run.epochs = epochs
-            _write(run, run_dir)
+            if is_first_worker():
+                _write(run, run_dir)
     if not _finished(run, recipe):
         model.fit(
-            split.images.astype("float32"),
-            _targets(split, recipe),
-            batch_size=recipe.batch_size,
-            validation_split=recipe.validation_split,
+            **_examples(split, recipe),
             epochs=epochs,
             initial_epoch=done,
             callbacks=[_Checkpoint(run, recipe, run_dir)],
-            verbose=1 if sys.stdout.isatty() else 2,
+            verbose=0 if not is_first_worker() else 1 if sys.stdout.isatty() else 2,
         )
     return run
 
@@ -189,6 +191,25 @@ def _compiled(
     return model
 
 
+def _examples(split: Split, recipe: Recipe) -> dict[str, Any]:
+    """Return the arguments of `fit` with what to train and validate on."""
+    images, targets = split.images.astype("float32"), _targets(split, recipe)
+    size = recipe.batch_size
+    if keras.distribution.distribution() is None:
+        return {
+            "x": images,
+            "y": targets,
+            "batch_size": size,
+            "validation_split": recipe.validation_split,
+        }
+    at = int(len(images) * (1 - recipe.validation_split))  # where Keras splits
+    return {
+        "x": Share(images[:at], targets[:at], batch_size=size, shuffle=True),
+        "validation_data": Share(images[at:], targets[at:], batch_size=size, shuffle=False),
+        "shuffle": False,  # of the order of batches, which every worker would draw for itself
+    }
+
+
 def _targets(split: Split, recipe: Recipe) -> npt.NDArray[Any]:
     if recipe.label_smoothing:  # Keras smooths one-hot targets alone
         one_hot: npt.NDArray[Any] = keras.utils.to_categorical(split.labels, len(CLASSES))
@@ -246,15 +267,20 @@ class _Checkpoint(keras.callbacks.Callback):
             raise RunError(
                 f"epoch {epoch + 1} came to a loss that is not finite; the epoch before it is kept"
             )
-        self.run_dir.mkdir(parents=True, exist_ok=True)
         self.run.history.append(Epoch(**(logs or {}), seconds=seconds))
+        if is_first_worker():
+            self._save()
+        self.model.stop_training = _finished(self.run, self.recipe)
+
+    def _save(self) -> None:
+        self.run_dir.mkdir(parents=True, exist_ok=True)
         last = _checkpoint(len(self.run.history))
-        self.model.save_weights(self.run_dir / last)
+        with alone():
+            self.model.save_weights(self.run_dir / last)
         _write(self.run, self.run_dir)
         for path in self.run_dir.glob(_checkpoint("*")):
             if path.name not in {last, _checkpoint(_chosen_epoch(self.run, self.recipe))}:
                 path.unlink()
-        self.model.stop_training = _finished(self.run, self.recipe)
 
 
 def _library_versions() -> dict[str, str]:
@@ -268,5 +294,9 @@ def _library_versions() -> dict[str, str]:
 
 
 def _device(model: keras.Model) -> str:
-    # The one spelling that the TensorFlow, JAX and torch backends share.
-    return f"{model.weights[0].value.device} of {platform.machine()} with {os.cpu_count()} cores"
+    if keras.distribution.distribution() is None:
+        # The one spelling that the TensorFlow, JAX and torch backends share.
+        device = str(model.weights[0].value.device)
+    else:
+        device = " and ".join(keras.distribution.list_devices())
+    return f"{device} of {platform.machine()} with {os.cpu_count()} cores"

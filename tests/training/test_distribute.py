@@ -1,0 +1,115 @@
+"""Two real workers on this machine: the same result as one, a lost one, and going on after it."""
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from training.distribute import ADDRESSES, WORKER, WORKERS
+from training.train import Run, read_run
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("jax") is None, reason="needs the jax group: uv sync --group jax"
+)
+
+# The command itself, on generated pictures instead of CIFAR-10.
+CODE = textwrap.dedent("""
+    from tests.training.conftest import _generate
+    from training import data
+    from training.__main__ import main
+    from training.data import Cifar10
+
+    split = _generate(320, seed=1)
+    data.load = lambda _: Cifar10(split, split)
+    main(["train", "--distribute", "--model", "first"])
+""").replace('"first"]', '"first", *sys.argv[1:]]')
+
+
+def start(number: int, runs: Path, epochs: int, **environment: str) -> list[subprocess.Popen[str]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [sys.executable, "-c", f"import sys\n{CODE}"]
+    return [
+        subprocess.Popen(
+            [*command, "--runs-dir", str(runs), "--epochs", str(epochs), "--data-dir", str(runs)],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "KERAS_BACKEND": "jax",
+                ADDRESSES: address,
+                WORKERS: str(number),
+                WORKER: str(worker),
+                **environment,
+            },
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for worker in range(number)
+    ]
+
+
+def finished_run(runs: Path) -> Run:
+    run = read_run(runs / "first" / "1")
+    assert run
+    return run
+
+
+def test_two_workers_come_to_what_one_does_and_go_on_when_one_was_lost(tmp_path: Path) -> None:
+    [worker] = start(1, tmp_path / "one", epochs=2)
+    _, errors = worker.communicate(timeout=300)
+    assert worker.returncode == 0, errors
+    one = finished_run(tmp_path / "one")
+
+    first, second = start(2, tmp_path / "two", epochs=10_000)
+    run_file = tmp_path / "two" / "first" / "1" / "run.json"
+    while first.poll() is None and not (
+        run_file.exists() and len(finished_run(tmp_path / "two").history) >= 2
+    ):
+        time.sleep(0.01)
+    second.send_signal(signal.SIGKILL)
+    _, errors = first.communicate(timeout=60)
+    second.communicate()
+    assert first.returncode == 1, errors
+    assert "Error: a worker was lost" in errors
+    assert "start all of them again" in errors
+    assert "Traceback" not in errors
+
+    two = finished_run(tmp_path / "two")
+    for found, expected in zip(two.history, one.history, strict=False):
+        assert found.loss == pytest.approx(expected.loss, rel=1e-3)
+        assert found.val_loss == pytest.approx(expected.val_loss, rel=1e-2)
+
+    epochs = len(two.history) + 1
+    workers = start(2, tmp_path / "two", epochs=epochs)
+    for worker in workers:
+        _, errors = worker.communicate(timeout=300)
+        assert worker.returncode == 0, errors
+    resumed = finished_run(tmp_path / "two")
+    assert len(resumed.history) == epochs
+    assert resumed.history[:-1] == two.history
+    assert [path.name for path in run_file.parent.glob("*.h5")] == [f"epoch-{epochs}.weights.h5"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"KERAS_BACKEND": "tensorflow"}, "set KERAS_BACKEND=jax"),
+        ({WORKER: ""}, f"--distribute needs {WORKER}: set "),
+    ],
+)
+def test_what_is_not_set_up_is_refused(
+    tmp_path: Path, environment: dict[str, str], message: str
+) -> None:
+    [worker] = start(1, tmp_path, epochs=1, **environment)
+    _, errors = worker.communicate(timeout=120)
+    assert worker.returncode == 1
+    assert message in errors

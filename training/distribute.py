@@ -1,0 +1,143 @@
+"""Train one network on several workers, each a process of its own, as a rule on another machine.
+
+By Keras' own distribution, which needs its JAX backend: Keras 3 refuses to train under TensorFlow's
+MultiWorkerMirroredStrategy (keras-team/keras#20585).
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from training import TrainingError
+
+# Keras' own names, so that a launcher that knows Keras can set them.
+ADDRESSES = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
+WORKERS = "KERAS_DISTRIBUTION_NUM_PROCESSES"
+WORKER = "KERAS_DISTRIBUTION_PROCESS_ID"
+
+
+class WorkerError(TrainingError):
+    """The workers cannot start together, or one was lost."""
+
+
+@contextmanager
+def distributed() -> Iterator[None]:
+    """Train on all workers what is trained herein; to be entered before Keras makes a variable.
+
+    Raises:
+        WorkerError: the backend or the environment is not set up for it, not all workers have
+            started, they do not agree on what to train, or one was lost.
+    """
+    if keras.backend.backend() != "jax":
+        raise WorkerError(
+            f"--distribute needs the JAX backend, and the backend is {keras.backend.backend()}; "
+            "set KERAS_BACKEND=jax"
+        )
+    if missing := [name for name in (ADDRESSES, WORKERS, WORKER) if not os.environ.get(name)]:
+        raise WorkerError(
+            f"--distribute needs {', '.join(missing)}: set {ADDRESSES} to the host:port of worker "
+            f"0, {WORKERS} to their number and {WORKER} to 0, 1 and so on, one for each worker"
+        )
+    # Imported here because training without --distribute does without.
+    import jax  # noqa: PLC0415
+
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # Otherwise JAX aborts the process when a worker is lost, before it can say what to do.
+    jax.config.update("jax_enable_recoverability", True)
+    try:
+        keras.distribution.initialize()
+        distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
+        with distribution.scope():
+            yield
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        # JAX raises a plain ValueError where it waits for a result that has failed.
+        if isinstance(error, ValueError) and "Gloo" not in str(error):
+            raise
+        raise WorkerError(
+            "a worker was lost, or did not start; start all of them again, and they go on from the "
+            f"last finished epoch ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def is_first_worker() -> bool:
+    """Return whether this process is the one that writes: also where there is only one."""
+    distribution = keras.distribution.distribution()
+    return distribution is None or distribution.data_shard_id == 0
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Do what the other workers do not do: Keras would wait for them where it makes a variable."""
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)
+
+
+def check_agreement(**values: int) -> None:
+    """Wait for all workers, and refuse to go on where they would not do the same.
+
+    Raises:
+        WorkerError: a value is not the same on all workers.
+    """
+    if keras.distribution.distribution() is None:
+        return
+    from jax.experimental import multihost_utils  # noqa: PLC0415
+
+    for name, value in values.items():
+        found = multihost_utils.process_allgather(np.array(value)).tolist()
+        if len(set(np.ravel(found))) > 1:
+            raise WorkerError(
+                f"the workers do not agree: {name} is {found} on them in order; give all the same "
+                "command, and a --runs-dir that they share"
+            )
+
+
+class Share(keras.utils.PyDataset):
+    """This worker's share of each batch, in an order on which workers of one seed agree.
+
+    A last batch that the devices cannot share evenly loses the pictures that are too many.
+    """
+
+    def __init__(
+        self,
+        images: npt.NDArray[np.float32],
+        targets: npt.NDArray[Any],
+        *,
+        batch_size: int,
+        shuffle: bool,
+    ) -> None:
+        super().__init__()
+        self.images = images
+        self.targets = targets
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.distribution = keras.distribution.distribution()
+        devices = self.distribution.num_model_replicas
+        if batch_size % devices:
+            raise WorkerError(f"batches of {batch_size} cannot be shared by {devices} devices")
+        self.size: int = len(images) - len(images) % batch_size % devices
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return math.ceil(self.size / self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
+        batch = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        shares = np.split(batch, self.distribution.num_processes)
+        share = shares[self.distribution.data_shard_id]
+        return self.images[share], self.targets[share]
+
+    def on_epoch_end(self) -> None:
+        """Choose the next epoch's order."""
+        pictures = len(self.images)
+        order = np.random.permutation(pictures) if self.shuffle else np.arange(pictures)
+        self.order = order[: self.size]
