@@ -30,6 +30,7 @@ BATCH = "batch"
 
 # The files of models/<name>/<version>/.
 MODEL_FILE = "model.onnx"
+INT8_MODEL_FILE = "model.int8.onnx"  # the same model in int8 arithmetic; not every version has it
 RECORD_FILE = "metadata.json"
 CURVES_FILE = "curves.png"
 
@@ -80,6 +81,26 @@ class Article(BaseModel):
     validation_loss: float
 
 
+class Int8(BaseModel):
+    """The file of int8 arithmetic: of how many training images its ranges are, and its test."""
+
+    sha256: str
+    calibration_images: int
+    test_loss: float
+    confusion_matrix: list[list[int]]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_confusion_matrix(self.confusion_matrix)
+        return self
+
+    @computed_field
+    @property
+    def test_accuracy(self) -> float:
+        """Top-1, on the whole test set."""
+        return _accuracy(self.confusion_matrix)
+
+
 class Record(BaseModel):
     """The form of metadata.json: what was trained, how, and what came out.
 
@@ -115,6 +136,7 @@ class Record(BaseModel):
     backend: str
     device: str
     date: str  # of the export, ISO 8601
+    int8: Int8 | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -122,10 +144,19 @@ class Record(BaseModel):
             raise ValueError("history holds no finished epoch")
         if tuple(self.classes) != CLASSES:
             raise ValueError(f"classes are {self.classes}, not CIFAR-10's {list(CLASSES)}")
-        size = len(CLASSES)
-        if [len(row) for row in self.confusion_matrix] != [size] * size:
-            raise ValueError(f"confusion_matrix is not {size} by {size}")
+        _check_confusion_matrix(self.confusion_matrix)
         return self
+
+    def of_int8(self) -> Self:
+        """Return the record of the int8 file: its checksum and test instead of the float32 one's.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.int8 is None:
+            raise ValueError(f"{self.name} version {self.version} has no int8 file")
+        tested = self.int8.model_dump(include={"sha256", "test_loss", "confusion_matrix"})
+        return type(self).model_validate(self.model_dump() | tested)
 
     @computed_field
     @property
@@ -198,8 +229,7 @@ class Record(BaseModel):
     @cached_property  # the service asks for it with each picture
     def test_accuracy(self) -> float:
         """Top-1, on the whole test set, of the exported file."""
-        correct = sum(self.confusion_matrix[i][i] for i in range(len(CLASSES)))
-        return correct / sum(map(sum, self.confusion_matrix))
+        return _accuracy(self.confusion_matrix)
 
     @computed_field
     @property
@@ -215,3 +245,14 @@ class Record(BaseModel):
     def training_seconds(self) -> float:
         """Wall time of all finished epochs."""
         return sum(epoch.seconds for epoch in self.history)
+
+
+def _check_confusion_matrix(counts: list[list[int]]) -> None:
+    size = len(CLASSES)
+    if [len(row) for row in counts] != [size] * size:
+        raise ValueError(f"confusion_matrix is not {size} by {size}")
+
+
+def _accuracy(confusion_matrix: list[list[int]]) -> float:
+    correct = sum(confusion_matrix[i][i] for i in range(len(CLASSES)))
+    return correct / sum(map(sum, confusion_matrix))

@@ -7,7 +7,7 @@ from typing import get_args
 import click
 
 from serving.app import create_app
-from serving.classifier import Provider, StartError
+from serving.classifier import Precision, Provider, StartError
 from serving.server import serve
 from serving.telemetry import configure_logging
 
@@ -41,12 +41,20 @@ from serving.telemetry import configure_logging
     default="auto",
     help="What runs the models; auto takes CUDA where it works, else the CPU.",
 )
-def main(host: str, port: int, models_dir: Path, provider: Provider) -> None:
+@click.option(
+    "--precision",
+    envvar="PRECISION",
+    show_envvar=True,
+    type=click.Choice(get_args(Precision)),
+    default="float32",
+    help="Arithmetic of the models; int8 is about three times as fast, on the CPU alone.",
+)
+def main(host: str, port: int, models_dir: Path, provider: Provider, precision: Precision) -> None:
     """Serve the models over HTTP."""
     configure_logging()
     stopping = threading.Event()
     try:
-        app = create_app(models_dir, provider, stopping)
+        app = create_app(models_dir, provider, precision, stopping)
     except StartError as error:
         raise click.ClickException(str(error)) from error
     try:

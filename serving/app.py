@@ -21,7 +21,13 @@ from werkzeug.exceptions import (
 from models.record import CLASSES
 from serving import NAME, inference_protocol
 from serving.batching import MAX_IMAGES, Batcher, ModelError, OverloadedError
-from serving.classifier import Classifier, Provider, UnknownModelError, load_classifiers
+from serving.classifier import (
+    Classifier,
+    Precision,
+    Provider,
+    UnknownModelError,
+    load_classifiers,
+)
 from serving.images import FORMATS, MAX_PIXELS, MIMETYPES, DecodedImage, decode
 from serving.metrics import Metrics
 from serving.openapi import describe_api
@@ -46,7 +52,10 @@ DOCS = "/docs"
 
 
 def create_app(
-    models_dir: Path, provider: Provider = "auto", stopping: threading.Event | None = None
+    models_dir: Path,
+    provider: Provider = "auto",
+    precision: Precision = "float32",
+    stopping: threading.Event | None = None,
 ) -> Flask:
     """Load the models and build the application around them; it is not ready once `stopping`.
 
@@ -63,7 +72,7 @@ def create_app(
     app.register_error_handler(OverloadedError, _overloaded)
     app.register_error_handler(ModelError, _model_failed)
     app.after_request(_add_security_headers)
-    classifiers = load_classifiers(models_dir, provider)
+    classifiers = load_classifiers(models_dir, provider, precision)
     metrics = app.extensions["metrics"] = Metrics(classifiers)
     batcher = Batcher(metrics)
     observe(app, metrics)

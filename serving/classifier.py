@@ -20,6 +20,7 @@ from models.record import (
     CURVES_FILE,
     IMAGE_SIZE,
     INPUT,
+    INT8_MODEL_FILE,
     MODEL_FILE,
     OUTPUT,
     RECORD_FILE,
@@ -29,6 +30,7 @@ from models.record import (
 logger = logging.getLogger(__name__)
 
 Provider = Literal["auto", "cpu", "cuda"]
+Precision = Literal["float32", "int8"]
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 FATAL = 4  # ONNX Runtime's log severities
@@ -109,25 +111,42 @@ class Classifiers:
         return versions[version]
 
 
-def load_classifiers(models_dir: Path, provider: Provider) -> Classifiers:
+def load_classifiers(
+    models_dir: Path, provider: Provider, precision: Precision = "float32"
+) -> Classifiers:
     """Load, check and warm up every version of every model in `models_dir`.
+
+    With int8, their records are those of the int8 files.
 
     Raises:
         StartError: there is no model, one is missing, altered or of another form, or `provider`
-            is `cuda` and CUDA does not work here.
+            is `cuda` and CUDA does not work here or is asked for int8.
     """
-    records = [(folder, _read_record(folder)) for folder in _versions(models_dir)]
-    if not records:
+    if precision == "int8":
+        if provider == "cuda":
+            raise StartError(
+                "precision int8 is faster on the CPU alone, and provider cuda is set; "
+                "set --provider or PROVIDER to cpu, or --precision or PRECISION to float32"
+            )
+        provider = "cpu"
+    files = []
+    for folder in _versions(models_dir):
+        record = _read_record(folder)
+        if precision == "int8":
+            files.append((folder / INT8_MODEL_FILE, _of_int8(record, folder)))
+        else:
+            files.append((folder / MODEL_FILE, record))
+    if not files:
         raise StartError(f"{models_dir.resolve()} holds no models; set --models-dir or MODELS_DIR")
-    onnx_files = [_read_model(folder, record) for folder, record in records]
+    onnx_files = [_read_model(path, record) for path, record in files]
     providers = _choose_providers(provider, onnx_files[0])
-    logger.info("provider: %s", providers[0])
+    logger.info("provider: %s, precision: %s", providers[0], precision)
     classifiers = []
-    for (folder, record), onnx_file in zip(records, onnx_files, strict=True):
+    for (path, record), onnx_file in zip(files, onnx_files, strict=True):
         classifier = Classifier(
             record=record,
-            curves=(folder / CURVES_FILE).resolve(),
-            session=_start_session(folder / MODEL_FILE, onnx_file, providers),
+            curves=path.with_name(CURVES_FILE).resolve(),
+            session=_start_session(path, onnx_file, providers),
         )
         classifier.classify(np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8))
         classifiers.append(classifier)
@@ -165,8 +184,17 @@ def _read_record(folder: Path) -> Record:
     return record
 
 
-def _read_model(folder: Path, record: Record) -> bytes:
-    path = folder / MODEL_FILE
+def _of_int8(record: Record, folder: Path) -> Record:
+    try:
+        return record.of_int8()
+    except ValueError as error:
+        raise StartError(
+            f"{folder} has no {INT8_MODEL_FILE}; make it with python -m training quantise, "
+            "or set --precision or PRECISION to float32"
+        ) from error
+
+
+def _read_model(path: Path, record: Record) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:

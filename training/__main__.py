@@ -13,7 +13,7 @@ from typing import Any
 import click
 import keras
 
-from models.record import CLASSES, RECORD_FILE, Record
+from models.record import CLASSES, MODEL_FILE, RECORD_FILE, Int8, Record
 from training import TrainingError, data, plots
 from training.architectures import ARCHITECTURES, describe
 from training.distribute import check_agreement, distributed, is_first_worker
@@ -121,7 +121,7 @@ def all_command(
     runs_dir: Path,
     **how: Any,
 ) -> None:
-    """Train, evaluate, export and record."""
+    """Train, evaluate, export, quantise and record."""
     cifar10 = data.load(data.find(data_dir))
     train_models(names, cifar10, runs_dir, recipe=RECIPES[recipe], **how)
     export_models(names, cifar10, runs_dir, models_dir, RECIPES[recipe])
@@ -153,13 +153,24 @@ def train_command(
 def export_command(
     names: Sequence[str], recipe: str, data_dir: Path | None, models_dir: Path, runs_dir: Path
 ) -> None:
-    """Evaluate, export and record what `train` has come to, finished or not.
+    """Evaluate, export, quantise and record what `train` has come to, finished or not.
 
     It needs the TensorFlow backend, whichever one has trained. The record says how many epochs the
     model has been trained for.
     """
     cifar10 = data.load(data.find(data_dir))
     export_models(names, cifar10, runs_dir, models_dir, RECIPES[recipe])
+
+
+@main.command("quantise")
+@options("names", "data_dir", "models_dir")
+def quantise_command(names: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
+    """Give every exported version its int8 file anew, as `export` does."""
+    cifar10 = data.load(data.find(data_dir))
+    for name in names:
+        for file in sorted(models_dir.glob(f"{name}/*/{RECORD_FILE}")):
+            quantise_model(file.parent, cifar10)
+    describe_models(models_dir)
 
 
 @main.command("study")
@@ -223,7 +234,7 @@ def export_models(
 ) -> None:
     """Export each model, then describe all that there are."""
     for name in names:
-        export_model(name, cifar10, runs_dir, models_dir, recipe=recipe)
+        quantise_model(export_model(name, cifar10, runs_dir, models_dir, recipe=recipe), cifar10)
     describe_models(models_dir)
 
 
@@ -258,8 +269,11 @@ def export_model(
     models_dir: Path,
     *,
     recipe: Recipe = ARTICLE,
-) -> None:
-    """Export one model's last finished epoch, evaluate the exported file and record both."""
+) -> Path:
+    """Export one model's last finished epoch, evaluate the exported file and record both.
+
+    Returns the version's folder.
+    """
     if keras.backend.backend() != "tensorflow":
         raise TrainingError(
             f"export needs TensorFlow, and the backend is {keras.backend.backend()}; "
@@ -312,6 +326,29 @@ def export_model(
     click.echo(
         f"{name}: {record.epochs_completed} of {record.epochs} epochs, "
         f"test accuracy {record.test_accuracy:.2%}, in {folder}"
+    )
+    return folder
+
+
+def quantise_model(folder: Path, cifar10: data.Cifar10) -> None:
+    """Give an exported version its file of int8 arithmetic, and record how it does."""
+    # Imported here because it needs onnx, which `train` does without.
+    from training.quantise import CALIBRATION_IMAGES, quantise  # noqa: PLC0415
+
+    onnx_bytes = (folder / MODEL_FILE).read_bytes()
+    record = Record.model_validate_json((folder / RECORD_FILE).read_bytes())
+    int8_bytes = quantise(onnx_bytes, cifar10.train.images[:CALIBRATION_IMAGES])
+    test = predict(int8_bytes, cifar10.test.images)
+    int8 = Int8(
+        sha256=hashlib.sha256(int8_bytes).hexdigest(),
+        calibration_images=min(CALIBRATION_IMAGES, len(cifar10.train.images)),
+        test_loss=score(test, cifar10.test.labels).loss,
+        confusion_matrix=confusion_matrix(test, cifar10.test.labels),
+    )
+    publish(onnx_bytes, record.model_copy(update={"int8": int8}), folder.parents[1], int8_bytes)
+    click.echo(
+        f"{record.name} version {record.version} in int8: test accuracy {int8.test_accuracy:.2%} "
+        f"({record.test_accuracy:.2%} in float32)"
     )
 
 

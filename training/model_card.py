@@ -34,11 +34,12 @@ decisions about people, safety or money.
 CIFAR-10 (Krizhevsky, 2009): 40,000 of its training pictures, 10,000 more for validation, 10,000
 for the test. {newest.layers}.
 
-| version | recipe | epochs | arithmetic | train | validation | gap | test | test loss |
-|---|---|---:|---|---:|---:|---:|---:|---:|
+| version | recipe | epochs | arithmetic | train | validation | gap | test | test loss | int8 test |
+|---|---|---:|---|---:|---:|---:|---:|---:|---:|
 {versions}
 
 Accuracies in per cent, of the exported file, without dropout or augmentation; the gap in points.
+The last column is `model.int8.onnx`'s, which the service takes with `--precision int8`.
 Each version's `metadata.json` has every epoch, the confusion matrix, checksums and versions.
 
 ![Learning curves]({newest.version}/curves.png)
@@ -69,5 +70,6 @@ def _version_row(record: Record) -> str:
         f"| {record.precision} "
         f"| {100 * record.evaluated_train.accuracy:.2f} "
         f"| {100 * record.evaluated_validation.accuracy:.2f} | {100 * record.evaluated_gap:.2f} "
-        f"| {100 * record.test_accuracy:.2f} | {record.test_loss:.3f} |"
+        f"| {100 * record.test_accuracy:.2f} | {record.test_loss:.3f} "
+        f"| {f'{100 * record.int8.test_accuracy:.2f}' if record.int8 else '–'} |"
     )

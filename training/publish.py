@@ -3,11 +3,13 @@
 import shutil
 from pathlib import Path
 
-from models.record import CURVES_FILE, MODEL_FILE, RECORD_FILE, Record
+from models.record import CURVES_FILE, INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, Record
 from training import plots
 
 
-def publish(onnx_bytes: bytes, record: Record, models_dir: Path) -> Path:
+def publish(
+    onnx_bytes: bytes, record: Record, models_dir: Path, int8_bytes: bytes | None = None
+) -> Path:
     """Write the version's folder beside its place and put it there when it is whole.
 
     An interrupted call leaves the previous model and record as they were; one that is killed
@@ -22,6 +24,8 @@ def publish(onnx_bytes: bytes, record: Record, models_dir: Path) -> Path:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     (unfinished / MODEL_FILE).write_bytes(onnx_bytes)
+    if int8_bytes is not None:
+        (unfinished / INT8_MODEL_FILE).write_bytes(int8_bytes)
     (unfinished / RECORD_FILE).write_text(record.model_dump_json(indent=2) + "\n")
     plots.curves(record.title, record.history, unfinished / CURVES_FILE)
     if folder.exists():

@@ -18,7 +18,7 @@ import requests
 from models.record import Record
 from tests.conftest import ROOT, run_server
 from tests.serving.test_service import png, upload
-from training.__main__ import describe_models, export_model, train_model
+from training.__main__ import describe_models, export_model, quantise_model, train_model
 from training.architectures import build
 from training.data import Cifar10
 from training.evaluate import predict
@@ -70,7 +70,7 @@ def test_a_killed_run_goes_on_from_its_last_finished_epoch(tiny: Cifar10, tmp_pa
 def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
     runs, models = tmp_path / "runs", tmp_path / "models"
     train_model("first", tiny, runs, epochs=1, seed=7, precision="mixed_bfloat16")
-    export_model("first", tiny, runs, models)
+    quantise_model(export_model("first", tiny, runs, models), tiny)
     describe_models(models)
     assert (models / "comparison.png").stat().st_size
     assert not list(models.glob("first/.*"))
@@ -85,6 +85,12 @@ def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
     assert stored["generalisation_gap"] == pytest.approx(
         stored["train_accuracy"] - stored["validation_accuracy"]
     )
+
+    assert record.int8
+    assert record.int8.calibration_images == len(tiny.train.images)
+    int8 = predict((folder / "model.int8.onnx").read_bytes(), tiny.test.images)
+    float32 = predict((folder / "model.onnx").read_bytes(), tiny.test.images)
+    assert np.mean(int8.argmax(1) == float32.argmax(1)) > 0.9
 
     proto = onnx.load(folder / "model.onnx")
     onnx.checker.check_model(proto, full_check=True)

@@ -1,0 +1,62 @@
+"""int8 against float32 on the CPU, each bundled model by itself, in turns in one run.
+
+`uv run --group dev python -m benchmarks.precision`
+"""
+
+import time
+from statistics import median
+
+import click
+import numpy as np
+
+from benchmarks.service import ROOT
+from models.record import INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, Record
+from serving.classifier import Classifier, load_classifiers
+
+TURNS = 20
+
+
+def rates(classifiers: list[Classifier], size: int, seconds: float) -> list[float]:
+    """Return the images a second of each, in batches of `size`, in `TURNS` turns."""
+    images = np.random.default_rng(0).integers(0, 256, (size, 32, 32, 3), dtype=np.uint8)
+    times: list[list[float]] = [[] for _ in classifiers]
+    for _ in range(TURNS):
+        for classifier, of_one in zip(classifiers, times, strict=True):
+            end = time.perf_counter() + seconds / TURNS
+            while (started := time.perf_counter()) < end:
+                classifier.classify(images)
+                of_one.append(time.perf_counter() - started)
+    return [size / median(of_one) for of_one in times]
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--seconds", default=2.0, help="Length of each measurement.")
+@click.option("--size", default=8, help="Images in a batch.")
+def main(seconds: float, size: int) -> None:
+    """Print what int8 gains in images a second, and what it costs in accuracy and bytes."""
+    float32 = load_classifiers(ROOT / "models", "cpu")
+    int8 = load_classifiers(ROOT / "models", "cpu", "int8")
+    print(
+        "| model | version | float32 images/s | int8 | ratio | float32 test | int8 | MiB | int8 |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    for classifier in float32:
+        name, version = classifier.record.name, str(classifier.record.version)
+        plain, quantised = rates([classifier, int8.find(name, version)], size, seconds)
+        folder = ROOT / "models" / name / version
+        record = Record.model_validate_json((folder / RECORD_FILE).read_bytes())
+        accuracies = record.test_accuracy, record.of_int8().test_accuracy
+        sizes = ((folder / file).stat().st_size / 2**20 for file in (MODEL_FILE, INT8_MODEL_FILE))
+        cells = [
+            f"`{name}`",
+            version,
+            *(f"{rate:,.0f}" for rate in (plain, quantised)),
+            f"{quantised / plain:.1f}",
+            *(f"{100 * accuracy:.2f} %" for accuracy in accuracies),
+            *(f"{mebibytes:.1f}" for mebibytes in sizes),
+        ]
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks.precision")

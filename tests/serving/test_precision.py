@@ -1,0 +1,74 @@
+"""The models in int8 arithmetic: `python -m serving --precision int8`."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from models.record import CLASSES, Record
+from tests.conftest import ROOT, run_server
+from tests.serving.test_service import png, upload
+from tests.serving.test_start import refusal
+
+SAMPLE = 1000  # test pictures
+RECORDS = [
+    Record.model_validate_json(path.read_bytes())
+    for path in sorted(ROOT.glob("models/*/*/metadata.json"))
+]
+
+
+@pytest.fixture(scope="module")
+def int8_server() -> Iterator[str]:
+    with run_server("--precision", "int8") as address:
+        yield address
+
+
+def test_records_and_answers_are_those_of_the_int8_files(int8_server: str) -> None:
+    served = requests.get(f"{int8_server}/models").json()["models"]
+    assert len(served) == len(RECORDS)
+    by_version = {(record["name"], record["version"]): record for record in served}
+    for record in RECORDS:
+        assert record.int8
+        of_int8 = by_version[record.name, record.version]
+        assert of_int8["sha256"] == record.int8.sha256 != record.sha256
+        assert of_int8["test_accuracy"] == record.int8.test_accuracy
+    picture = (ROOT / "serving" / "static" / "ship.png").read_bytes()
+    [answer] = requests.post(f"{int8_server}/predict", data=picture).json()["predictions"]
+    for model in answer["models"]:
+        record = by_version[model["model"], model["version"]]
+        assert model["test_accuracy"] == record["test_accuracy"]
+        assert model["class"] == "ship"
+
+
+def test_the_test_set_is_answered_as_recorded(int8_server: str, cifar10_dir: Path) -> None:
+    """On a sample, within what chance does: processors round int8 results differently."""
+    data = pytest.importorskip("training.data", reason="needs the training group")
+    split = data.load_test(cifar10_dir)
+    right: dict[str, int] = {}
+    for start in range(0, SAMPLE, 100):
+        files = upload(*(("a.png", png(image)) for image in split.images[start : start + 100]))
+        answer = requests.post(f"{int8_server}/predict", files=files).json()
+        for prediction, label in zip(answer["predictions"], split.labels[start:], strict=False):
+            for model in prediction["models"]:
+                name = model["model"]
+                right[name] = right.get(name, 0) + (model["class"] == CLASSES[label])
+    for record in RECORDS:
+        if record.version == max(r.version for r in RECORDS if r.name == record.name):
+            assert right[record.name] / SAMPLE == pytest.approx(
+                record.of_int8().test_accuracy, abs=0.04
+            )
+
+
+def test_what_int8_cannot_do_is_refused(tmp_path: Path) -> None:
+    assert "set --provider or PROVIDER to cpu" in refusal(
+        "--precision", "int8", "--provider", "cuda"
+    )
+    shutil.copytree(ROOT / "models" / "first" / "1", tmp_path / "first" / "1")
+    path = tmp_path / "first" / "1" / "metadata.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"int8": None}))
+    line = refusal("--precision", "int8", "--models-dir", str(tmp_path))
+    assert "python -m training quantise" in line
+    assert "first/1" in line
