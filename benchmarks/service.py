@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import get_args
 
 import click
 import numpy as np
 
-from serving.classifier import Classifier, Classifiers, load_classifiers
+from serving.classifier import Classifier, Classifiers, Precision, load_classifiers
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "serving" / "static" / "ship.png"
@@ -128,14 +129,18 @@ def resident_mebibytes(pid: int) -> float:
 @click.command(context_settings={"show_default": True})
 @click.option("--seconds", default=10, help="Length of each measurement.")
 @click.option("--version", default="1", help="Version of the models.")
-def main(seconds: int, version: str) -> None:
+@click.option(
+    "--precision", type=click.Choice(get_args(Precision)), default="float32", help="The service's."
+)
+def main(seconds: int, version: str, precision: Precision) -> None:
     """Measure the service with all three models, and with the smallest alone."""
     if not shutil.which("wrk"):
         raise click.ClickException("wrk, the load generator, is not here: apt-get install wrk")
-    classifiers: Classifiers = load_classifiers(ROOT / "models", "cpu")
+    classifiers: Classifiers = load_classifiers(ROOT / "models", "cpu", precision)
     every = [classifiers.find(name, version) for name in classifiers.names]
     limits = bare(every), bare(every[:1])
-    with running(sys.executable, "-m", "serving", "--port", "0") as (address, pid, start):
+    command = (sys.executable, "-m", "serving", "--port", "0", "--precision", precision)
+    with running(*command) as (address, pid, start):
         print(f"Ready in {start:.1f} s, {resident_mebibytes(pid):.0f} MiB resident.")
         query = f"{address}/predict?version={version}"
         measure("All three models", query, limits[0], seconds)
