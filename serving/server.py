@@ -147,6 +147,13 @@ class _Server(TcpWSGIServer):
     count_refusal: Callable[[int], None]
     last_request = 0.0  # time.monotonic() of the newest one but probes
 
+    def handle_accept(self) -> None:
+        """Take all connections that wait: waitress takes one a turn of its loop."""
+        before = -1
+        while before < len(self.active_channels) < MAX_CONNECTIONS:
+            before = len(self.active_channels)
+            super().handle_accept()
+
     def work(self, timeout: float) -> None:
         """Wait for something to read or write, and do it."""
         wasyncore.loop(timeout=timeout, use_poll=True, map=self._map, count=1)
