@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from benchmarks.service import ROOT
-from models.record import INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, Record
+from models.record import INT8_MODEL_FILE, MODEL_FILE
 from serving.classifier import Classifier, load_classifiers
 
 TURNS = 20
@@ -42,17 +42,16 @@ def main(seconds: float, size: int) -> None:
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     for classifier in float32:
         name, version = classifier.record.name, str(classifier.record.version)
-        plain, quantised = rates([classifier, int8.find(name, version)], size, seconds)
+        both = [classifier, int8.find(name, version)]
+        plain, quantised = rates(both, size, seconds)
         folder = ROOT / "models" / name / version
-        record = Record.model_validate_json((folder / RECORD_FILE).read_bytes())
-        accuracies = record.test_accuracy, record.of_int8().test_accuracy
         sizes = ((folder / file).stat().st_size / 2**20 for file in (MODEL_FILE, INT8_MODEL_FILE))
         cells = [
             f"`{name}`",
             version,
             *(f"{rate:,.0f}" for rate in (plain, quantised)),
             f"{quantised / plain:.1f}",
-            *(f"{100 * accuracy:.2f} %" for accuracy in accuracies),
+            *(f"{100 * one.record.test_accuracy:.2f} %" for one in both),
             *(f"{mebibytes:.1f}" for mebibytes in sizes),
         ]
         print(f"| {' | '.join(cells)} |", flush=True)
