@@ -1,10 +1,10 @@
 """The command line: `python -m serving --help`."""
 
-import threading
 from pathlib import Path
 from typing import get_args
 
 import click
+from gevent.event import Event
 
 from serving.app import create_app
 from serving.classifier import Precision, Provider, StartError
@@ -52,7 +52,7 @@ from serving.telemetry import configure_logging
 def main(host: str, port: int, models_dir: Path, provider: Provider, precision: Precision) -> None:
     """Serve the models over HTTP."""
     configure_logging()
-    stopping = threading.Event()
+    stopping = Event()
     try:
         app = create_app(models_dir, provider, precision, stopping)
     except StartError as error:
@@ -60,9 +60,8 @@ def main(host: str, port: int, models_dir: Path, provider: Provider, precision: 
     try:
         serve(app, host, port, stopping)
     except OSError as error:
-        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from error
-    except ValueError as error:  # waitress' for a name that no address is known for
-        raise click.ClickException(f"cannot listen on {host}:{port}: {error}") from error
+        reason, _, _ = (error.strerror or "").partition(": ")  # gevent appends the address
+        raise click.ClickException(f"cannot listen on {host}:{port}: {reason}") from error
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """The WSGI application: each route is decode, classify, respond."""
 
-import threading
 from pathlib import Path
 from typing import Any
 
+import gevent
 import numpy as np
 from flask import Flask, Response, abort, g, request, send_file
 from flask.typing import ResponseReturnValue
 from flask_swagger_ui import get_swaggerui_blueprint
+from gevent.event import Event
+from gevent.threadpool import ThreadPool
+from gevent.util import wrap_errors
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.exceptions import (
     HTTPException,
@@ -36,6 +39,10 @@ from serving.telemetry import observe, start_tracing
 
 FIELD = "image"
 MAX_BODY = 8 * 2**20  # bytes
+# A picture of MAX_PIXELS takes some 300 MB while it is decoded, so few at a time.
+DECODERS = 2  # threads
+DECODER_WAIT = 10.0  # seconds
+SMALL = 2**14  # bytes; a plain picture of 32 by 32 pixels has up to 4,000
 # The page loads nothing from elsewhere and is shown in no other page.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -55,7 +62,7 @@ def create_app(
     models_dir: Path,
     provider: Provider = "auto",
     precision: Precision = "float32",
-    stopping: threading.Event | None = None,
+    stopping: Event | None = None,
 ) -> Flask:
     """Load the models and build the application around them; it is not ready once `stopping`.
 
@@ -75,6 +82,7 @@ def create_app(
     classifiers = load_classifiers(models_dir, provider, precision)
     metrics = app.extensions["metrics"] = Metrics(classifiers)
     batcher = Batcher(metrics)
+    decoders = ThreadPool(DECODERS)
     observe(app, metrics)
     start_tracing(app)
     app.register_blueprint(
@@ -102,7 +110,7 @@ def create_app(
         top_k = _read_top_k()
         resize = _read_resize()
         with metrics.decode_seconds.time():
-            uploads = _read_uploads(resize=resize)
+            uploads = _read_uploads(decoders, resize=resize)
         batch = np.stack([image.pixels for _, image in uploads])
         probabilities = batcher.classify(chosen, batch)
         return {
@@ -199,10 +207,10 @@ def _read_top_k() -> int | None:
     return int(value)
 
 
-def _read_uploads(*, resize: bool) -> list[tuple[str | None, DecodedImage]]:
+def _read_uploads(decoders: ThreadPool, *, resize: bool) -> list[tuple[str | None, DecodedImage]]:
     """Decode the pictures of the request, with their file names, in order."""
     if request.mimetype != "multipart/form-data":
-        return [(None, _read_body(resize=resize))]
+        return [(None, _read_body(decoders, resize=resize))]
     files = request.files.getlist(FIELD)
     if not any(file.filename for file in files):  # a form with no file chosen sends an empty one
         found = ", ".join(map(repr, (*request.files, *request.form))) or "none"
@@ -217,7 +225,7 @@ def _read_uploads(*, resize: bool) -> list[tuple[str | None, DecodedImage]]:
         name = file.filename or FIELD
         if file.mimetype.startswith("image/") and file.mimetype not in MIMETYPES:
             raise _unsupported(name, file.mimetype)
-        image = decode(file.read(), name=name, resize=resize)
+        image = _decode(decoders, file.read(), name=name, resize=resize)
         uploads.append((file.filename, image))
         pixels += image.width * image.height
         if pixels > MAX_PIXELS:
@@ -228,8 +236,8 @@ def _read_uploads(*, resize: bool) -> list[tuple[str | None, DecodedImage]]:
     return uploads
 
 
-def _read_body(*, resize: bool) -> DecodedImage:
-    body = request.get_data()
+def _read_body(decoders: ThreadPool, *, resize: bool) -> DecodedImage:
+    body = request.get_data(cache=False)
     if not body:
         abort(
             400,
@@ -238,7 +246,21 @@ def _read_body(*, resize: bool) -> DecodedImage:
         )
     if request.mimetype and request.mimetype not in MIMETYPES | {"application/octet-stream"}:
         raise _unsupported("The request's body", request.mimetype)
-    return decode(body, name="The request's body", resize=resize)
+    return _decode(decoders, body, name="The request's body", resize=resize)
+
+
+def _decode(decoders: ThreadPool, content: bytes, *, name: str, resize: bool) -> DecodedImage:
+    """Decode a small picture at once, and another one in a thread, where it holds up nobody."""
+    if len(content) <= SMALL and not resize:
+        return decode(content, name=name, resize=resize)
+    busy = ServiceUnavailable("Too many large pictures at once. Send it again.", retry_after=1)
+    with gevent.Timeout(DECODER_WAIT, busy):
+        image: DecodedImage | HTTPException = decoders.apply(
+            wrap_errors(HTTPException, decode), (content,), {"name": name, "resize": resize}
+        )
+    if isinstance(image, HTTPException):
+        raise image
+    return image
 
 
 def _too_large(error: RequestEntityTooLarge) -> Response:

@@ -1,7 +1,6 @@
 """An uploaded file's bytes to the pixels that the models see, or a clear refusal."""
 
 import io
-import threading
 import warnings
 from dataclasses import dataclass
 
@@ -22,7 +21,6 @@ from PIL import (
 from werkzeug.exceptions import (
     BadRequest,
     RequestEntityTooLarge,
-    ServiceUnavailable,
     UnprocessableEntity,
 )
 
@@ -38,11 +36,6 @@ SIZE = (IMAGE_SIZE, IMAGE_SIZE)
 
 # Pillow warns of what decode() refuses, in lines that are no log.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-
-# A picture of MAX_PIXELS takes some 300 MB while it is decoded, so few at a time.
-_LARGE = threading.BoundedSemaphore(2)
-_LARGE_PIXELS = 2_000_000
-_LARGE_WAIT = 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -65,7 +58,6 @@ def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
         BadRequest: the bytes are empty, no picture in one of these formats, or a broken one.
         UnprocessableEntity: the picture is not 32×32 and `resize` is off.
         RequestEntityTooLarge: the picture to resize has more than `MAX_PIXELS`.
-        ServiceUnavailable: too many large pictures are being decoded.
     """
     if not content:
         raise BadRequest(f"{name} is empty.")
@@ -88,14 +80,7 @@ def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
         raise _too_many_pixels(name)
     if image.format == "JPEG" and content.count(b"\xff\xda") > MAX_SCANS:
         raise BadRequest(f"{name} has more than {MAX_SCANS} scans. Save it as a plain JPEG.")
-    if width * height <= _LARGE_PIXELS:
-        return DecodedImage(_decode(image, name=name, resize=resize), width, height)
-    if not _LARGE.acquire(timeout=_LARGE_WAIT):
-        raise ServiceUnavailable("Too many large pictures at once. Send it again.", retry_after=1)
-    try:
-        return DecodedImage(_decode(image, name=name, resize=resize), width, height)
-    finally:
-        _LARGE.release()
+    return DecodedImage(_decode(image, name=name, resize=resize), width, height)
 
 
 def _decode(image: Image.Image, *, name: str, resize: bool) -> npt.NDArray[np.uint8]:

@@ -2,12 +2,13 @@
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+import gevent
 import numpy as np
 import pytest
+from gevent.pool import Group
 
 from serving.batching import MAX_WAITING, Batcher, ModelError, OverloadedError
 from serving.classifier import Classifiers, load_classifiers
@@ -26,8 +27,7 @@ def test_what_waits_together_runs_together(classifiers: Classifiers) -> None:
     first = classifiers.find("first")
     random = np.random.default_rng(0)
     pictures = [random.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8) for n in (1, 2, 3, 40) * 8]
-    with ThreadPoolExecutor(len(pictures)) as pool:
-        answers = list(pool.map(lambda images: batcher.classify([first], images)[0], pictures))
+    answers = Group().map(lambda images: batcher.classify([first], images)[0], pictures)
     for images, answer in zip(pictures, answers, strict=True):
         np.testing.assert_allclose(answer, first.classify(images), atol=1e-5)
     [batches] = [
@@ -59,15 +59,14 @@ def test_a_full_queue_refuses_at_once(classifiers: Classifiers) -> None:
     first = classifiers.find("first")
     slow = replace(first, session=Switch(first.session))
     images = np.zeros((MAX_WAITING // 2, 32, 32, 3), dtype=np.uint8)
-    with ThreadPoolExecutor(3) as pool:
-        accepted = [pool.submit(batcher.classify, [slow], images) for _ in range(2)]
-        while batcher.waiting < MAX_WAITING:
-            time.sleep(0.001)
-        with pytest.raises(OverloadedError):
-            batcher.classify([first], images[:1])
-        slow.session.go.set()
-        for future in accepted:
-            assert future.result()[0].shape == (MAX_WAITING // 2, 10)
+    accepted = [gevent.spawn(batcher.classify, [slow], images) for _ in range(2)]
+    while batcher.waiting < MAX_WAITING:
+        gevent.sleep(0.001)
+    with pytest.raises(OverloadedError):
+        batcher.classify([first], images[:1])
+    slow.session.go.set()
+    for request in accepted:
+        assert request.get()[0].shape == (MAX_WAITING // 2, 10)
     assert batcher.classify([first], images[:1])[0].shape == (1, 10)
 
 
@@ -85,4 +84,5 @@ def test_a_failing_model_is_named_until_it_works_again(classifiers: Classifiers)
     deadline = time.monotonic() + 5
     while batcher.failed():
         assert time.monotonic() < deadline
+        gevent.sleep(0.001)
     assert batcher.classify([broken], image)[0].shape == (1, 10)

@@ -1,5 +1,6 @@
 """The server under what befalls one: too many requests, slow clients, a stop under load."""
 
+import json
 import os
 import signal
 import socket
@@ -8,10 +9,12 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 import requests
 
 from tests.conftest import ROOT, listening, run_server
@@ -119,6 +122,67 @@ def test_clients_that_read_no_answer_hold_up_nobody(server: str) -> None:
     assert requests.get(f"{server}/models", timeout=10).status_code == 200
     for client in clients:
         client.close()
+
+
+def exchange(server: str, sent: bytes) -> tuple[int, bytes, dict[str, Any]]:
+    """Send bytes over a connection of their own; return the status, the head and the problem."""
+    address = urlsplit(server)
+    with socket.create_connection(
+        (address.hostname or "", address.port or 0), timeout=60
+    ) as client:
+        client.sendall(sent)
+        received = b""
+        while piece := client.recv(65536):  # until the server closes it
+            received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    return int(head.split()[1]), head, json.loads(body)
+
+
+POST = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "word"),
+    [
+        (b"PICTURE\r\n\r\n", 400, "HTTP/1.1"),
+        (b"GET / HTTP/1.1\r\nContent-Length: many\r\n\r\n", 400, "HTTP/1.1"),
+        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", 400, "HTTP/1.1"),
+        (b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n\r\n", 414, "address"),
+        (POST + b"Content-Length: 100000000\r\n\r\n", 413, "8 MiB"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\nnone\r\n", 400, "chunk"),
+    ],
+)
+def test_what_is_no_request_gets_a_problem(
+    server: str, sent: bytes, status: int, word: str
+) -> None:
+    found, head, problem = exchange(server, sent)
+    assert found == problem["status"] == status
+    assert word in problem["detail"]
+    assert b"\r\nContent-Type: application/problem+json" in head
+    assert b"\r\nConnection: close" in head
+
+
+def test_a_body_in_chunks_is_read(server: str, picture: npt.NDArray[np.uint8]) -> None:
+    content = png(picture)
+    whole = requests.post(f"{server}/predict", data=content)
+    chunked = requests.post(f"{server}/predict", data=iter([content[:99], content[99:]]))
+    assert chunked.json() == whole.json()
+
+
+def test_a_connection_must_send_its_request_in_time() -> None:
+    hurried = "import serving.server as s; s.PATIENCE = 1; import serving.__main__ as m; m.main()"
+    with listening(sys.executable, "-c", hurried, "--port", "0") as (server, _):
+        for begun in (POST, POST + b"Content-Length: 9\r\n\r\n1234"):
+            status, _, problem = exchange(server, begun)
+            assert status == problem["status"] == 408
+            assert "seconds" in problem["detail"]
+        address = urlsplit(server)
+        with socket.create_connection((address.hostname or "", address.port or 0)) as idle:
+            assert idle.recv(1) == b""
+        with requests.Session() as session:  # which opens another connection by itself
+            for _ in range(2):
+                assert session.get(f"{server}/models").status_code == 200
+                time.sleep(1.5)
 
 
 def test_no_server_version_leaks(server: str) -> None:
