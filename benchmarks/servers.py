@@ -3,12 +3,18 @@
 `uv run --group dev --with gunicorn --with granian python -m benchmarks.servers`; needs wrk.
 """
 
+import os
+import re
+import secrets
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 import click
@@ -16,7 +22,8 @@ import requests
 
 from benchmarks.service import CLIENTS, ROOT, Load, load
 
-START_LIMIT = 30.0  # seconds
+START_LIMIT = 60.0  # seconds
+STOP_LIMIT = 5.0
 THREADS = "32"
 APP = "benchmarks.wsgi:app"
 SERVERS = {
@@ -30,28 +37,64 @@ SERVERS = {
 }
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server that answers, and the processes that it is made of."""
+
+    address: str
+    start: float  # seconds until it was ready
+    mark: str  # in the environment of each of its processes, whichever of them started it
+
+    def pids(self) -> list[int]:
+        """Return its processes."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):  # it has ended, or is another user's
+                if self.mark.encode() in path.read_bytes():
+                    found.append(int(path.parent.name))
+        return found
+
+    def mebibytes(self) -> float:
+        """Return the memory that its processes hold, what they share counted once."""
+        rollups = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids())
+        return sum(int(re.findall(r"Pss:\s+(\d+)", rollup)[0]) for rollup in rollups) / 1024
+
+
 @contextmanager
-def running(*command: str) -> Iterator[str]:
-    """Run a Python module as a server on a free port; yield its address once it is ready."""
+def running(
+    *command: str, is_ready: Callable[[str], bool], cwd: Path = ROOT, **environment: str
+) -> Iterator[Server]:
+    """Run a server on a free port; yield it once it is ready, and leave none of it behind.
+
+    `{port}` in its command or environment becomes the port.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
+    mark = secrets.token_hex()
+    variables = {name: value.format(port=port) for name, value in environment.items()}
+    started = time.perf_counter()
     with subprocess.Popen(
-        [sys.executable, "-m", *(part.format(port=port) for part in command)],
-        cwd=ROOT,
+        [part.format(port=port) for part in command],
+        cwd=cwd,
+        env={**os.environ, **variables, "BENCHMARK": mark},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
         try:
-            deadline = time.monotonic() + START_LIMIT
-            while not _is_ready(address):
-                if process.poll() is not None or time.monotonic() > deadline:
+            while not is_ready(address):
+                if process.poll() is not None or time.perf_counter() > started + START_LIMIT:
                     raise click.ClickException(f"{' '.join(command)} did not start")
                 time.sleep(0.1)
-            yield address
+            yield Server(address, time.perf_counter() - started, mark)
         finally:
             process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_LIMIT)
+            for pid in Server(address, 0, mark).pids():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 def _is_ready(address: str) -> bool:
@@ -70,18 +113,19 @@ def main(seconds: int, rounds: int, model: str) -> None:
     found: dict[tuple[str, int], list[Load]] = {}
     for _ in range(rounds):  # in turns, since a shared machine is faster at one time than another
         for name, command in SERVERS.items():
-            with running(*command) as address:
-                url = f"{address}/predict?version=1&model={model}"
+            with running(sys.executable, "-m", *command, is_ready=_is_ready) as server:
+                url = f"{server.address}/predict?version=1&model={model}"
                 for clients in CLIENTS:
                     found.setdefault((name, clients), []).append(load(url, clients, seconds))
     print(f"| server | {' | '.join(f'{clients} clients' for clients in CLIENTS)} |")
     print(f"|---|{'---:|' * len(CLIENTS)}")
     for name in SERVERS:
-        cells = [_cell(found[name, clients]) for clients in CLIENTS]
+        cells = [cell(found[name, clients]) for clients in CLIENTS]
         print(f"| {name} | {' | '.join(cells)} |")
 
 
-def _cell(loads: list[Load]) -> str:
+def cell(loads: list[Load]) -> str:
+    """Show medians of requests a second and of the 99th percentile, and what failed."""
     failed = sum(load.failed for load in loads)
     shown = (
         f"{median(load.rate for load in loads):,.0f} ({median(load.p99 for load in loads):,.0f} ms)"

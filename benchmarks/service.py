@@ -59,7 +59,9 @@ def running(*command: str) -> Iterator[tuple[str, int, float]]:
                 process.terminate()
 
 
-def load(url: str, clients: int, seconds: int) -> Load:
+def load(
+    url: str, clients: int, seconds: int, body: Path = PICTURE, content_type: str = "image/png"
+) -> Load:
     """Send one picture from `clients` connections for `seconds`, from a process of its own."""
     result = subprocess.run(
         [
@@ -71,7 +73,7 @@ def load(url: str, clients: int, seconds: int) -> Load:
             f"--script={Path(__file__).with_name('wrk.lua')}",
             url,
         ],
-        env={**os.environ, "PICTURE": str(PICTURE)},
+        env={**os.environ, "BODY": str(body), "CONTENT_TYPE": content_type},
         capture_output=True,
         text=True,
         check=True,

@@ -1,8 +1,8 @@
 -- Posts one picture again and again, and prints what came of it as JSON.
-local file = assert(io.open(os.getenv("PICTURE"), "rb"))
+local file = assert(io.open(os.getenv("BODY"), "rb"))
 wrk.method = "POST"
 wrk.body = file:read("*a")
-wrk.headers["Content-Type"] = "image/png"
+wrk.headers["Content-Type"] = os.getenv("CONTENT_TYPE")
 file:close()
 
 function done(summary, latency)

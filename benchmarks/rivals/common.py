@@ -1,0 +1,46 @@
+"""What no rival brings along: the three models, a picture's pixels and the answer."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from PIL import Image
+
+from models.record import CLASSES, INPUT, MODEL_FILE, OUTPUT
+
+MODELS = Path(__file__).parents[2] / "models"
+NAMES = ("first", "second", "final")
+
+Sessions = dict[str, onnxruntime.InferenceSession]
+
+
+def load() -> Sessions:
+    """Load version 1 of each model with ONNX Runtime's default options."""
+    return {name: onnxruntime.InferenceSession(MODELS / name / "1" / MODEL_FILE) for name in NAMES}
+
+
+def decode(picture: bytes) -> npt.NDArray[np.uint8]:
+    """Return a file's pixels, uint8 [32, 32, 3] RGB."""
+    return pixels(Image.open(io.BytesIO(picture)))
+
+
+def pixels(picture: Image.Image) -> npt.NDArray[np.uint8]:
+    """Return a picture's pixels, uint8 [32, 32, 3] RGB."""
+    return np.asarray(picture.convert("RGB"))
+
+
+def classify(sessions: Sessions, images: npt.NDArray[np.uint8]) -> list[dict[str, Any]]:
+    """Return for each of images [N, 32, 32, 3] every model's class and ten probabilities."""
+    outputs = {
+        name: session.run([OUTPUT], {INPUT: images})[0] for name, session in sessions.items()
+    }
+    return [
+        {
+            name: {"class": CLASSES[output[i].argmax()], "probabilities": output[i].tolist()}
+            for name, output in outputs.items()
+        }
+        for i in range(len(images))
+    ]

@@ -1,0 +1,27 @@
+"""BentoML, batching adaptively.
+
+Its batchable APIs take lists, so the picture comes as a list of one, in a form. Its documentation's
+way to a body that is the picture alone, a second service in a process of its own before this one,
+answered a third less.
+"""
+
+from typing import Any
+
+import bentoml
+import numpy as np
+from PIL.Image import Image
+
+from benchmarks.rivals.common import classify, load, pixels
+
+
+@bentoml.service(workers=1)
+class Classifier:
+    """BentoML joins the lists of waiting requests and splits the list that comes back."""
+
+    def __init__(self) -> None:
+        self.sessions = load()
+
+    @bentoml.api(batchable=True, max_batch_size=16)
+    def predict(self, pictures: list[Image]) -> list[dict[str, Any]]:
+        """Answer a batch."""
+        return classify(self.sessions, np.stack([pixels(picture) for picture in pictures]))
