@@ -134,7 +134,7 @@ def show_profiles(train_set: Split) -> None:
     print(f"|---|---|{'---:|' * (len(KINDS) + 1)}", flush=True)
     for name in ARCHITECTURES:
         for precision in ("float32", "mixed_bfloat16"):
-            shares, idle = profile(name, _of(train_set, 2 * STEPS[name]), precision)
+            shares, idle = profile(name, _of(train_set, 4 * STEPS[name]), precision)
             cells = [f"{100 * share:.1f} %" for share in (*shares.values(), idle)]
             print(f"| `{name}` | {precision} | {' | '.join(cells)} |", flush=True)
 
