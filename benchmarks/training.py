@@ -1,0 +1,162 @@
+"""`training.train` against the article's plain script, in turns in one run; a step's profile.
+
+`uv run --group dev python -m benchmarks.training`, with CIFAR10_DIR or a download.
+"""
+
+import re
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import keras
+import tensorflow as tf
+from keras import layers
+from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
+
+from training import data
+from training.architectures import ARCHITECTURES
+from training.data import Split
+from training.recipes import ARTICLE
+from training.train import train
+
+STEPS = {"first": 10, "second": 3, "final": 1}  # in an epoch, before its validation
+EPOCHS = 4  # the first one builds the graph, and is not counted
+
+GRAPH = "StatefulPartitionedCall/"  # before what runs in a step's graph, in the profile
+# The kinds of operations, by what they are called in the profile; the first that matches.
+KINDS = {
+    "convolution": r":\w*Conv2D$",  # with its bias and its ReLU
+    "its filters' gradient": r":\w*Conv2DBackpropFilter",
+    "its input's gradient": r":\w*Conv2DBackpropInput",
+    "Dense": r":\w*MatMul$",
+    "pools": r":\w*MaxPool",
+    "BatchNorm": r"/batch_normalization",
+    "Adam": r"/adam",
+    "other": r"",
+}
+
+
+def plain(name: str, split: Split) -> list[float]:
+    """Train as the article's script does; return the seconds of each epoch, with validation."""
+    *hidden, _ = ARCHITECTURES[name].layers()
+    model = keras.Sequential([*hidden, layers.Dense(10, activation="softmax")])
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    began: list[float] = []
+    ended: list[float] = []
+    model.fit(
+        split.images,
+        split.labels,
+        batch_size=128,
+        epochs=EPOCHS,
+        validation_split=0.2,
+        callbacks=[
+            keras.callbacks.LambdaCallback(
+                on_epoch_begin=lambda *_: began.append(time.perf_counter()),
+                on_epoch_end=lambda *_: ended.append(time.perf_counter()),
+            )
+        ],
+    )
+    return [end - begin for begin, end in zip(began, ended, strict=True)]
+
+
+def ours(name: str, split: Split, precision: str, epochs: int = EPOCHS) -> list[float]:
+    """Train with the article's recipe; return the same."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = train(
+            name,
+            ARTICLE,
+            split,
+            epochs=epochs,
+            seed=0,
+            precision=precision,
+            run_dir=Path(folder),
+        )
+    return [epoch.seconds for epoch in run.history]
+
+
+def profile(name: str, split: Split, precision: str) -> tuple[dict[str, float], float]:
+    """Return each kind's share of the operations' time, and the share of a step with none running.
+
+    Operations overlap, most of all the two gradients of a convolution.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        with tf.profiler.experimental.Profile(folder):
+            ours(name, split, precision, epochs=1)
+        [file] = Path(folder).rglob("*.xplane.pb")
+        space = XSpace.FromString(file.read_bytes())
+    [plane] = (plane for plane in space.planes if plane.name == "/host:CPU")
+    operations = sorted(
+        (begin := line.timestamp_ns / 1e9 + event.offset_ps / 1e12, event.duration_ps / 1e12, title)
+        for line in plane.lines
+        for event in line.events
+        if (title := plane.event_metadata[event.metadata_id].name).startswith(GRAPH)
+    )
+    # Whole steps: from an operation of Adam's in the first one, which also builds the graph, to the
+    # same in the last one, which the validation follows.
+    adam = next(title for _, _, title in operations if re.search(KINDS["Adam"], title))
+    first, *_, last = (begin for begin, _, title in operations if title == adam)
+    seconds = dict.fromkeys(KINDS, 0.0)
+    busy, until = 0.0, first
+    for begin, duration, title in operations:
+        if first <= begin < last:
+            seconds[next(kind for kind in KINDS if re.search(KINDS[kind], title))] += duration
+            busy += max(0.0, begin + duration - max(begin, until))
+            until = max(until, begin + duration)
+    total = sum(seconds.values())
+    return {kind: of_one / total for kind, of_one in seconds.items()}, 1 - busy / (last - first)
+
+
+def compare(train_set: Split, rounds: int) -> None:
+    """Print a table of the images a second that each network trains on, validation in the time.
+
+    Each figure is the fastest epoch's: what else a machine does only slows the others.
+    """
+    print(
+        "| model | plain script images/s | ours, float32 | ratio | ours, mixed_bfloat16 | ratio |"
+    )
+    print("|---|---:|---:|---:|---:|---:|", flush=True)
+    for name in ARCHITECTURES:
+        split = _of(train_set, STEPS[name])
+        seconds: list[list[float]] = [[], [], []]
+        for _ in range(rounds):  # in turns, since a shared machine is faster at one time
+            seconds[0] += plain(name, split)[1:]
+            seconds[1] += ours(name, split, "float32")[1:]
+            seconds[2] += ours(name, split, "mixed_bfloat16")[1:]
+        script, *others = (STEPS[name] * ARTICLE.batch_size / min(times) for times in seconds)
+        cells = [f"{rate:,.0f} | {rate / script:.2f}" for rate in others]
+        print(f"| `{name}` | {script:,.0f} | {' | '.join(cells)} |", flush=True)
+
+
+def show_profiles(train_set: Split) -> None:
+    """Print a table of where a step's time goes."""
+    print(f"| model | precision | {' | '.join(KINDS)} | none runs |")
+    print(f"|---|---|{'---:|' * (len(KINDS) + 1)}", flush=True)
+    for name in ARCHITECTURES:
+        for precision in ("float32", "mixed_bfloat16"):
+            shares, idle = profile(name, _of(train_set, 4 * STEPS[name]), precision)
+            cells = [f"{100 * share:.1f} %" for share in (*shares.values(), idle)]
+            print(f"| `{name}` | {precision} | {' | '.join(cells)} |", flush=True)
+
+
+def _of(train_set: Split, steps: int) -> Split:
+    """Return the images for an epoch of `steps`, and for its validation."""
+    size = round(steps * ARTICLE.batch_size / (1 - ARTICLE.validation_split))
+    return Split(train_set.images[:size], train_set.labels[:size])
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--rounds", default=3, help="Turns that each takes.")
+@click.option("--profile", "profiled", is_flag=True, help="Profile a step instead.")
+def main(rounds: int, profiled: bool) -> None:
+    """Measure the images a second that `training.train` and the article's script train on."""
+    keras.config.disable_interactive_logging()  # no progress bars in the table
+    train_set = data.load(data.find(None)).train
+    if profiled:
+        show_profiles(train_set)
+    else:
+        compare(train_set, rounds)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks.training")
