@@ -1,6 +1,6 @@
 """The same application behind several WSGI servers, one after the other, in one run.
 
-`uv run --group dev --with gunicorn --with granian python -m benchmarks.servers`; needs wrk.
+`uv run --group dev --with waitress,gunicorn,granian python -m benchmarks.servers`; needs wrk.
 """
 
 import os

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ PICTURE = ROOT / "serving" / "static" / "ship.png"
 CLIENTS = (1, 8, 32, 128)
 BATCHES = (1, 8, 32)
 BARE_SECONDS = 2.0  # for each batch size
+UPLOAD = 128  # pictures
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,21 @@ def measure(title: str, url: str, limit: dict[int, float], seconds: int) -> None
         )
 
 
+def measure_upload(url: str, limit: dict[int, float], seconds: int) -> None:
+    """Print what one request with many pictures takes beside the same images without a request."""
+    part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="ship.png"\r\n\r\n%s\r\n'
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(part % PICTURE.read_bytes() * UPLOAD + b"--x--\r\n")
+        file.flush()
+        found = load(url, 1, seconds, Path(file.name), "multipart/form-data; boundary=x")
+    alone = 1000 * UPLOAD / max(limit.values())
+    print(
+        f"\n{UPLOAD} pictures in one request: p50 {found.p50:.0f} ms, "
+        f"{found.p50 / alone:.2f} times the {alone:.0f} ms of bare ONNX Runtime; "
+        f"{found.failed} failed."
+    )
+
+
 def resident_mebibytes(pid: int) -> float:
     """Return the memory that a process holds."""
     [kibibytes] = re.findall(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
@@ -146,6 +163,7 @@ def main(seconds: int, version: str, precision: Precision) -> None:
         print(f"Ready in {start:.1f} s, {resident_mebibytes(pid):.0f} MiB resident.")
         query = f"{address}/predict?version={version}"
         measure("All three models", query, limits[0], seconds)
+        measure_upload(query, limits[0], seconds)
         measure("`first` alone", f"{query}&model=first", limits[1], seconds)
         print(f"\n{resident_mebibytes(pid):.0f} MiB resident after the load.")
 

@@ -1,7 +1,7 @@
 """Concurrent requests share batches: images wait in a bounded queue for a thread that runs them.
 
-A batch takes what has come in for its model while the thread was busy, so batches grow with the
-load and an idle service adds no wait. One thread, because ONNX Runtime spreads each run over the
+A batch takes what has come in for the same models while the thread was busy, so batches grow with
+the load and an idle service adds no wait. One thread, because ONNX Runtime spreads each run over the
 cores itself; all the rest happens in gevent's loop, whose greenlets switch only where they wait.
 """
 
@@ -39,10 +39,14 @@ class ModelError(Exception):
 
 @dataclass(frozen=True)
 class _Job:
-    classifier: Classifier
+    classifiers: tuple[Classifier, ...]
     images: npt.NDArray[np.uint8]
     result: AsyncResult = field(default_factory=AsyncResult)
     queued: float = field(default_factory=time.perf_counter)
+
+    @property
+    def size(self) -> int:
+        return len(self.classifiers) * len(self.images)
 
 
 class Batcher:
@@ -53,7 +57,7 @@ class Batcher:
         self._jobs: list[_Job] = []
         self._arrived = Event()
         self.waiting = 0  # images, summed over the models, until their run is over
-        self._failed: dict[tuple[str, int], Classifier] = {}
+        self._failed: set[Classifier] = set()
         metrics.queue_depth.set_function(lambda: self.waiting)
         gevent.spawn(self._work)
 
@@ -66,27 +70,26 @@ class Batcher:
             OverloadedError: too many images wait already.
             ModelError: a model failed.
         """
-        return [job.result.get() for job in self._submit(classifiers, images)]
+        job = _Job(tuple(classifiers), images)
+        self._submit(job)
+        answer: list[npt.NDArray[np.float32]] = job.result.get()
+        return answer
 
     def failed(self) -> list[str]:
         """Return the models that failed when they ran last, and have them tried once more."""
-        failed = dict(self._failed)
-        if failed and not self.waiting:
-            self._submit(failed.values(), _PROBE)
-        return [f"{name} version {version}" for name, version in failed]
+        failed = list(self._failed)
+        if not self.waiting:
+            for classifier in failed:
+                self._submit(_Job((classifier,), _PROBE))
+        return [f"{c.record.name} version {c.record.version}" for c in failed]
 
-    def _submit(
-        self, classifiers: Iterable[Classifier], images: npt.NDArray[np.uint8]
-    ) -> list[_Job]:
-        jobs = [_Job(classifier, images) for classifier in classifiers]
-        count = len(jobs) * len(images)
+    def _submit(self, job: _Job) -> None:
         # One request alone is never too much.
-        if self.waiting and self.waiting + count > MAX_WAITING:
+        if self.waiting and self.waiting + job.size > MAX_WAITING:
             raise OverloadedError
-        self.waiting += count
-        self._jobs += jobs
+        self.waiting += job.size
+        self._jobs.append(job)
         self._arrived.set()
-        return jobs
 
     def _work(self) -> None:
         thread = ThreadPool(1)
@@ -94,20 +97,27 @@ class Batcher:
             self._arrived.wait()
             batch = self._take_batch()
             outcome = thread.apply(self._run, (batch,))
-            self.waiting -= sum(len(job.images) for job in batch)
+            self.waiting -= sum(job.size for job in batch)
             # The requests go on when this greenlet waits: once the thread has its next batch.
-            _answer(batch, outcome)
+            first = 0
+            for job in batch:
+                last = first + len(job.images)
+                if isinstance(outcome, ModelError):
+                    job.result.set_exception(outcome)
+                else:
+                    job.result.set([of_model[first:last] for of_model in outcome])
+                first = last
 
     def _take_batch(self) -> list[_Job]:
-        """Take the oldest job, and those of its model that fit beside it into `MAX_BATCH`."""
+        """Take the oldest job, and those for the same models that fit beside it in `MAX_BATCH`."""
         batch: list[_Job] = []
         others: list[_Job] = []
-        size = 0
+        images = 0
         for job in self._jobs:
-            fits = not batch or size + len(job.images) <= MAX_BATCH
-            if fits and job.classifier is self._jobs[0].classifier:
+            fits = not batch or images + len(job.images) <= MAX_BATCH
+            if fits and job.classifiers == self._jobs[0].classifiers:
                 batch.append(job)
-                size += len(job.images)
+                images += len(job.images)
             else:
                 others.append(job)
         self._jobs = others
@@ -115,40 +125,30 @@ class Batcher:
             self._arrived.clear()
         return batch
 
-    def _run(self, batch: list[_Job]) -> npt.NDArray[np.float32] | ModelError:
-        classifier = batch[0].classifier
-        record = classifier.record
+    def _run(self, batch: list[_Job]) -> list[npt.NDArray[np.float32]] | ModelError:
         begun = time.perf_counter()
         for job in batch:
             self._metrics.queue_seconds.observe(begun - job.queued)
-        try:
-            images = np.concatenate([job.images for job in batch])
-            probabilities = np.concatenate(
-                [
-                    self._classify(classifier, images[start : start + MAX_BATCH])
-                    for start in range(0, len(images), MAX_BATCH)
-                ]
-            )
-        except Exception as error:  # whatever it is, these requests get an answer and others go on
-            logger.exception("%s version %d failed", record.name, record.version)
-            self._failed[record.name, record.version] = classifier
-            return ModelError(f"The model {record.name} failed: {error}")
-        self._failed.pop((record.name, record.version), None)
-        return probabilities
+        images = np.concatenate([job.images for job in batch])
+        outcome = []
+        for classifier in batch[0].classifiers:
+            try:
+                outcome.append(self._classify(classifier, images))
+            except Exception as error:  # whatever it is, these requests get an answer
+                name = classifier.record.name
+                logger.exception("%s version %d failed", name, classifier.record.version)
+                self._failed.add(classifier)
+                return ModelError(f"The model {name} failed: {error}")
+            self._failed.discard(classifier)
+        return outcome
 
     def _classify(
         self, classifier: Classifier, images: npt.NDArray[np.uint8]
     ) -> npt.NDArray[np.float32]:
-        self._metrics.batch_size.labels(classifier.record.name).observe(len(images))
-        with self._metrics.infer_seconds.time():
-            return classifier.classify(images)
-
-
-def _answer(batch: list[_Job], outcome: npt.NDArray[np.float32] | ModelError) -> None:
-    first = 0
-    for job in batch:
-        if isinstance(outcome, ModelError):
-            job.result.set_exception(outcome)
-        else:
-            job.result.set(outcome[first : first + len(job.images)])
-        first += len(job.images)
+        probabilities = []
+        for start in range(0, len(images), MAX_BATCH):
+            batch = images[start : start + MAX_BATCH]
+            self._metrics.batch_size.labels(classifier.record.name).observe(len(batch))
+            with self._metrics.infer_seconds.time():
+                probabilities.append(classifier.classify(batch))
+        return np.concatenate(probabilities)

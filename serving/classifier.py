@@ -41,7 +41,7 @@ class StartError(Exception):
     """The service cannot start; the message says which file or setting is at fault."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Classifier:
     """A loaded model."""
 
