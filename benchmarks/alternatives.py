@@ -2,8 +2,8 @@
 
 `uv run --group dev python -m benchmarks.alternatives`; needs wrk, and installs the others from PyPI
 into a folder that it removes again, with the project's versions of ONNX Runtime, NumPy and Pillow.
-Each has one worker that runs the models, as two cores give; the others have ONNX Runtime's default
-options, as their documentations do. benchmarks/rivals holds what one writes to serve with each.
+Each has one worker that runs the models, as two cores give, with the service's options for ONNX
+Runtime. benchmarks/rivals holds what one writes to serve with each.
 """
 
 import base64

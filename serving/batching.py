@@ -1,8 +1,9 @@
 """Concurrent requests share batches: images wait in a bounded queue for a thread that runs them.
 
 A batch takes what has come in for the same models while the thread was busy, so batches grow with
-the load and an idle service adds no wait. One thread, because ONNX Runtime spreads each run over the
-cores itself; all the rest happens in gevent's loop, whose greenlets switch only where they wait.
+the load and an idle service adds no wait. One thread, because ONNX Runtime spreads each run over
+the cores itself; all the rest happens in gevent's loop, whose greenlets switch only where they
+wait.
 """
 
 import logging
