@@ -212,9 +212,9 @@ def _start_session(
     path: Path, onnx_file: bytes, providers: list[str]
 ) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    # By itself it lets its threads spin while they wait for work, on the cores that HTTP and decoding
-    # need: on two, 89 requests/s of all three models at 32 clients with that, 147 without. 20 µs are
-    # the pause between two layers, and take a tenth off the latency of a single client.
+    # By itself it lets its threads spin while they wait for work, on cores that HTTP and decoding
+    # need: on two, 89 requests/s of all three models at 32 clients with that, 147 without. 20 µs
+    # are the pause between two layers, and take a tenth off the latency of a single client.
     options.add_session_config_entry("session.intra_op.spin_duration_us", "20")
     try:
         session = onnxruntime.InferenceSession(onnx_file, options, providers=providers)
