@@ -254,10 +254,11 @@ def _decode(decoders: ThreadPool, content: bytes, *, name: str, resize: bool) ->
     if len(content) <= SMALL and not resize:
         return decode(content, name=name, resize=resize)
     busy = ServiceUnavailable("Too many large pictures at once. Send it again.", retry_after=1)
-    with gevent.Timeout(DECODER_WAIT, busy):
-        image: DecodedImage | HTTPException = decoders.apply(
-            wrap_errors(HTTPException, decode), (content,), {"name": name, "resize": resize}
-        )
+    # So that gevent logs no refusal as its own error.
+    decode_or_refuse = wrap_errors(HTTPException, decode)
+    with gevent.Timeout(DECODER_WAIT, busy):  # until a thread is free
+        task = decoders.spawn(decode_or_refuse, content, name=name, resize=resize)
+    image: DecodedImage | HTTPException = task.get()
     if isinstance(image, HTTPException):
         raise image
     return image

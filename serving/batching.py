@@ -6,6 +6,7 @@ the cores itself; all the rest happens in gevent's loop, whose greenlets switch 
 wait.
 """
 
+import atexit
 import logging
 import time
 from collections.abc import Iterable
@@ -60,7 +61,9 @@ class Batcher:
         self.waiting = 0  # images, summed over the models, until their run is over
         self._failed: set[Classifier] = set()
         metrics.queue_depth.set_function(lambda: self.waiting)
-        gevent.spawn(self._work)
+        self._thread = ThreadPool(1)
+        self._worker = gevent.spawn(self._work)
+        atexit.register(self._end)
 
     def classify(
         self, classifiers: Iterable[Classifier], images: npt.NDArray[np.uint8]
@@ -92,12 +95,16 @@ class Batcher:
         self._jobs.append(job)
         self._arrived.set()
 
+    def _end(self) -> None:
+        # Python must not end under a run: ONNX Runtime would abort the process.
+        self._worker.kill()
+        self._thread.join()
+
     def _work(self) -> None:
-        thread = ThreadPool(1)
         while True:
             self._arrived.wait()
             batch = self._take_batch()
-            outcome = thread.apply(self._run, (batch,))
+            outcome = self._thread.apply(self._run, (batch,))
             self.waiting -= sum(job.size for job in batch)
             # The requests go on when this greenlet waits: once the thread has its next batch.
             first = 0
@@ -130,7 +137,7 @@ class Batcher:
         begun = time.perf_counter()
         for job in batch:
             self._metrics.queue_seconds.observe(begun - job.queued)
-        images = np.concatenate([job.images for job in batch])
+        images = [job.images for job in batch]
         outcome = []
         for classifier in batch[0].classifiers:
             try:
@@ -144,11 +151,12 @@ class Batcher:
         return outcome
 
     def _classify(
-        self, classifier: Classifier, images: npt.NDArray[np.uint8]
+        self, classifier: Classifier, images: list[npt.NDArray[np.uint8]]
     ) -> npt.NDArray[np.float32]:
+        joined = np.concatenate(images)
         probabilities = []
-        for start in range(0, len(images), MAX_BATCH):
-            batch = images[start : start + MAX_BATCH]
+        for start in range(0, len(joined), MAX_BATCH):
+            batch = joined[start : start + MAX_BATCH]
             self._metrics.batch_size.labels(classifier.record.name).observe(len(batch))
             with self._metrics.infer_seconds.time():
                 probabilities.append(classifier.classify(batch))

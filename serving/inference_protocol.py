@@ -35,7 +35,8 @@ class InputTensor(BaseModel):
 
     name: str
     datatype: str
-    shape: list[int]
+    # Bounded, as the lists below are, so that not each of a million wrong elements gets an error.
+    shape: Annotated[list[int], Field(max_length=4)]
     parameters: dict[str, JsonValue] = {}
     data: JsonValue = None
 
@@ -52,7 +53,6 @@ class InferenceRequest(BaseModel):
 
     id: str | None = None
     parameters: dict[str, JsonValue] = {}
-    # Bounded, so that not each of a million wrong elements gets an error of its own.
     inputs: Annotated[list[InputTensor], Field(max_length=1)]
     outputs: Annotated[list[RequestedOutput], Field(max_length=1)] = []
 

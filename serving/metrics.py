@@ -20,7 +20,7 @@ class Metrics:
         )
         self.seconds = Histogram(
             "http_request_seconds",
-            "From when a thread takes a request to its answer.",
+            "From when a request is whole to its answer.",
             ["route"],
             buckets=_SECONDS,
             registry=self.registry,

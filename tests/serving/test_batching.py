@@ -26,7 +26,9 @@ def test_what_waits_together_runs_together(classifiers: Classifiers) -> None:
     batcher = Batcher(metrics)
     first = classifiers.find("first")
     random = np.random.default_rng(0)
-    pictures = [random.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8) for n in (1, 2, 3, 40) * 8]
+    pictures = [
+        random.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8) for n in (*(1, 2, 3) * 8, 40)
+    ]
     answers = Group().map(lambda images: batcher.classify([first], images)[0], pictures)
     for images, answer in zip(pictures, answers, strict=True):
         np.testing.assert_allclose(answer, first.classify(images), atol=1e-5)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ import numpy.typing as npt
 import pytest
 import requests
 
+from serving.server import MAX_REQUESTS
 from tests.conftest import ROOT, listening, run_server
 from tests.serving.test_service import check_problem, png, upload
 
@@ -64,7 +66,7 @@ def test_slow_and_lost_clients_hold_up_nobody(server: str, picture: npt.NDArray[
     address = urlsplit(server)
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
     clients = []
-    for _ in range(200):  # more than there are threads
+    for _ in range(200):  # more than there may be requests
         client = socket.create_connection((address.hostname or "", address.port or 0))
         client.sendall(head + b"\x89")
         clients.append(client)
@@ -115,7 +117,7 @@ def test_a_stop_of_a_quiet_service_waits_for_a_late_request() -> None:
 def test_clients_that_read_no_answer_hold_up_nobody(server: str) -> None:
     address = urlsplit(server)
     clients = []
-    for _ in range(40):  # more than there are threads
+    for _ in range(40):
         client = socket.create_connection((address.hostname or "", address.port or 0))
         client.sendall(b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
         clients.append(client)
@@ -146,7 +148,14 @@ POST = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
     [
         (b"PICTURE\r\n\r\n", 400, "HTTP/1.1"),
         (b"GET / HTTP/1.1\r\nContent-Length: many\r\n\r\n", 400, "HTTP/1.1"),
-        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", 400, "HTTP/1.1"),
+        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", 400, "too long"),
+        (b"GET / HTTP/1.1\r\n" + (b"A: " + b"b" * 30_000 + b"\r\n") * 3 + b"\r\n", 400, "too long"),
+        # What two servers in a row may read as different requests.
+        (POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n", 400, "HTTP/1.1"),
+        (POST + b"Content-Length: +0_3\r\n\r\n", 400, "HTTP/1.1"),
+        (POST + b"X : y\r\nContent-Length: 3\r\n\r\n", 400, "HTTP/1.1"),
+        (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n", 400, "HTTP/1.1"),
+        (POST + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", 400, "HTTP/1.1"),
         (b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n\r\n", 414, "address"),
         (POST + b"Content-Length: 100000000\r\n\r\n", 413, "8 MiB"),
         (POST + b"Transfer-Encoding: chunked\r\n\r\nnone\r\n", 400, "chunk"),
@@ -167,6 +176,45 @@ def test_a_body_in_chunks_is_read(server: str, picture: npt.NDArray[np.uint8]) -
     whole = requests.post(f"{server}/predict", data=content)
     chunked = requests.post(f"{server}/predict", data=iter([content[:99], content[99:]]))
     assert chunked.json() == whole.json()
+
+
+def test_a_client_with_endless_requests_holds_up_nobody(server: str) -> None:
+    address = urlsplit(server)
+    with socket.create_connection((address.hostname or "", address.port or 0)) as client:
+        client.settimeout(60)
+        requests.get(f"{server}/health/live")
+        burst = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" * 3000
+        sender = threading.Thread(target=client.sendall, args=[burst])
+        sender.start()
+        began = time.perf_counter()
+        assert requests.get(f"{server}/health/live").status_code == 200
+        probe = time.perf_counter() - began
+        answered = 0
+        while answered < 3000:
+            answered += client.recv(65536).count(b"HTTP/1.1 200")
+            assert time.perf_counter() < began + 60
+        assert probe < (time.perf_counter() - began) / 2
+        sender.join()
+
+
+def test_more_requests_than_it_takes_are_refused(
+    server: str, picture: npt.NDArray[np.uint8]
+) -> None:
+    address = urlsplit(server)
+    content = png(picture)
+    head = b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(content)
+    clients = [
+        socket.create_connection((address.hostname or "", address.port or 0), timeout=60)
+        for _ in range(2 * MAX_REQUESTS)
+    ]
+    for client in clients:
+        client.sendall(POST + head + content)
+    answers = [client.makefile("rb").read() for client in clients]
+    statuses = Counter(answer.split()[1] for answer in answers)
+    assert set(statuses) == {b"200", b"503"}
+    assert statuses[b"200"] >= MAX_REQUESTS
+    for client in clients:
+        client.close()
 
 
 def test_a_connection_must_send_its_request_in_time() -> None:
