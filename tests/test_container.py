@@ -96,7 +96,7 @@ def test_it_answers_as_the_checkout_does(container: Running, server: str) -> Non
 
 
 def test_a_spooled_upload(container: Running) -> None:
-    """Waitress writes a body past 512 KiB to a file, on a root that cannot be written to."""
+    """The server writes a body past 64 KiB to a file, on a root that cannot be written to."""
     picture = io.BytesIO()
     Image.new("RGB", (800, 800)).save(picture, "BMP")
     response = requests.post(
