@@ -25,7 +25,7 @@ from serving.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 MAX_IMAGES = 128  # in one request
-MAX_BATCH = 8  # images in one run; more is not faster on CPU and takes memory
+MAX_BATCH = 16  # images in one run; more is not faster on CPU and takes memory
 MAX_WAITING = 1024  # images that wait for a model or run, summed over the models
 
 _PROBE = np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
