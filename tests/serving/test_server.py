@@ -62,12 +62,19 @@ def test_past_its_queue_it_refuses_at_once_and_answers_probes(
     assert requests.get(f"{server}/health/ready").status_code == 200
 
 
-def test_slow_and_lost_clients_hold_up_nobody(server: str, picture: npt.NDArray[np.uint8]) -> None:
+def connect(server: str) -> socket.socket:
     address = urlsplit(server)
-    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+    return socket.create_connection((address.hostname or "", address.port or 0), timeout=60)
+
+
+POST = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
+
+
+def test_slow_and_lost_clients_hold_up_nobody(server: str, picture: npt.NDArray[np.uint8]) -> None:
+    head = POST + b"Content-Length: 1000\r\n\r\n"
     clients = []
     for _ in range(200):  # more than there may be requests
-        client = socket.create_connection((address.hostname or "", address.port or 0))
+        client = connect(server)
         client.sendall(head + b"\x89")
         clients.append(client)
     started = time.perf_counter()
@@ -115,10 +122,9 @@ def test_a_stop_of_a_quiet_service_waits_for_a_late_request() -> None:
 
 
 def test_clients_that_read_no_answer_hold_up_nobody(server: str) -> None:
-    address = urlsplit(server)
     clients = []
     for _ in range(40):
-        client = socket.create_connection((address.hostname or "", address.port or 0))
+        client = connect(server)
         client.sendall(b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
         clients.append(client)
     assert requests.get(f"{server}/models", timeout=10).status_code == 200
@@ -128,10 +134,7 @@ def test_clients_that_read_no_answer_hold_up_nobody(server: str) -> None:
 
 def exchange(server: str, sent: bytes) -> tuple[int, bytes, dict[str, Any]]:
     """Send bytes over a connection of their own; return the status, the head and the problem."""
-    address = urlsplit(server)
-    with socket.create_connection(
-        (address.hostname or "", address.port or 0), timeout=60
-    ) as client:
+    with connect(server) as client:
         client.sendall(sent)
         received = b""
         while piece := client.recv(65536):  # until the server closes it
@@ -140,16 +143,13 @@ def exchange(server: str, sent: bytes) -> tuple[int, bytes, dict[str, Any]]:
     return int(head.split()[1]), head, json.loads(body)
 
 
-POST = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
-
-
 @pytest.mark.parametrize(
     ("sent", "status", "word"),
     [
         (b"PICTURE\r\n\r\n", 400, "HTTP/1.1"),
         (b"GET / HTTP/1.1\r\nContent-Length: many\r\n\r\n", 400, "HTTP/1.1"),
         (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", 400, "too long"),
-        (b"GET / HTTP/1.1\r\n" + (b"A: " + b"b" * 30_000 + b"\r\n") * 3 + b"\r\n", 400, "too long"),
+        (b"GET / HTTP/1.1\r\n" + (b"A: " + b"b" * 22_000 + b"\r\n") * 3 + b"\r\n", 400, "too long"),
         # What two servers in a row may read as different requests.
         (POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n", 400, "HTTP/1.1"),
         (POST + b"Content-Length: +0_3\r\n\r\n", 400, "HTTP/1.1"),
@@ -179,20 +179,17 @@ def test_a_body_in_chunks_is_read(server: str, picture: npt.NDArray[np.uint8]) -
 
 
 def test_a_client_with_endless_requests_holds_up_nobody(server: str) -> None:
-    address = urlsplit(server)
-    with socket.create_connection((address.hostname or "", address.port or 0)) as client:
-        client.settimeout(60)
+    with connect(server) as client:
         requests.get(f"{server}/health/live")
-        burst = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" * 3000
+        request = b"GET /health/live HTTP/1.1\r\nHost: x\r\n%s\r\n"
+        burst = request % b"" * 2999 + request % b"Connection: close\r\n"
         sender = threading.Thread(target=client.sendall, args=[burst])
         sender.start()
         began = time.perf_counter()
         assert requests.get(f"{server}/health/live").status_code == 200
         probe = time.perf_counter() - began
-        answered = 0
-        while answered < 3000:
-            answered += client.recv(65536).count(b"HTTP/1.1 200")
-            assert time.perf_counter() < began + 60
+        assert client.makefile("rb").read().count(b"HTTP/1.1 200") == 3000
+        assert time.perf_counter() < began + 60
         assert probe < (time.perf_counter() - began) / 2
         sender.join()
 
@@ -200,13 +197,9 @@ def test_a_client_with_endless_requests_holds_up_nobody(server: str) -> None:
 def test_more_requests_than_it_takes_are_refused(
     server: str, picture: npt.NDArray[np.uint8]
 ) -> None:
-    address = urlsplit(server)
     content = png(picture)
     head = b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(content)
-    clients = [
-        socket.create_connection((address.hostname or "", address.port or 0), timeout=60)
-        for _ in range(2 * MAX_REQUESTS)
-    ]
+    clients = [connect(server) for _ in range(2 * MAX_REQUESTS)]
     for client in clients:
         client.sendall(POST + head + content)
     answers = [client.makefile("rb").read() for client in clients]
@@ -224,8 +217,7 @@ def test_a_connection_must_send_its_request_in_time() -> None:
             status, _, problem = exchange(server, begun)
             assert status == problem["status"] == 408
             assert "seconds" in problem["detail"]
-        address = urlsplit(server)
-        with socket.create_connection((address.hostname or "", address.port or 0)) as idle:
+        with connect(server) as idle:
             assert idle.recv(1) == b""
         with requests.Session() as session:  # which opens another connection by itself
             for _ in range(2):
