@@ -24,7 +24,7 @@ import requests
 
 from benchmarks.rivals.common import NAMES
 from benchmarks.servers import cell, running
-from benchmarks.service import CLIENTS, PICTURE, ROOT, Load, load
+from benchmarks.service import CLIENTS, PICTURE, ROOT, Load, form, load
 
 WARM_UP = 2  # seconds
 SERVED = "served"  # a folder of version 1 alone: the service would load every version
@@ -32,17 +32,7 @@ COMMON = (
     f"onnxruntime=={version('onnxruntime-gpu')}",
     *(f"{name}=={version(name)}" for name in ("numpy", "pillow", "pydantic")),
 )
-FORM = b"\r\n".join(
-    (
-        b"--boundary",
-        b'Content-Disposition: form-data; name="pictures"; filename="ship.png"',
-        b"Content-Type: image/png",
-        b"",
-        PICTURE.read_bytes(),
-        b"--boundary--",
-        b"",
-    )
-)
+FORM, FORM_TYPE = form("pictures")
 OPEN_INFERENCE_PROTOCOL = {
     "inputs": [
         {
@@ -88,15 +78,8 @@ class Alternative:
 ALTERNATIVES = {
     "`python -m serving`": Alternative(
         (
-            "python",
-            "-m",
-            "serving",
-            "--models-dir",
-            SERVED,
-            "--provider",
-            "cpu",
-            "--port",
-            "{port}",
+            *("python", "-m", "serving", "--models-dir", SERVED),
+            *("--provider", "cpu", "--port", "{port}"),
         ),
         lambda answer: [model["class"] for model in answer["predictions"][0]["models"]],
     ),
@@ -118,7 +101,7 @@ ALTERNATIVES = {
         lambda answer: [model["class"] for model in answer[0].values()],
         requirements=("bentoml==1.4.40",),
         body=FORM,
-        content_type="multipart/form-data; boundary=boundary",
+        content_type=FORM_TYPE,
     ),
     "MLServer": Alternative(
         ("mlserver", "start", str(ROOT / "benchmarks" / "rivals")),

@@ -20,7 +20,9 @@ from typing import get_args
 
 import click
 import numpy as np
+import requests
 
+from serving.app import FIELD
 from serving.classifier import Classifier, Classifiers, Precision, load_classifiers
 
 ROOT = Path(__file__).parents[1]
@@ -93,6 +95,14 @@ def load(
     )
 
 
+def form(name: str, pictures: int = 1) -> tuple[bytes, str]:
+    """Return a form with the picture in the field `name` so many times, and its content type."""
+    files = [(name, (PICTURE.name, PICTURE.read_bytes(), "image/png"))] * pictures
+    request = requests.Request("POST", "http://localhost", files=files).prepare()
+    assert isinstance(request.body, bytes)
+    return request.body, request.headers["Content-Type"]
+
+
 def bare(models: list[Classifier]) -> dict[int, float]:
     """Return the images a second that pass all `models`, one after the other, by batch size."""
     rates = {}
@@ -126,11 +136,11 @@ def measure(title: str, url: str, limit: dict[int, float], seconds: int) -> None
 
 def measure_upload(url: str, limit: dict[int, float], seconds: int) -> None:
     """Print what one request with many pictures takes beside the same images without a request."""
-    part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="ship.png"\r\n\r\n%s\r\n'
+    body, content_type = form(FIELD, UPLOAD)
     with tempfile.NamedTemporaryFile() as file:
-        file.write(part % PICTURE.read_bytes() * UPLOAD + b"--x--\r\n")
+        file.write(body)
         file.flush()
-        found = load(url, 1, seconds, Path(file.name), "multipart/form-data; boundary=x")
+        found = load(url, 1, seconds, Path(file.name), content_type)
     alone = 1000 * UPLOAD / max(limit.values())
     print(
         f"\n{UPLOAD} pictures in one request: p50 {found.p50:.0f} ms, "

@@ -137,26 +137,26 @@ class Batcher:
         begun = time.perf_counter()
         for job in batch:
             self._metrics.queue_seconds.observe(begun - job.queued)
-        images = [job.images for job in batch]
         outcome = []
-        for classifier in batch[0].classifiers:
-            try:
+        classifier = batch[0].classifiers[0]
+        try:
+            images = np.concatenate([job.images for job in batch])
+            for classifier in batch[0].classifiers:
                 outcome.append(self._classify(classifier, images))
-            except Exception as error:  # whatever it is, these requests get an answer
-                name = classifier.record.name
-                logger.exception("%s version %d failed", name, classifier.record.version)
-                self._failed.add(classifier)
-                return ModelError(f"The model {name} failed: {error}")
-            self._failed.discard(classifier)
+                self._failed.discard(classifier)
+        except Exception as error:  # whatever it is, these requests get an answer
+            name = classifier.record.name
+            logger.exception("%s version %d failed", name, classifier.record.version)
+            self._failed.add(classifier)
+            return ModelError(f"The model {name} failed: {error}")
         return outcome
 
     def _classify(
-        self, classifier: Classifier, images: list[npt.NDArray[np.uint8]]
+        self, classifier: Classifier, images: npt.NDArray[np.uint8]
     ) -> npt.NDArray[np.float32]:
-        joined = np.concatenate(images)
         probabilities = []
-        for start in range(0, len(joined), MAX_BATCH):
-            batch = joined[start : start + MAX_BATCH]
+        for start in range(0, len(images), MAX_BATCH):
+            batch = images[start : start + MAX_BATCH]
             self._metrics.batch_size.labels(classifier.record.name).observe(len(batch))
             with self._metrics.infer_seconds.time():
                 probabilities.append(classifier.classify(batch))

@@ -10,6 +10,7 @@ import onnxruntime
 from PIL import Image
 
 from models.record import CLASSES, INPUT, MODEL_FILE, OUTPUT
+from serving.classifier import session_options
 
 MODELS = Path(__file__).parents[2] / "models"
 NAMES = ("first", "second", "final")
@@ -18,11 +19,9 @@ Sessions = dict[str, onnxruntime.InferenceSession]
 
 
 def load() -> Sessions:
-    """Load version 1 of each model, with the service's option: its default is slower for all."""
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.intra_op.spin_duration_us", "20")
+    """Load version 1 of each model, with the service's options: the default is slower for all."""
     return {
-        name: onnxruntime.InferenceSession(MODELS / name / "1" / MODEL_FILE, options)
+        name: onnxruntime.InferenceSession(MODELS / name / "1" / MODEL_FILE, session_options())
         for name in NAMES
     }
 
