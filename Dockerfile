@@ -23,7 +23,7 @@ LABEL org.opencontainers.image.title="Image classification service" \
       org.opencontainers.image.description="Image classification over HTTP with bundled CNNs trained on CIFAR-10" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}"
-ENV PATH=/app/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOST=0.0.0.0 PORT=8000
+ENV PATH=/app/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 SERVING_HOST=0.0.0.0 PORT=8000
 WORKDIR /app
 # A number, so that Kubernetes' runAsNonRoot can check it. It owns no file.
 USER 10001:10001

@@ -22,8 +22,9 @@ import click
 import numpy as np
 import requests
 
-from serving.app import FIELD
-from serving.classifier import Classifier, Classifiers, Precision, load_classifiers
+from serving.classifier import Classifier, Classifiers, load_classifiers
+from serving.routes.predict import FIELD
+from serving.settings import Precision
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "serving" / "static" / "ship.png"

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 import serving.app
-from benchmarks.service import ROOT
 from serving.batching import Batcher
 from serving.classifier import Classifier
+from serving.settings import Settings
 from serving.telemetry import configure_logging
 
 
@@ -27,4 +27,4 @@ class Unbatched(Batcher):
 
 serving.app.Batcher = Unbatched  # type: ignore[attr-defined]  # what it imports is not its own
 configure_logging()
-app = serving.app.create_app(ROOT / "models", "cpu")
+app = serving.app.create_app(Settings(provider="cpu"))

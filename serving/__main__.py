@@ -1,62 +1,69 @@
 """The command line: `python -m serving --help`."""
 
-from pathlib import Path
-from typing import get_args
+from collections.abc import Callable
+from typing import Any, get_args
 
 import click
 from gevent.event import Event
+from pydantic import ValidationError
 
 from serving.app import create_app
-from serving.classifier import Precision, Provider, StartError
+from serving.errors import StartError
 from serving.server import serve
+from serving.settings import Settings, variables
 from serving.telemetry import configure_logging
+
+Command = Callable[..., None]
+
+
+def settings_options(*names: str) -> Callable[[Command], Command]:
+    """Give a command an option for each of these settings."""
+
+    def decorate(command: Command) -> Command:
+        for name in reversed(names):
+            field = Settings.model_fields[name]
+            choices = get_args(field.annotation)
+            option = click.option(
+                f"--{name.replace('_', '-')}",
+                default=field.default,
+                type=click.Choice(choices) if choices else None,
+                envvar=variables(name),
+                show_envvar=True,
+                help=field.description,
+            )
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def read_settings(**options: Any) -> Settings:
+    """Check the options together.
+
+    Raises:
+        click.UsageError: naming the first option at fault, and its variables.
+    """
+    try:
+        return Settings(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).removeprefix("SERVING_").lower()
+        flag = f"--{name.replace('_', '-')} ({', '.join(variables(name))})"
+        raise click.UsageError(f"{flag} is {first['input']!r}: {first['msg']}") from error
 
 
 @click.command(context_settings={"show_default": True})
-@click.option(
-    "--host", envvar="HOST", show_envvar=True, default="127.0.0.1", help="Address to listen on."
-)
-@click.option(
-    "--port",
-    envvar="PORT",
-    show_envvar=True,
-    type=click.IntRange(0, 65535),
-    default=8000,
-    help="Port to listen on; 0 takes a free one.",
-)
-@click.option(
-    "--models-dir",
-    envvar="MODELS_DIR",
-    show_envvar=True,
-    type=click.Path(path_type=Path),
-    default=Path(__file__).parents[1] / "models",
-    show_default="models/ of this checkout",
-    help="Folder of <name>/<version>/ with a model and its record in each.",
-)
-@click.option(
-    "--provider",
-    envvar="PROVIDER",
-    show_envvar=True,
-    type=click.Choice(get_args(Provider)),
-    default="auto",
-    help="What runs the models; auto takes CUDA where it works, else the CPU.",
-)
-@click.option(
-    "--precision",
-    envvar="PRECISION",
-    show_envvar=True,
-    type=click.Choice(get_args(Precision)),
-    default="float32",
-    help="Arithmetic of the models; int8 is about three times as fast, on the CPU alone.",
-)
-def main(host: str, port: int, models_dir: Path, provider: Provider, precision: Precision) -> None:
+@settings_options(*Settings.model_fields)
+def main(**options: Any) -> None:
     """Serve the models over HTTP."""
+    settings = read_settings(**options)
     configure_logging()
     stopping = Event()
     try:
-        app = create_app(models_dir, provider, precision, stopping)
+        app = create_app(settings, stopping)
     except StartError as error:
         raise click.ClickException(str(error)) from error
+    host, port = settings.host, settings.port
     try:
         serve(app, host, port, stopping)
     except OSError as error:

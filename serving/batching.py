@@ -20,23 +20,12 @@ from gevent.threadpool import ThreadPool
 
 from models.record import IMAGE_SIZE
 from serving.classifier import Classifier
+from serving.errors import ModelError, OverloadedError
 from serving.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-MAX_IMAGES = 128  # in one request
-MAX_BATCH = 16  # images in one run; more is not faster on CPU and takes memory
-MAX_WAITING = 1024  # images that wait for a model or run, summed over the models
-
 _PROBE = np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
-
-
-class OverloadedError(Exception):
-    """The queue is full."""
-
-
-class ModelError(Exception):
-    """A model failed on a batch; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +43,10 @@ class _Job:
 class Batcher:
     """Runs the models for all requests, which are greenlets of the thread that has made it."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, *, max_batch: int, max_waiting: int) -> None:
         self._metrics = metrics
+        self._max_batch = max_batch
+        self._max_waiting = max_waiting
         self._jobs: list[_Job] = []
         self._arrived = Event()
         self.waiting = 0  # images, summed over the models, until their run is over
@@ -89,8 +80,10 @@ class Batcher:
 
     def _submit(self, job: _Job) -> None:
         # One request alone is never too much.
-        if self.waiting and self.waiting + job.size > MAX_WAITING:
-            raise OverloadedError
+        if self.waiting and self.waiting + job.size > self._max_waiting:
+            raise OverloadedError(
+                "Too many pictures wait to be classified. Send this again in a second."
+            )
         self.waiting += job.size
         self._jobs.append(job)
         self._arrived.set()
@@ -117,12 +110,12 @@ class Batcher:
                 first = last
 
     def _take_batch(self) -> list[_Job]:
-        """Take the oldest job, and those for the same models that fit beside it in `MAX_BATCH`."""
+        """Take the oldest job, and those for the same models that fit beside it in a batch."""
         batch: list[_Job] = []
         others: list[_Job] = []
         images = 0
         for job in self._jobs:
-            fits = not batch or images + len(job.images) <= MAX_BATCH
+            fits = not batch or images + len(job.images) <= self._max_batch
             if fits and job.classifiers == self._jobs[0].classifiers:
                 batch.append(job)
                 images += len(job.images)
@@ -148,15 +141,18 @@ class Batcher:
             name = classifier.record.name
             logger.exception("%s version %d failed", name, classifier.record.version)
             self._failed.add(classifier)
-            return ModelError(f"The model {name} failed: {error}")
+            return ModelError(
+                f"The model {name} failed: {error}. "
+                "Other models may still answer: ask for one with ?model=."
+            )
         return outcome
 
     def _classify(
         self, classifier: Classifier, images: npt.NDArray[np.uint8]
     ) -> npt.NDArray[np.float32]:
         probabilities = []
-        for start in range(0, len(images), MAX_BATCH):
-            batch = images[start : start + MAX_BATCH]
+        for start in range(0, len(images), self._max_batch):
+            batch = images[start : start + self._max_batch]
             self._metrics.batch_size.labels(classifier.record.name).observe(len(batch))
             with self._metrics.infer_seconds.time():
                 probabilities.append(classifier.classify(batch))

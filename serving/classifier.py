@@ -7,7 +7,6 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,19 +25,15 @@ from models.record import (
     RECORD_FILE,
     Record,
 )
+from serving.errors import StartError, UnknownModelError
+from serving.settings import Precision, Provider
 
 logger = logging.getLogger(__name__)
 
-Provider = Literal["auto", "cpu", "cuda"]
-Precision = Literal["float32", "int8"]
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 FATAL = 4  # ONNX Runtime's log severities
 WARNING = 2
-
-
-class StartError(Exception):
-    """The service cannot start; the message says which file or setting is at fault."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +54,6 @@ class Classifier:
         """Return probabilities [N, 10] of images [N, 32, 32, 3], RGB."""
         [probabilities] = self.session.run([OUTPUT], {INPUT: images})
         return probabilities  # type: ignore[no-any-return]  # ONNX Runtime is untyped
-
-
-class UnknownModelError(Exception):
-    """There is no such model or version; the message names the ones there are."""
 
 
 class Classifiers:
@@ -126,7 +117,8 @@ def load_classifiers(
         if provider == "cuda":
             raise StartError(
                 "precision int8 is faster on the CPU alone, and provider cuda is set; "
-                "set --provider or PROVIDER to cpu, or --precision or PRECISION to float32"
+                "set --provider or SERVING_PROVIDER to cpu, "
+                "or --precision or SERVING_PRECISION to float32"
             )
         provider = "cpu"
     files = []
@@ -137,7 +129,9 @@ def load_classifiers(
         else:
             files.append((folder / MODEL_FILE, record))
     if not files:
-        raise StartError(f"{models_dir.resolve()} holds no models; set --models-dir or MODELS_DIR")
+        raise StartError(
+            f"{models_dir.resolve()} holds no models; set --models-dir or SERVING_MODELS_DIR"
+        )
     onnx_files = [_read_model(path, record) for path, record in files]
     providers = _choose_providers(provider, onnx_files[0])
     logger.info("provider: %s, precision: %s", providers[0], precision)
@@ -200,7 +194,7 @@ def _of_int8(record: Record, folder: Path) -> Record:
     except ValueError as error:
         raise StartError(
             f"{folder} has no {INT8_MODEL_FILE}; make it with python -m training quantise, "
-            "or set --precision or PRECISION to float32"
+            "or set --precision or SERVING_PRECISION to float32"
         ) from error
 
 
@@ -244,7 +238,7 @@ def _choose_providers(provider: Provider, onnx_file: bytes) -> list[str]:
         raise StartError(
             "provider cuda is set, but CUDA does not work here: it takes an NVIDIA GPU, its driver "
             "and the libraries of the extra `cuda` (uv run --extra cuda python -m serving); "
-            "set --provider or PROVIDER to auto or cpu to do without"
+            "set --provider or SERVING_PROVIDER to auto or cpu to do without"
         )
     return [CPU]
 

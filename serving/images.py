@@ -18,13 +18,9 @@ from PIL import (
     UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401
 )
-from werkzeug.exceptions import (
-    BadRequest,
-    RequestEntityTooLarge,
-    UnprocessableEntity,
-)
 
 from models.record import IMAGE_SIZE
+from serving.errors import BrokenImageError, ImageSizeError, TooLargeError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 MIMETYPES = frozenset(
@@ -55,31 +51,31 @@ def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
     refusals call the picture.
 
     Raises:
-        BadRequest: the bytes are empty, no picture in one of these formats, or a broken one.
-        UnprocessableEntity: the picture is not 32×32 and `resize` is off.
-        RequestEntityTooLarge: the picture to resize has more than `MAX_PIXELS`.
+        BrokenImageError: the bytes are empty, no picture in one of these formats, or a broken one.
+        ImageSizeError: the picture is not 32×32 and `resize` is off.
+        TooLargeError: the picture to resize has more than `MAX_PIXELS`.
     """
     if not content:
-        raise BadRequest(f"{name} is empty.")
+        raise BrokenImageError(f"{name} is empty.")
     try:
         # Only these decoders are reachable; the header alone is read here.
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise BadRequest(f"{name} is not a picture. Send a {_list(FORMATS)} file.") from error
+        raise BrokenImageError(f"{name} is not a picture. Send a {_list(FORMATS)} file.") from error
     except Image.DecompressionBombError as error:
         raise _too_many_pixels(name) from error
     except Exception as error:
         raise _broken(name) from error
     width, height = image.size
     if not resize and image.size != SIZE:
-        raise UnprocessableEntity(
+        raise ImageSizeError(
             f"{name} is {width}×{height} pixels, and the models take {IMAGE_SIZE}×{IMAGE_SIZE}. "
             "Add ?resize=true to have its centre cropped and resampled."
         )
     if width * height > MAX_PIXELS:
         raise _too_many_pixels(name)
     if image.format == "JPEG" and content.count(b"\xff\xda") > MAX_SCANS:
-        raise BadRequest(f"{name} has more than {MAX_SCANS} scans. Save it as a plain JPEG.")
+        raise BrokenImageError(f"{name} has more than {MAX_SCANS} scans. Save it as a plain JPEG.")
     return DecodedImage(_decode(image, name=name, resize=resize), width, height)
 
 
@@ -111,12 +107,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _broken(name: str) -> BadRequest:
-    return BadRequest(f"{name} is a broken or truncated picture. Send the whole file.")
+def _broken(name: str) -> BrokenImageError:
+    return BrokenImageError(f"{name} is a broken or truncated picture. Send the whole file.")
 
 
-def _too_many_pixels(name: str) -> RequestEntityTooLarge:
-    return RequestEntityTooLarge(
+def _too_many_pixels(name: str) -> TooLargeError:
+    return TooLargeError(
         f"{name} has too many pixels: at most {MAX_PIXELS:,} are accepted. Send a smaller picture."
     )
 

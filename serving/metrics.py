@@ -1,8 +1,12 @@
 """What Prometheus reads at /metrics."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from serving.classifier import Classifiers
+from serving.classifier import Classifier, Classifiers
+from serving.errors import status_of
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -70,6 +74,20 @@ class Metrics:
             record = classifier.record
             info.labels(record.name, record.version, record.recipe, classifier.provider).set(1)
             accuracy.labels(record.name, record.version).set(record.test_accuracy)
+
+    @contextmanager
+    def count_models(self, classifiers: Iterable[Classifier]) -> Iterator[None]:
+        """Count a request that asks these models, with the status that the block comes to."""
+        status = 200
+        try:
+            yield
+        except Exception as error:
+            status = status_of(error)
+            raise
+        finally:
+            for classifier in classifiers:
+                record = classifier.record
+                self.model_requests.labels(record.name, record.version, int(status)).inc()
 
     def count_refusal(self, status: int) -> None:
         """Count a request that was refused before it reached the application."""

@@ -11,16 +11,16 @@ from pydantic.json_schema import models_json_schema
 
 from models.record import CLASSES, IMAGE_SIZE, INPUT, OUTPUT, Record
 from serving import NAME, VERSION
-from serving.batching import MAX_IMAGES
 from serving.classifier import Classifiers
+from serving.errors import CONTENT_TYPE
 from serving.images import MIMETYPES
-from serving.inference_protocol import HEADER_LENGTH
-from serving.problems import CONTENT_TYPE
+from serving.routes.inference_protocol import HEADER_LENGTH
+from serving.settings import Settings
 
 Json = dict[str, Any]
 
 
-def describe_api(classifiers: Classifiers) -> Json:
+def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
     """Return the OpenAPI document; it names the loaded models."""
     _, records = models_json_schema(
         [(Record, "serialization")], ref_template="#/components/schemas/{model}"
@@ -89,7 +89,7 @@ def describe_api(classifiers: Classifiers) -> Json:
                 for path, operation in v2_model.items()
             },
         },
-        "components": {"schemas": {**records["$defs"], **_SCHEMAS}},
+        "components": {"schemas": {**records["$defs"], **_schemas(settings.max_images)}},
     }
 
 
@@ -218,90 +218,94 @@ _FRACTION: Json = {"type": "number", "minimum": 0, "maximum": 1}
 _PARAMETERS: Json = {"type": "object"}
 _V2_TENSOR = _object(name=_STRING, datatype=_STRING, shape=_list(_INTEGER))
 
-_SCHEMAS: Json = {
-    "Predictions": _object(predictions=_list(_reference("Prediction"))),
-    "Prediction": _object(
-        filename={"type": ["string", "null"], "description": "null for a picture as the body"},
-        width=_INTEGER,
-        height=_INTEGER,
-        models=_list(_reference("Answer")),
-    ),
-    "Answer": _object(
-        model=_STRING,
-        version=_INTEGER,
-        **{"class": {"enum": list(CLASSES)}},
-        confidence=_FRACTION,
-        probabilities={
-            "type": "object",
-            "propertyNames": {"enum": list(CLASSES)},
-            "additionalProperties": _FRACTION,
+
+def _schemas(max_images: int) -> Json:
+    return {
+        "Predictions": _object(predictions=_list(_reference("Prediction"))),
+        "Prediction": _object(
+            filename={"type": ["string", "null"], "description": "null for a picture as the body"},
+            width=_INTEGER,
+            height=_INTEGER,
+            models=_list(_reference("Answer")),
+        ),
+        "Answer": _object(
+            model=_STRING,
+            version=_INTEGER,
+            **{"class": {"enum": list(CLASSES)}},
+            confidence=_FRACTION,
+            probabilities={
+                "type": "object",
+                "propertyNames": {"enum": list(CLASSES)},
+                "additionalProperties": _FRACTION,
+            },
+            test_accuracy=_FRACTION,
+        ),
+        "Models": _object(models=_list(_reference("Record"))),
+        "Status": _object(status=_STRING),
+        "Problem": {
+            **_object(type=_STRING, title=_STRING, status=_INTEGER, detail=_STRING, error=_STRING),
+            "description": "A problem document, RFC 9457; `detail` says what to do. "
+            "`error` repeats it for the Open Inference Protocol's clients.",
         },
-        test_accuracy=_FRACTION,
-    ),
-    "Models": _object(models=_list(_reference("Record"))),
-    "Status": _object(status=_STRING),
-    "Problem": {
-        **_object(type=_STRING, title=_STRING, status=_INTEGER, detail=_STRING, error=_STRING),
-        "description": "A problem document, RFC 9457; `detail` says what to do. `error` repeats it "
-        "for the Open Inference Protocol's clients.",
-    },
-    "V2Server": _object(name=_STRING, version=_STRING, extensions=_list(_STRING)),
-    "V2Live": _object(live={"type": "boolean"}),
-    "V2Ready": _object(ready={"type": "boolean"}, optional={"name": _STRING}),
-    "V2Model": _object(
-        name=_STRING,
-        versions=_list(_STRING),
-        platform=_STRING,
-        inputs=_list(_V2_TENSOR),
-        outputs=_list(_V2_TENSOR),
-    ),
-    "V2Request": {
-        "type": "object",
-        "properties": {
-            "id": _STRING,
-            "parameters": _PARAMETERS,
-            "inputs": {
-                "type": "array",
-                "minItems": 1,
-                "maxItems": 1,
-                "items": _object(
-                    name=_fixed(INPUT),
-                    datatype=_fixed("UINT8"),
-                    shape={
-                        "type": "array",
-                        "prefixItems": [
-                            {"type": "integer", "minimum": 1, "maximum": MAX_IMAGES},
-                            {"const": IMAGE_SIZE},
-                            {"const": IMAGE_SIZE},
-                            {"const": 3},
-                        ],
-                        "minItems": 4,
-                        "maxItems": 4,
-                    },
-                    optional={
-                        "parameters": _PARAMETERS,
-                        "data": {
+        "V2Server": _object(name=_STRING, version=_STRING, extensions=_list(_STRING)),
+        "V2Live": _object(live={"type": "boolean"}),
+        "V2Ready": _object(ready={"type": "boolean"}, optional={"name": _STRING}),
+        "V2Model": _object(
+            name=_STRING,
+            versions=_list(_STRING),
+            platform=_STRING,
+            inputs=_list(_V2_TENSOR),
+            outputs=_list(_V2_TENSOR),
+        ),
+        "V2Request": {
+            "type": "object",
+            "properties": {
+                "id": _STRING,
+                "parameters": _PARAMETERS,
+                "inputs": {
+                    "type": "array",
+                    "minItems": 1,
+                    "maxItems": 1,
+                    "items": _object(
+                        name=_fixed(INPUT),
+                        datatype=_fixed("UINT8"),
+                        shape={
                             "type": "array",
-                            "description": "Pixels, 0 to 255, row by row, nested or flat.",
+                            "prefixItems": [
+                                {"type": "integer", "minimum": 1, "maximum": max_images},
+                                {"const": IMAGE_SIZE},
+                                {"const": IMAGE_SIZE},
+                                {"const": 3},
+                            ],
+                            "minItems": 4,
+                            "maxItems": 4,
                         },
-                    },
+                        optional={
+                            "parameters": _PARAMETERS,
+                            "data": {
+                                "type": "array",
+                                "description": "Pixels, 0 to 255, row by row, nested or flat.",
+                            },
+                        },
+                    ),
+                },
+                "outputs": _list(
+                    _object(name=_fixed(OUTPUT), optional={"parameters": _PARAMETERS})
                 ),
             },
-            "outputs": _list(_object(name=_fixed(OUTPUT), optional={"parameters": _PARAMETERS})),
+            "required": ["inputs"],
         },
-        "required": ["inputs"],
-    },
-    "V2Response": _object(
-        model_name=_STRING,
-        model_version=_STRING,
-        outputs=_list(
-            _object(
-                name=_STRING,
-                datatype=_STRING,
-                shape=_list(_INTEGER),
-                optional={"data": _list({"type": "number"}), "parameters": _PARAMETERS},
-            )
+        "V2Response": _object(
+            model_name=_STRING,
+            model_version=_STRING,
+            outputs=_list(
+                _object(
+                    name=_STRING,
+                    datatype=_STRING,
+                    shape=_list(_INTEGER),
+                    optional={"data": _list({"type": "number"}), "parameters": _PARAMETERS},
+                )
+            ),
+            optional={"id": _STRING},
         ),
-        optional={"id": _STRING},
-    ),
-}
+    }

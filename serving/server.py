@@ -32,12 +32,12 @@ from werkzeug.exceptions import (
     ServiceUnavailable,
 )
 
-from serving.app import MAX_BODY
-from serving.problems import problem_response
+from serving.errors import problem_response
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+MAX_BODY = 8 * 2**20
 MAX_REQUESTS = 160  # being answered; most of them wait for the models
 MAX_CONNECTIONS = 800  # which stays, with the files of their bodies, below the usual 1,024
 MAX_HEAD = 2**16  # bytes of a request's headers

@@ -13,7 +13,7 @@ from flask import Flask, Response, g, has_request_context, request
 from pythonjsonlogger.json import JsonFormatter
 
 from serving import NAME
-from serving.classifier import StartError
+from serving.errors import StartError
 from serving.metrics import Metrics
 
 REQUEST_ID = "X-Request-ID"
@@ -46,7 +46,6 @@ def observe(app: Flask, metrics: Metrics) -> None:
     @app.before_request
     def begin() -> None:
         g.started = time.perf_counter()
-        g.models = []
         sent = request.headers.get(REQUEST_ID, "")
         g.request_id = sent if _ACCEPTED_ID.fullmatch(sent) else str(uuid.uuid4())
         metrics.in_flight.inc()
@@ -60,8 +59,6 @@ def observe(app: Flask, metrics: Metrics) -> None:
         method = request.method if request.method in METHODS else "other"
         metrics.requests.labels(method, route, response.status_code).inc()
         metrics.seconds.labels(route).observe(seconds)
-        for record in g.models:
-            metrics.model_requests.labels(record.name, record.version, response.status_code).inc()
         response.headers[REQUEST_ID] = g.request_id
         logger.info(
             "%s %s %d",

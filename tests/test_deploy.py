@@ -19,7 +19,7 @@ import requests
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving.classifier import Provider
+from serving.settings import Provider, variables
 from tests.conftest import ROOT
 from tests.serving.test_service import png
 
@@ -142,7 +142,7 @@ def test_the_gpu_overlay_asks_for_a_gpu() -> None:
     assert only["image"].endswith(":gpu")
     assert "AS gpu\n" in (ROOT / "Dockerfile").read_text()
     [variable] = only["env"]
-    assert variable == {"name": "PROVIDER", "value": "cuda"}
+    assert variable == {"name": variables("provider")[0], "value": "cuda"}
     assert "cuda" in get_args(Provider)
 
 

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from gevent.pool import Group
 
-from serving.batching import MAX_WAITING, Batcher, ModelError, OverloadedError
+from serving.batching import Batcher
 from serving.classifier import Classifiers, load_classifiers
+from serving.errors import ModelError, OverloadedError
 from serving.metrics import Metrics
 from tests.conftest import ROOT
+
+MAX_WAITING = 64
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +26,7 @@ def classifiers() -> Classifiers:
 
 def test_what_waits_together_runs_together(classifiers: Classifiers) -> None:
     metrics = Metrics(classifiers)
-    batcher = Batcher(metrics)
+    batcher = Batcher(metrics, max_batch=16, max_waiting=1024)
     first = classifiers.find("first")
     random = np.random.default_rng(0)
     pictures = [
@@ -57,7 +60,7 @@ class Switch:
 
 
 def test_a_full_queue_refuses_at_once(classifiers: Classifiers) -> None:
-    batcher = Batcher(Metrics(classifiers))
+    batcher = Batcher(Metrics(classifiers), max_batch=16, max_waiting=MAX_WAITING)
     first = classifiers.find("first")
     slow = replace(first, session=Switch(first.session))
     images = np.zeros((MAX_WAITING // 2, 32, 32, 3), dtype=np.uint8)
@@ -73,7 +76,7 @@ def test_a_full_queue_refuses_at_once(classifiers: Classifiers) -> None:
 
 
 def test_a_failing_model_is_named_until_it_works_again(classifiers: Classifiers) -> None:
-    batcher = Batcher(Metrics(classifiers))
+    batcher = Batcher(Metrics(classifiers), max_batch=16, max_waiting=MAX_WAITING)
     first = classifiers.find("first")
     broken = replace(first, session=Switch(first.session))
     broken.session.go.set()

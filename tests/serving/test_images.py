@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnprocessableEntity
 
+from serving.errors import BrokenImageError, ImageSizeError, TooLargeError
 from serving.images import MAX_PIXELS, decode
 
 GRADIENT = np.add.outer(np.arange(32) * 4, np.arange(32) * 4).astype(np.uint8)
@@ -85,14 +85,14 @@ def test_resize_crops_the_centre() -> None:
     wide = Image.new("RGB", (96, 32), "red")
     wide.paste((0, 0, 255), (32, 0, 64, 32))
     content = encode(wide, "PNG")
-    with pytest.raises(UnprocessableEntity, match=r"96×32.*\?resize=true"):
+    with pytest.raises(ImageSizeError, match=r"96×32.*\?resize=true"):
         decode(content, name="it", resize=False)
     assert (pixels(content, resize=True) == (0, 0, 255)).all()
 
 
 def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
     bomb = encode(Image.new("1", (MAX_PIXELS // 1000 + 1, 1000)), "PNG")
-    with pytest.raises(RequestEntityTooLarge, match="too many pixels"):
+    with pytest.raises(TooLargeError, match="too many pixels"):
         decode(bomb, name="it", resize=True)
 
 
@@ -100,11 +100,11 @@ def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
 def test_a_truncated_file_is_refused(format_: str) -> None:
     content = encode(Image.fromarray(RGB), format_)
     for length in range(len(content) // 2):
-        with pytest.raises(BadRequest, match="it is "):
+        with pytest.raises(BrokenImageError, match="it is "):
             decode(content[:length], name="it", resize=False)
 
 
 def test_other_formats_are_refused() -> None:
     for format_ in ("TIFF", "PPM", "ICO", "TGA"):
-        with pytest.raises(BadRequest, match="is not a picture"):
+        with pytest.raises(BrokenImageError, match="is not a picture"):
             decode(encode(Image.fromarray(RGB), format_), name="it", resize=False)

@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from serving.app import create_app
 from serving.images import MIMETYPES
-from tests.conftest import ROOT
+from serving.settings import Settings
 from tests.serving.test_service import png
 
 _random = np.random.default_rng(0)
@@ -36,7 +36,7 @@ def test_the_document_is_valid(document: Any) -> None:
 
 
 def test_every_route_is_described(document: Any) -> None:
-    app = create_app(ROOT / "models", "cpu")
+    app = create_app(Settings(provider="cpu"))
     routes = {
         (re.sub(r"<(\w+)>", r"{\1}", rule.rule), method.lower())
         for rule in app.url_map.iter_rules()

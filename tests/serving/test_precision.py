@@ -63,7 +63,7 @@ def test_the_test_set_is_answered_as_recorded(int8_server: str, cifar10_dir: Pat
 
 
 def test_what_int8_cannot_do_is_refused(tmp_path: Path) -> None:
-    assert "set --provider or PROVIDER to cpu" in refusal(
+    assert "set --provider or SERVING_PROVIDER to cpu" in refusal(
         "--precision", "int8", "--provider", "cuda"
     )
     shutil.copytree(ROOT / "models" / "first" / "1", tmp_path / "first" / "1")

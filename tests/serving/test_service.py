@@ -12,8 +12,7 @@ import requests
 from PIL import Image
 
 from models.record import CLASSES, Record
-from serving.app import MAX_BODY
-from serving.batching import MAX_IMAGES
+from serving.settings import Settings
 from tests.conftest import ROOT
 
 MODELS = ["first", "second", "final"]
@@ -138,9 +137,9 @@ def test_bad_requests_are_refused_with_a_sentence(
 
 def test_too_much_is_refused(server: str, picture: npt.NDArray[np.uint8]) -> None:
     url = f"{server}/predict"
-    check_problem(requests.post(url, data=b"\0" * (MAX_BODY + 1)), 413, "8 MiB")
-    many = [("a.png", png(picture))] * (MAX_IMAGES + 1)
-    check_problem(requests.post(url, files=upload(*many)), 413, str(MAX_IMAGES))
+    check_problem(requests.post(url, data=b"\0" * (Settings().max_body + 1)), 413, "8 MiB")
+    many = [("a.png", png(picture))] * (Settings().max_images + 1)
+    check_problem(requests.post(url, files=upload(*many)), 413, str(Settings().max_images))
 
 
 def test_records_and_curves(server: str) -> None:

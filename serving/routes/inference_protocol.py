@@ -6,19 +6,18 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 
 import json
 import math
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from flask import Blueprint, Response, abort, g, request
+from flask import Blueprint, Response, abort, request
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from models.record import CLASSES, IMAGE_SIZE, INPUT, OUTPUT
 from serving import NAME, VERSION
-from serving.batching import MAX_IMAGES, Batcher
-from serving.classifier import Classifier, Classifiers
+from serving.classifier import Classifier
+from serving.service import Service
 
 HEADER_LENGTH = "Inference-Header-Content-Length"  # of the JSON before the binary data, in bytes
 IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
@@ -57,11 +56,10 @@ class InferenceRequest(BaseModel):
     outputs: Annotated[list[RequestedOutput], Field(max_length=1)] = []
 
 
-def create_blueprint(
-    classifiers: Classifiers, batcher: Batcher, check_ready: Callable[[], None]
-) -> Blueprint:
-    """Return the routes under /v2; `check_ready` raises where the service is not ready."""
+def create_blueprint(service: Service) -> Blueprint:
+    """Return the routes under /v2."""
     blueprint = Blueprint("inference_protocol", __name__, url_prefix="/v2")
+    classifiers = service.classifiers
 
     @blueprint.get("")
     def server_metadata() -> ResponseReturnValue:
@@ -73,7 +71,7 @@ def create_blueprint(
 
     @blueprint.get("/health/ready")
     def ready() -> ResponseReturnValue:
-        check_ready()
+        service.check_ready()
         return {"ready": True}
 
     @blueprint.get("/models/<name>")
@@ -86,16 +84,17 @@ def create_blueprint(
     @blueprint.get("/models/<name>/versions/<version>/ready")
     def model_ready(name: str, version: str | None = None) -> ResponseReturnValue:
         classifiers.find(name, version)
-        check_ready()
+        service.check_ready()
         return {"name": name, "ready": True}
 
     @blueprint.post("/models/<name>/infer")
     @blueprint.post("/models/<name>/versions/<version>/infer")
     def infer(name: str, version: str | None = None) -> ResponseReturnValue:
         classifier = classifiers.find(name, version)
-        g.models = [classifier.record]
-        asked, binary = _read_request()
-        [probabilities] = batcher.classify([classifier], _read_images(asked, binary))
+        with service.metrics.count_models([classifier]):
+            asked, binary = _read_request()
+            images = _read_images(asked, binary, service.settings.max_images)
+            [probabilities] = service.batcher.classify([classifier], images)
         return _respond(classifier, asked, probabilities)
 
     return blueprint
@@ -117,7 +116,7 @@ def _read_request() -> tuple[InferenceRequest, bytes]:
     return asked, body[header:]
 
 
-def _read_images(asked: InferenceRequest, binary: bytes) -> npt.NDArray[np.uint8]:
+def _read_images(asked: InferenceRequest, binary: bytes, max_images: int) -> npt.NDArray[np.uint8]:
     """Return the images, uint8 [N, 32, 32, 3]."""
     if [tensor.name for tensor in asked.inputs] != [INPUT]:
         names = ", ".join(repr(tensor.name) for tensor in asked.inputs) or "none"
@@ -127,8 +126,8 @@ def _read_images(asked: InferenceRequest, binary: bytes) -> npt.NDArray[np.uint8
         abort(400, f"{INPUT} is declared as {tensor.datatype}; the model takes UINT8.")
     if tuple(tensor.shape[1:]) != IMAGE_SHAPE or len(tensor.shape) != 4 or tensor.shape[0] < 1:
         abort(400, f"{INPUT} has the shape {tensor.shape}; the model takes [N, 32, 32, 3].")
-    if tensor.shape[0] > MAX_IMAGES:
-        abort(413, f"{INPUT} holds {tensor.shape[0]} images; at most {MAX_IMAGES} are accepted.")
+    if tensor.shape[0] > max_images:
+        abort(413, f"{INPUT} holds {tensor.shape[0]} images; at most {max_images} are accepted.")
     size = math.prod(tensor.shape)
     if "binary_data_size" in tensor.parameters:
         declared = tensor.parameters["binary_data_size"]

@@ -1,0 +1,126 @@
+"""What goes wrong below the routes, and the problem document (RFC 9457) that each becomes."""
+
+import json
+from http import HTTPStatus
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+
+from serving.settings import Settings
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class StartError(Exception):
+    """The service cannot start; the message says which file or setting is at fault."""
+
+
+class ServingError(Exception):
+    """A request that gets no answer; the message tells the client why, and what to do."""
+
+
+class BadRequestError(ServingError):
+    """A parameter, header or body that is malformed."""
+
+
+class BrokenImageError(ServingError):
+    """Bytes that are no image, or a broken one."""
+
+
+class UnsupportedTypeError(ServingError):
+    """A media type or image format that is not read."""
+
+
+class ImageSizeError(ServingError):
+    """An image that is not of the models' size, where resizing was not asked for."""
+
+
+class TooLargeError(ServingError):
+    """More bytes, images or pixels than are accepted in one request."""
+
+
+class UnknownModelError(ServingError):
+    """There is no such model or version; the message names the ones there are."""
+
+
+class OverloadedError(ServingError):
+    """A queue is full; the same request may be answered a second later."""
+
+
+class ModelError(ServingError):
+    """A model failed on a batch; the message names it."""
+
+
+class NotReadyError(ServingError):
+    """The service should be sent no requests now."""
+
+
+STATUSES: dict[type[ServingError], HTTPStatus] = {
+    BadRequestError: HTTPStatus.BAD_REQUEST,
+    BrokenImageError: HTTPStatus.BAD_REQUEST,
+    UnknownModelError: HTTPStatus.NOT_FOUND,
+    TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UnsupportedTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    ImageSizeError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    OverloadedError: HTTPStatus.SERVICE_UNAVAILABLE,
+    ModelError: HTTPStatus.SERVICE_UNAVAILABLE,
+    NotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+RETRY_AFTER = {"Retry-After": "1"}  # seconds; sent with OverloadedError
+
+
+def status_of(error: BaseException) -> HTTPStatus:
+    """Return the status that a request ends with when a view raises `error`."""
+    if isinstance(error, HTTPException):
+        return HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+    for kind in type(error).__mro__:
+        if kind in STATUSES:
+            return STATUSES[kind]
+    return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def problem_response(error: HTTPException | ServingError) -> Response:
+    """Return the answer to an error: a problem document, whose `detail` is for a person.
+
+    `error` repeats it where the Open Inference Protocol's clients look for it.
+    """
+    status = status_of(error)
+    if isinstance(error, HTTPException):
+        detail = error.description
+        # Allow, Retry-After and the like.
+        headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+    else:
+        detail = str(error)
+        headers = RETRY_AFTER if isinstance(error, OverloadedError) else {}
+    document = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+        "error": detail,
+    }
+    content = json.dumps(document, ensure_ascii=False)
+    return Response(content, status, headers, content_type=CONTENT_TYPE)
+
+
+def register_error_handlers(app: Flask, settings: Settings) -> None:
+    """Have the application answer every error with a problem document."""
+
+    @app.errorhandler(MethodNotAllowed)
+    def method_not_allowed(error: MethodNotAllowed) -> Response:
+        error.description = (
+            f"{request.path} does not take {request.method}; "
+            f"it takes {', '.join(sorted(error.valid_methods or ()))}."
+        )
+        return problem_response(error)
+
+    @app.errorhandler(RequestEntityTooLarge)
+    def too_large(error: RequestEntityTooLarge) -> Response:
+        error.description = (
+            f"The request is too large: at most {settings.max_body // 2**20} MiB in at most "
+            f"{settings.max_images} files are accepted. Send fewer or smaller pictures."
+        )
+        return problem_response(error)
+
+    app.register_error_handler(HTTPException, problem_response)
+    app.register_error_handler(ServingError, problem_response)

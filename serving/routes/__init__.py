@@ -1,0 +1,1 @@
+"""The service over HTTP: each module makes one blueprint of thin views."""

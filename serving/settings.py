@@ -1,0 +1,73 @@
+"""Every option and limit of the service: its default, its reason and its environment variable."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, PositiveFloat, PositiveInt
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "SERVING_"
+
+Provider = Literal["auto", "cpu", "cuda"]
+Precision = Literal["float32", "int8"]
+
+
+class Settings(BaseSettings):
+    """Read from arguments, else from SERVING_… variables, else the defaults.
+
+    PORT is read without the prefix, too, since platforms set it. HOST is not, since compilers'
+    environments set it to what is no address.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, populate_by_name=True, frozen=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(
+        8000,
+        ge=0,
+        le=65535,
+        validation_alias=AliasChoices(f"{PREFIX}PORT", "PORT"),
+        description="Port to listen on; 0 takes a free one.",
+    )
+    models_dir: Path = Field(
+        Path(__file__).parents[1] / "models",
+        description="Folder of <name>/<version>/ with a model and its record in each.",
+    )
+    provider: Provider = Field(
+        "auto", description="What runs the models; auto takes CUDA where it works, else the CPU."
+    )
+    precision: Precision = Field(
+        "float32",
+        description="Arithmetic of the models; int8 is faster, and runs on the CPU alone.",
+    )
+    max_body: PositiveInt = Field(
+        8 * 2**20, description="Bytes of a request's body; 128 images of 32×32 have 0.5 MB."
+    )
+    max_images: PositiveInt = Field(
+        128, description="Images in one request, so that one holds up the others for a moment only."
+    )
+    max_waiting: PositiveInt = Field(
+        1024,
+        description="Images that wait for a model or run, summed over the models; "
+        "more are refused, since they would wait for seconds.",
+    )
+    max_batch: PositiveInt = Field(
+        16, description="Images in one run of a model; more are no faster on a CPU."
+    )
+    decoders: PositiveInt = Field(
+        2,
+        description="Threads that decode large images, each of which takes up to 300 MB meanwhile.",
+    )
+    decoder_timeout: PositiveFloat = Field(
+        10.0, description="Seconds that a large image waits for a decoder before it is refused."
+    )
+
+
+def variables(name: str) -> tuple[str, ...]:
+    """Return the environment variables that set a field, the first that is set counting."""
+    alias = Settings.model_fields[name].validation_alias
+    if isinstance(alias, AliasChoices):
+        return tuple(str(choice) for choice in alias.choices)
+    return (f"{PREFIX}{name.upper()}",)
