@@ -65,7 +65,7 @@ def ours(name: str, split: Split, precision: str, epochs: int = EPOCHS) -> list[
     with tempfile.TemporaryDirectory() as folder:
         run = train(
             name,
-            ARTICLE,
+            ARTICLE[name],
             split,
             epochs=epochs,
             seed=0,
@@ -123,7 +123,7 @@ def compare(train_set: Split, rounds: int) -> None:
             seconds[0] += plain(name, split)[1:]
             seconds[1] += ours(name, split, "float32")[1:]
             seconds[2] += ours(name, split, "mixed_bfloat16")[1:]
-        script, *others = (STEPS[name] * ARTICLE.batch_size / min(times) for times in seconds)
+        script, *others = (STEPS[name] * ARTICLE[name].batch_size / min(times) for times in seconds)
         cells = [f"{rate:,.0f} | {rate / script:.2f}" for rate in others]
         print(f"| `{name}` | {script:,.0f} | {' | '.join(cells)} |", flush=True)
 
@@ -141,7 +141,7 @@ def show_profiles(train_set: Split) -> None:
 
 def _of(train_set: Split, steps: int) -> Split:
     """Return the images for an epoch of `steps`, and for its validation."""
-    size = round(steps * ARTICLE.batch_size / (1 - ARTICLE.validation_split))
+    size = round(steps * ARTICLE["first"].batch_size / (1 - ARTICLE["first"].validation_split))
     return Split(train_set.images[:size], train_set.labels[:size])
 
 

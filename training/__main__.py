@@ -20,7 +20,7 @@ from training.distribute import check_agreement, distributed, is_first_worker
 from training.evaluate import confusion_matrix, on_noise, predict, score
 from training.model_card import model_card
 from training.publish import publish
-from training.recipes import ARTICLE, COUNTERMEASURES, RECIPES, VERSIONS, Recipe
+from training.recipes import ARTICLE, COUNTERMEASURES, RECIPES, VERSIONS
 from training.study import Setting, study
 from training.train import read_run, train, trained
 
@@ -123,8 +123,8 @@ def all_command(
 ) -> None:
     """Train, evaluate, export, quantise and record."""
     cifar10 = data.load(data.find(data_dir))
-    train_models(names, cifar10, runs_dir, recipe=RECIPES[recipe], **how)
-    export_models(names, cifar10, runs_dir, models_dir, RECIPES[recipe])
+    train_models(names, cifar10, runs_dir, recipe=recipe, **how)
+    export_models(names, cifar10, runs_dir, models_dir, recipe)
 
 
 @main.command("train")
@@ -145,7 +145,7 @@ def train_command(
     """Train alone, under any Keras backend (KERAS_BACKEND=jax, say)."""
     with distributed() if distribute else nullcontext():
         cifar10 = data.load(data.find(data_dir))
-        train_models(names, cifar10, runs_dir, recipe=RECIPES[recipe], **how)
+        train_models(names, cifar10, runs_dir, recipe=recipe, **how)
 
 
 @main.command("export")
@@ -159,7 +159,7 @@ def export_command(
     model has been trained for.
     """
     cifar10 = data.load(data.find(data_dir))
-    export_models(names, cifar10, runs_dir, models_dir, RECIPES[recipe])
+    export_models(names, cifar10, runs_dir, models_dir, recipe)
 
 
 @main.command("quantise")
@@ -212,7 +212,7 @@ def study_command(
     study.json holds already as done.
     """
     study(
-        Setting(model=name, epochs=epochs or ARTICLE.epochs[name], precision=precision),
+        Setting(model=name, epochs=epochs or ARTICLE[name].epochs, precision=precision),
         [COUNTERMEASURES[countermeasure] for countermeasure in countermeasures],
         range(seeds),
         data.load(data.find(data_dir)),
@@ -230,7 +230,7 @@ def train_models(names: Sequence[str], cifar10: data.Cifar10, runs_dir: Path, **
 
 
 def export_models(
-    names: Sequence[str], cifar10: data.Cifar10, runs_dir: Path, models_dir: Path, recipe: Recipe
+    names: Sequence[str], cifar10: data.Cifar10, runs_dir: Path, models_dir: Path, recipe: str
 ) -> None:
     """Export each model, then describe all that there are."""
     for name in names:
@@ -243,7 +243,7 @@ def train_model(
     cifar10: data.Cifar10,
     runs_dir: Path,
     *,
-    recipe: Recipe = ARTICLE,
+    recipe: str = "article",
     epochs: int | None = None,
     seed: int = 0,
     precision: str = "float32",
@@ -251,14 +251,15 @@ def train_model(
 ) -> None:
     """Train one model to `epochs`, by default the recipe's, in its run folder."""
     run_dir = _run_dir(runs_dir, name, recipe)
+    chosen = RECIPES[recipe][name]
     if fresh:
         if is_first_worker():
             shutil.rmtree(run_dir, ignore_errors=True)
         check_agreement(fresh=fresh)
-    epochs = epochs or recipe.epochs[name]
-    click.echo(f"{name}, {recipe.name} recipe: training to {epochs} epochs in {run_dir}")
+    epochs = epochs or chosen.epochs
+    click.echo(f"{name}, {recipe} recipe: training to {epochs} epochs in {run_dir}")
     train(
-        name, recipe, cifar10.train, epochs=epochs, seed=seed, precision=precision, run_dir=run_dir
+        name, chosen, cifar10.train, epochs=epochs, seed=seed, precision=precision, run_dir=run_dir
     )
 
 
@@ -268,7 +269,7 @@ def export_model(
     runs_dir: Path,
     models_dir: Path,
     *,
-    recipe: Recipe = ARTICLE,
+    recipe: str = "article",
 ) -> Path:
     """Export one model's last finished epoch, evaluate the exported file and record both.
 
@@ -287,15 +288,16 @@ def export_model(
     if run is None:
         raise TrainingError(f"{run_dir} holds no finished epoch; train {name} first")
     architecture = ARCHITECTURES[name]
-    model = trained(run, recipe, run_dir)
+    chosen = RECIPES[recipe][name]
+    model = trained(run, chosen, run_dir)
     onnx_bytes = export(model)
     test = predict(onnx_bytes, cifar10.test.images)
     verify(test, model, cifar10.test.images)
-    training, validation = cifar10.train.split_at(1 - recipe.validation_split)
+    training, validation = cifar10.train.split_at(1 - chosen.validation_split)
     record = Record(
         name=name,
         title=architecture.title,
-        version=VERSIONS[recipe.name],
+        version=VERSIONS[recipe],
         layers=describe(model),
         parameters=model.count_params(),
         non_trainable_parameters=sum(math.prod(v.shape) for v in model.non_trainable_weights),
@@ -364,8 +366,8 @@ def describe_models(models_dir: Path) -> None:
     plots.comparison(compared, models_dir / "comparison.png")
 
 
-def _run_dir(runs_dir: Path, name: str, recipe: Recipe) -> Path:
-    return runs_dir / name / str(VERSIONS[recipe.name])
+def _run_dir(runs_dir: Path, name: str, recipe: str) -> Path:
+    return runs_dir / name / str(VERSIONS[recipe])
 
 
 if __name__ == "__main__":

@@ -17,7 +17,12 @@ from keras import layers
 from models.record import IMAGE_SIZE, Article
 from training.recipes import Recipe
 
-SHIFT = 4 / IMAGE_SIZE  # 4 pixels, as a share of the picture
+SHIFT = 4 / IMAGE_SIZE  # 4 pixels, as a share of the image
+ERASED = (8 / IMAGE_SIZE) ** 2  # a square of 8×8 pixels, as a share of the image
+GREY = 120.0  # about the mean of the training pixels
+# Of CIFAR-10's training pixels, by channel: red, green, blue.
+PIXEL_MEAN = (125.3, 123.0, 113.9)
+PIXEL_DEVIATION = (63.0, 62.1, 66.7)
 
 
 @dataclass(frozen=True)
@@ -90,22 +95,20 @@ def _logits() -> layers.Dense:
 
 
 def build(name: str, recipe: Recipe) -> keras.Sequential:
-    """Build a network with the recipe's countermeasures in it; the article's recipe adds none."""
-    network: list[keras.Layer] = [keras.Input((IMAGE_SIZE, IMAGE_SIZE, 3))]
-    # Coordinates and pixels need more digits than a bfloat16 has, so float32 in mixed precision.
-    if recipe.flips_and_shifts:
-        network += [
-            layers.RandomFlip("horizontal", dtype="float32"),
-            # The nearest pixel, so a shift is by whole ones.
-            layers.RandomTranslation(SHIFT, SHIFT, interpolation="nearest", dtype="float32"),
-        ]
-    if recipe.scaling:
-        network.append(layers.Rescaling(1 / 127.5, offset=-1, dtype="float32"))
+    """Build a network with the recipe's regularization in it; the article's recipe adds none."""
     article = ARCHITECTURES[name].layers()
+    network: list[keras.Layer] = [keras.Input((IMAGE_SIZE, IMAGE_SIZE, 3)), *_preprocessing(recipe)]
     for layer, following in itertools.pairwise([*article, None]):
+        if recipe.head_dropout and following is None:
+            network.append(layers.Dropout(recipe.head_dropout))
         network.append(layer)
         if recipe.l2 and isinstance(layer, layers.Conv2D | layers.Dense):
             layer.kernel_regularizer = keras.regularizers.L2(recipe.l2)
+        if (
+            recipe.he_initialization
+            and getattr(layer, "activation", None) is keras.activations.relu
+        ):
+            layer.kernel_initializer = keras.initializers.HeNormal()
         if recipe.batch_normalisation and isinstance(layer, layers.Conv2D):
             network.append(layers.BatchNormalization())
         hidden = isinstance(layer, layers.MaxPooling2D) or (
@@ -114,6 +117,33 @@ def build(name: str, recipe: Recipe) -> keras.Sequential:
         if recipe.dropout and hidden and not isinstance(following, layers.Dropout):
             network.append(layers.Dropout(recipe.dropout))
     return keras.Sequential(network, name=name)
+
+
+def _preprocessing(recipe: Recipe) -> list[keras.Layer]:
+    # Coordinates and pixels need more digits than a bfloat16 has, so float32 in mixed precision.
+    preprocessing: list[keras.Layer] = []
+    if recipe.flips_and_shifts:
+        preprocessing += [
+            layers.RandomFlip("horizontal", dtype="float32"),
+            # The nearest pixel, so a shift is by whole ones.
+            layers.RandomTranslation(
+                SHIFT, SHIFT, fill_mode="reflect", interpolation="nearest", dtype="float32"
+            ),
+        ]
+    if recipe.erasing:
+        preprocessing.append(
+            layers.RandomErasing(
+                factor=(1.0, 1.0), scale=(ERASED, ERASED), fill_value=GREY, dtype="float32"
+            )
+        )
+    if recipe.scaling:
+        preprocessing.append(layers.Rescaling(1 / 127.5, offset=-1, dtype="float32"))
+    if recipe.standardization:
+        variance = [deviation**2 for deviation in PIXEL_DEVIATION]
+        preprocessing.append(
+            layers.Normalization(mean=PIXEL_MEAN, variance=variance, dtype="float32")
+        )
+    return preprocessing
 
 
 def describe(model: keras.Model) -> str:

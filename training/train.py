@@ -25,6 +25,7 @@ from training import TrainingError
 from training.architectures import build
 from training.data import Split
 from training.distribute import Share, alone, check_agreement, is_first_worker
+from training.optimizers import ConvolutionalMuon, adamw
 from training.recipes import Recipe
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy")
@@ -227,9 +228,13 @@ def _optimizer(recipe: Recipe, steps_per_epoch: int, epochs: int) -> keras.optim
             warmup_steps=warmup_epochs * steps_per_epoch,
             decay_steps=(epochs - warmup_epochs) * steps_per_epoch,
         )
-    if recipe.weight_decay:
-        return keras.optimizers.AdamW(learning_rate, weight_decay=recipe.weight_decay)
-    return keras.optimizers.Adam(learning_rate)
+    match recipe.optimizer:
+        case "muon":
+            return ConvolutionalMuon(learning_rate, recipe.weight_decay)
+        case "adamw":
+            return adamw(learning_rate, recipe.weight_decay)
+        case "adam":
+            return keras.optimizers.Adam(learning_rate)
 
 
 def _chosen_epoch(run: Run, recipe: Recipe) -> int:

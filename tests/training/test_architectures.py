@@ -33,9 +33,9 @@ from training.recipes import ARTICLE, IMPROVED
     ],
 )
 def test_layers_and_parameters(name: str, parameters: int, not_trainable: int, layers: str) -> None:
-    model = build(name, ARTICLE)
+    model = build(name, ARTICLE[name])
     assert model.count_params() == parameters
-    assert build(name, IMPROVED).count_params() == parameters
+    assert build(name, IMPROVED[name]).count_params() == parameters
     assert sum(weight.value.shape.num_elements() for weight in model.non_trainable_weights) == (
         not_trainable
     )

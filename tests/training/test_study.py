@@ -76,5 +76,5 @@ def test_countermeasures_are_in_the_network_once() -> None:
     ]
     # `final` has its own dropout; the countermeasure adds none to it.
     assert len(build("final", COUNTERMEASURES["dropout"]).layers) == len(
-        build("final", ARTICLE).layers
+        build("final", ARTICLE["final"]).layers
     )

@@ -117,7 +117,7 @@ def test_another_run_is_not_mixed_into_one(tiny: Cifar10, tmp_path: Path) -> Non
 
 
 def test_an_export_that_computes_something_else_is_refused(tiny: Cifar10) -> None:
-    model = build("first", ARTICLE)
+    model = build("first", ARTICLE["first"])
     found = predict(export(model), tiny.test.images)
     verify(found, model, tiny.test.images)
     model.layers[-1].bias.assign(np.linspace(0, 1, 10))

@@ -1,0 +1,55 @@
+"""What Keras' optimizers lack: Muon for convolution kernels."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+_NOT_KERNELS = ["bias", "gamma", "beta"]
+
+
+class ConvolutionalMuon(keras.optimizers.Muon):
+    """Muon (Jordan et al., 2024) on convolution kernels; AdamW on everything else.
+
+    A kernel [height, width, in, out] is orthogonalized as the matrix [height·width·in, out], as
+    Muon's authors do; Keras leaves it to AdamW (keras-team/keras#21885). So stay here the first
+    convolution, whose 3 input channels are pixels, and the Dense layers, whose orthogonalization
+    would cost `first` more than its forward and backward passes. Weight decay is decoupled and
+    spares biases, gamma and beta.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
+        weight_decay: float,
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            weight_decay=weight_decay,
+            adam_weight_decay=weight_decay,
+            ns_steps=3,
+        )
+        self.exclude_from_weight_decay(var_names=_NOT_KERNELS)
+
+    def _should_use_adamw(self, variable: keras.Variable) -> bool:
+        return len(variable.shape) != 4 or variable.shape[2] <= 3
+
+    def zeropower_via_newtonschulz5(self, x: Any, steps: int) -> Any:
+        """Return the nearest semi-orthogonal matrix, about, in the shape of `x`."""
+        shape = x.shape
+        matrix = ops.reshape(x, (-1, shape[-1]))
+        return ops.reshape(super().zeropower_via_newtonschulz5(matrix, steps), shape)
+
+    def lr_adjust(self, x: Any) -> Any:
+        """Scale an update to AdamW's usual size (Liu et al., 2025, arXiv:2502.16982)."""
+        return x * self.rms_rate * math.sqrt(max(math.prod(x.shape[:-1]), x.shape[-1]))
+
+
+def adamw(
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule, weight_decay: float
+) -> keras.optimizers.AdamW:
+    """Return AdamW whose weight decay spares biases, gamma and beta."""
+    optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=_NOT_KERNELS)
+    return optimizer
