@@ -11,8 +11,8 @@ import numpy.typing as npt
 import serving.app
 from serving.batching import Batcher
 from serving.classifier import Classifier
+from serving.logs import configure_logging
 from serving.settings import Settings
-from serving.telemetry import configure_logging
 
 
 class Unbatched(Batcher):

@@ -1,17 +1,20 @@
 """The command line: `python -m serving --help`."""
 
+import sys
 from collections.abc import Callable
 from typing import Any, get_args
 
 import click
-from gevent.event import Event
 from pydantic import ValidationError
 
-from serving.app import create_app
 from serving.errors import StartError
-from serving.server import serve
+from serving.logs import configure_logging
 from serving.settings import Settings, variables
-from serving.telemetry import configure_logging
+
+if sys.platform == "win32":
+    from serving.windows import serve
+else:
+    from serving.server import serve
 
 Command = Callable[..., None]
 
@@ -58,17 +61,10 @@ def main(**options: Any) -> None:
     """Serve the models over HTTP."""
     settings = read_settings(**options)
     configure_logging()
-    stopping = Event()
     try:
-        app = create_app(settings, stopping)
+        serve(settings)
     except StartError as error:
         raise click.ClickException(str(error)) from error
-    host, port = settings.host, settings.port
-    try:
-        serve(app, host, port, stopping)
-    except OSError as error:
-        reason, _, _ = (error.strerror or "").partition(": ")  # gevent appends the address
-        raise click.ClickException(f"cannot listen on {host}:{port}: {reason}") from error
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """The WSGI application, wired: each request is decoded, classified and answered."""
 
 from flask import Flask
-from gevent.event import Event
 
 from serving.batching import Batcher
+from serving.buffering import buffer_bodies
 from serving.classifier import load_classifiers
 from serving.decoding import Decoders
 from serving.errors import register_error_handlers
@@ -14,8 +14,8 @@ from serving.settings import Settings
 from serving.telemetry import observe, start_tracing
 
 
-def create_app(settings: Settings | None = None, stopping: Event | None = None) -> Flask:
-    """Load the models and build the application around them; it is not ready once `stopping`.
+def create_app(settings: Settings | None = None) -> Flask:
+    """Load the models and build the application around them.
 
     Raises:
         StartError: a model is missing or altered, or the provider does not work here.
@@ -29,15 +29,14 @@ def create_app(settings: Settings | None = None, stopping: Event | None = None) 
         decoders=Decoders(settings.decoders, settings.decoder_timeout),
         batcher=Batcher(metrics, max_batch=settings.max_batch, max_waiting=settings.max_waiting),
         metrics=metrics,
-        stopping=stopping or Event(),
     )
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default JSON provider
-    app.extensions["metrics"] = metrics
     register_error_handlers(app, settings)
     observe(app, metrics)
     start_tracing(app)
+    buffer_bodies(app, settings)
     for routes in (predict, models, inference_protocol, health, page):
         app.register_blueprint(routes.create_blueprint(service))
     return app

@@ -51,7 +51,6 @@ class Batcher:
         self._arrived = Event()
         self.waiting = 0  # images, summed over the models, until their run is over
         self._failed: set[Classifier] = set()
-        metrics.queue_depth.set_function(lambda: self.waiting)
         self._thread = ThreadPool(1)
         self._worker = gevent.spawn(self._work)
         atexit.register(self._end)
@@ -78,13 +77,22 @@ class Batcher:
                 self._submit(_Job((classifier,), _PROBE))
         return [f"{c.record.name} version {c.record.version}" for c in failed]
 
-    def _submit(self, job: _Job) -> None:
+    def check_room(self, size: int) -> None:
+        """Pass where so many images more may wait, those for several models counted for each.
+
+        Raises:
+            OverloadedError: too many images wait already.
+        """
         # One request alone is never too much.
-        if self.waiting and self.waiting + job.size > self._max_waiting:
+        if self.waiting and self.waiting + size > self._max_waiting:
             raise OverloadedError(
                 "Too many pictures wait to be classified. Send this again in a second."
             )
+
+    def _submit(self, job: _Job) -> None:
+        self.check_room(job.size)
         self.waiting += job.size
+        self._metrics.queue_depth.inc(job.size)
         self._jobs.append(job)
         self._arrived.set()
 
@@ -98,7 +106,9 @@ class Batcher:
             self._arrived.wait()
             batch = self._take_batch()
             outcome = self._thread.apply(self._run, (batch,))
-            self.waiting -= sum(job.size for job in batch)
+            size = sum(job.size for job in batch)
+            self.waiting -= size
+            self._metrics.queue_depth.dec(size)
             # The requests go on when this greenlet waits: once the thread has its next batch.
             first = 0
             for job in batch:
@@ -153,7 +163,7 @@ class Batcher:
         probabilities = []
         for start in range(0, len(images), self._max_batch):
             batch = images[start : start + self._max_batch]
-            self._metrics.batch_size.labels(classifier.record.name).observe(len(batch))
+            self._metrics.batch_size(classifier.record.name).observe(len(batch))
             with self._metrics.infer_seconds.time():
                 probabilities.append(classifier.classify(batch))
         return np.concatenate(probabilities)

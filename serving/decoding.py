@@ -38,6 +38,7 @@ class Decoders:
         images = []
         pixels = 0
         for upload in uploads:
+            gevent.sleep(0)  # so that many images leave the loop to others
             image = self._decode(upload, resize=resize)
             images.append(image)
             pixels += image.width * image.height

@@ -51,6 +51,14 @@ class ModelError(ServingError):
     """A model failed on a batch; the message names it."""
 
 
+class SlowRequestError(ServingError):
+    """A body that did not come in in time."""
+
+
+class NoRoomError(ServingError):
+    """A body that could not be kept: the disk for temporary files is full."""
+
+
 class NotReadyError(ServingError):
     """The service should be sent no requests now."""
 
@@ -59,11 +67,13 @@ STATUSES: dict[type[ServingError], HTTPStatus] = {
     BadRequestError: HTTPStatus.BAD_REQUEST,
     BrokenImageError: HTTPStatus.BAD_REQUEST,
     UnknownModelError: HTTPStatus.NOT_FOUND,
+    SlowRequestError: HTTPStatus.REQUEST_TIMEOUT,
     TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     ImageSizeError: HTTPStatus.UNPROCESSABLE_ENTITY,
     OverloadedError: HTTPStatus.SERVICE_UNAVAILABLE,
     ModelError: HTTPStatus.SERVICE_UNAVAILABLE,
+    NoRoomError: HTTPStatus.SERVICE_UNAVAILABLE,
     NotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 RETRY_AFTER = {"Retry-After": "1"}  # seconds; sent with OverloadedError

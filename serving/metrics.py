@@ -1,74 +1,126 @@
-"""What Prometheus reads at /metrics."""
+"""What Prometheus reads at /metrics, summed over the workers where there are several."""
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache, partial
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
+from models.record import CLASSES
 from serving.classifier import Classifier, Classifiers
 from serving.errors import status_of
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_CONFIDENCES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 
 
 class Metrics:
-    """One service's counters, in a registry of their own."""
+    """One process's metrics, in a registry of their own."""
 
     def __init__(self, classifiers: Classifiers) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
+        self.registry = registry = CollectorRegistry()
+        requests = Counter(
             "http_requests",
             "Finished requests.",
             ["method", "route", "status"],
-            registry=self.registry,
+            registry=registry,
         )
-        self.seconds = Histogram(
+        seconds = Histogram(
             "http_request_seconds",
-            "From when a request is whole to its answer.",
+            "From when a request's head is read to its answer.",
             ["route"],
             buckets=_SECONDS,
-            registry=self.registry,
+            registry=registry,
         )
         self.in_flight = Gauge(
-            "http_requests_in_flight", "Requests being answered.", registry=self.registry
+            "http_requests_in_flight",
+            "Requests being answered.",
+            multiprocess_mode="livesum",
+            registry=registry,
         )
-        self.model_requests = Counter(
+        model_requests = Counter(
             "model_requests",
             "Requests that asked a model.",
             ["model", "version", "status"],
-            registry=self.registry,
+            registry=registry,
         )
         stages = Histogram(
             "predict_stage_seconds",
-            "Time of a request's decoding, a model's wait in the queue, and a run of a batch.",
+            "Time of a request's decoding, an image's wait in the queue, and a run of a batch.",
             ["stage"],
             buckets=_SECONDS,
-            registry=self.registry,
+            registry=registry,
         )
         self.decode_seconds = stages.labels("decode")
         self.queue_seconds = stages.labels("queue")
         self.infer_seconds = stages.labels("infer")
-        self.batch_size = Histogram(
+        batch_size = Histogram(
             "batch_size",
             "Images in a batch.",
             ["model"],
             buckets=(1, 2, 4, 8, 16, 32, 64, 128),
-            registry=self.registry,
+            registry=registry,
         )
         self.queue_depth = Gauge(
-            "queue_depth", "Images that wait for a model or run.", registry=self.registry
+            "queue_depth",
+            "Images that wait for a model or run.",
+            multiprocess_mode="livesum",
+            registry=registry,
         )
+        predictions = Counter(
+            "predictions",
+            "Classified images, by the class that a model took them for.",
+            ["model", "version", "class"],
+            registry=registry,
+        )
+        confidence = Histogram(
+            "prediction_confidence",
+            "The probability of the class that a model took an image for.",
+            ["model", "version"],
+            buckets=_CONFIDENCES,
+            registry=registry,
+        )
+        agreement = Counter(
+            "prediction_agreement",
+            "Images that several models classified, by whether they took them for the same class.",
+            ["agree"],
+            registry=registry,
+        )
+        self._agree, self._disagree = agreement.labels("yes"), agreement.labels("no")
+        # Looking up the series of some labels costs as much as counting.
+        self.requests = cache(requests.labels)
+        self.seconds = cache(seconds.labels)
+        self.batch_size = cache(batch_size.labels)
+        self._model_requests = cache(model_requests.labels)
+        self._predictions = cache(predictions.labels)
+        self._confidence = cache(confidence.labels)
         info = Gauge(
             "model_info",
             "1 for each loaded model.",
             ["model", "version", "recipe", "provider"],
-            registry=self.registry,
+            multiprocess_mode="livemax",
+            registry=registry,
         )
         accuracy = Gauge(
             "model_test_accuracy",
             "Recorded share of right answers on CIFAR-10's test set.",
             ["model", "version"],
-            registry=self.registry,
+            multiprocess_mode="livemax",
+            registry=registry,
         )
         for classifier in classifiers:
             record = classifier.record
@@ -82,13 +134,51 @@ class Metrics:
         try:
             yield
         except Exception as error:
-            status = status_of(error)
+            status = int(status_of(error))
             raise
         finally:
             for classifier in classifiers:
                 record = classifier.record
-                self.model_requests.labels(record.name, record.version, int(status)).inc()
+                self._model_requests(record.name, record.version, status).inc()
 
-    def count_refusal(self, status: int) -> None:
-        """Count a request that was refused before it reached the application."""
-        self.requests.labels("any", "refused", status).inc()
+    def count_predictions(
+        self, classifiers: Sequence[Classifier], probabilities: Sequence[npt.NDArray[np.float32]]
+    ) -> None:
+        """Count the answers of each model, [N, 10], to N images."""
+        best = [of_model.argmax(axis=1).tolist() for of_model in probabilities]
+        for classifier, of_model, classes in zip(classifiers, probabilities, best, strict=True):
+            record = classifier.record
+            confidence = self._confidence(record.name, record.version)
+            for found, highest in zip(classes, of_model.max(axis=1).tolist(), strict=True):
+                self._predictions(record.name, record.version, CLASSES[found]).inc()
+                confidence.observe(highest)
+        if len(best) > 1:
+            for found in zip(*best, strict=True):
+                (self._agree if len(set(found)) == 1 else self._disagree).inc()
+
+    def exposition(self) -> bytes:
+        """Return Prometheus' text, of all workers where they share a folder for it."""
+        registry = self.registry
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            registry.register(_Processes())
+        return generate_latest(registry)
+
+
+class _Processes(Collector):
+    """The usual metrics of a process, summed over the master and its workers."""
+
+    def collect(self) -> Iterator[Metric]:
+        master = os.getppid()
+        children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        families: dict[str, Metric] = {}
+        for pid in (master, *children):
+            for family in ProcessCollector(pid=partial(int, pid), registry=None).collect():
+                known = families.setdefault(family.name, family)
+                if known is family:
+                    continue
+                [one], [other] = known.samples, family.samples
+                join = min if family.name == "process_start_time_seconds" else sum
+                known.samples = [one._replace(value=join((one.value, other.value)))]
+        return iter(families.values())

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from gevent.event import Event
-
 from serving.batching import Batcher
 from serving.classifier import Classifiers
 from serving.decoding import Decoders
@@ -21,15 +19,12 @@ class Service:
     decoders: Decoders
     batcher: Batcher
     metrics: Metrics
-    stopping: Event
 
     def check_ready(self) -> None:
         """Pass where requests should be sent here; the models are loaded before it listens.
 
         Raises:
-            NotReadyError: the service stops, or a model fails.
+            NotReadyError: a model fails.
         """
-        if self.stopping.is_set():
-            raise NotReadyError("The service is stopping. Send requests to another one.")
         if failed := self.batcher.failed():
             raise NotReadyError(f"These models fail: {', '.join(failed)}. The log says why.")

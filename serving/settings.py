@@ -15,8 +15,8 @@ Precision = Literal["float32", "int8"]
 class Settings(BaseSettings):
     """Read from arguments, else from SERVING_… variables, else the defaults.
 
-    PORT is read without the prefix, too, since platforms set it. HOST is not, since compilers'
-    environments set it to what is no address.
+    PORT and WEB_CONCURRENCY are read without the prefix, too, since platforms set them. HOST is
+    not, since compilers' environments set it to what is no address.
     """
 
     model_config = SettingsConfigDict(
@@ -30,6 +30,12 @@ class Settings(BaseSettings):
         le=65535,
         validation_alias=AliasChoices(f"{PREFIX}PORT", "PORT"),
         description="Port to listen on; 0 takes a free one.",
+    )
+    workers: PositiveInt = Field(
+        1,
+        validation_alias=AliasChoices(f"{PREFIX}WORKERS", "WEB_CONCURRENCY"),
+        description="Processes that answer requests, each with models of its own; one serves large "
+        "models from all cores, more serve small ones faster. Limits are each worker's.",
     )
     models_dir: Path = Field(
         Path(__file__).parents[1] / "models",
@@ -49,9 +55,9 @@ class Settings(BaseSettings):
         128, description="Images in one request, so that one holds up the others for a moment only."
     )
     max_waiting: PositiveInt = Field(
-        1024,
-        description="Images that wait for a model or run, summed over the models; "
-        "more are refused, since they would wait for seconds.",
+        768,
+        description="Images that wait for a model or run, summed over the models, before "
+        "requests are refused; two requests of 128 images for three models.",
     )
     max_batch: PositiveInt = Field(
         16, description="Images in one run of a model; more are no faster on a CPU."
@@ -60,9 +66,30 @@ class Settings(BaseSettings):
         2,
         description="Threads that decode large images, each of which takes up to 300 MB meanwhile.",
     )
+    max_connections: PositiveInt = Field(
+        800,
+        description="Connections of a worker; with the files of their bodies they stay below the "
+        "usual limit of 1,024 open files.",
+    )
+    client_timeout: PositiveInt = Field(
+        120,
+        description="Seconds until a connection's next request has come in, and until its body "
+        "has; a load balancer keeps connections for up to 60.",
+    )
+    graceful_timeout: PositiveInt = Field(
+        30, description="Seconds from SIGTERM until requests that are still being answered are cut."
+    )
+    worker_timeout: PositiveInt = Field(
+        120, description="Seconds without a sign of life until a worker is killed and replaced."
+    )
     decoder_timeout: PositiveFloat = Field(
         10.0, description="Seconds that a large image waits for a decoder before it is refused."
     )
+
+    @property
+    def read_limit(self) -> int:
+        """Bytes that are read of a body that is refused, so that its client reads the answer."""
+        return 2 * self.max_body
 
 
 def variables(name: str) -> tuple[str, ...]:

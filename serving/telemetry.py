@@ -3,14 +3,12 @@
 import logging
 import os
 import re
-import sys
 import time
 import uuid
 from importlib.util import find_spec
 from urllib.parse import quote
 
-from flask import Flask, Response, g, has_request_context, request
-from pythonjsonlogger.json import JsonFormatter
+from flask import Flask, Response, g, request
 
 from serving import NAME
 from serving.errors import StartError
@@ -21,23 +19,6 @@ METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST"})
 _ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")  # nothing that could forge a log line
 
 logger = logging.getLogger(__name__)
-
-
-def configure_logging() -> None:
-    """Log to standard error: lines for a person on a terminal, JSON for a collector elsewhere."""
-    handler = logging.StreamHandler()
-    handler.addFilter(_add_request_id)
-    if sys.stderr.isatty():
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    else:
-        handler.setFormatter(
-            JsonFormatter(
-                ["asctime", "levelname", "name", "message", "request_id"],
-                rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
-                datefmt="%Y-%m-%dT%H:%M:%S%z",
-            )
-        )
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def observe(app: Flask, metrics: Metrics) -> None:
@@ -57,8 +38,8 @@ def observe(app: Flask, metrics: Metrics) -> None:
         metrics.in_flight.dec()
         # A client may invent methods, and each would be a series for ever.
         method = request.method if request.method in METHODS else "other"
-        metrics.requests.labels(method, route, response.status_code).inc()
-        metrics.seconds.labels(route).observe(seconds)
+        metrics.requests(method, route, response.status_code).inc()
+        metrics.seconds(route).observe(seconds)
         response.headers[REQUEST_ID] = g.request_id
         logger.info(
             "%s %s %d",
@@ -108,8 +89,3 @@ def start_tracing(app: Flask) -> None:
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     FlaskInstrumentor().instrument_app(app, tracer_provider=provider)
-
-
-def _add_request_id(record: logging.LogRecord) -> bool:
-    record.request_id = g.get("request_id") if has_request_context() else None
-    return True

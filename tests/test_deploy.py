@@ -107,6 +107,7 @@ def test_both_ways_run_the_same_pod() -> None:
     kserve = INFERENCE_SERVICE["spec"]["predictor"]
     for field in (
         "automountServiceAccountToken",
+        "enableServiceLinks",
         "securityContext",
         "terminationGracePeriodSeconds",
         "volumes",

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from serving.service import Service
 
@@ -22,6 +22,6 @@ def create_blueprint(service: Service) -> Blueprint:
 
     @blueprint.get("/metrics")
     def metrics() -> Response:
-        return Response(generate_latest(service.metrics.registry), content_type=CONTENT_TYPE_LATEST)
+        return Response(service.metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
 
     return blueprint

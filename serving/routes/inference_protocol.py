@@ -95,6 +95,7 @@ def create_blueprint(service: Service) -> Blueprint:
             asked, binary = _read_request()
             images = _read_images(asked, binary, service.settings.max_images)
             [probabilities] = service.batcher.classify([classifier], images)
+        service.metrics.count_predictions([classifier], [probabilities])
         return _respond(classifier, asked, probabilities)
 
     return blueprint

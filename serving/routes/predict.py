@@ -30,9 +30,11 @@ def create_blueprint(service: Service) -> Blueprint:
             resize = _read_resize()
             with metrics.decode_seconds.time():
                 uploads = _read_uploads(service.settings.max_images)
+                service.batcher.check_room(len(uploads) * len(chosen))  # before work is wasted
                 images = service.decoders.decode(uploads, resize=resize)
             batch = np.stack([image.pixels for image in images])
             probabilities = service.batcher.classify(chosen, batch)
+        metrics.count_predictions(chosen, probabilities)
         return {
             "predictions": [
                 {

@@ -53,6 +53,12 @@ def test_metrics_count_what_happened(server: str, picture: npt.NDArray[np.uint8]
     assert grown("predict_stage_seconds_count", stage="queue") == 2
     assert grown("predict_stage_seconds_count", stage="infer") == 2
     assert grown("batch_size_sum", model="first") == 6
+    assert grown("prediction_confidence_count", model="first", version="1") == 6
+    predictions = [
+        grown(name, **dict(labels)) for name, labels in after if name == "predictions_total"
+    ]
+    assert sum(predictions) == 6
+    assert after["process_resident_memory_bytes", ()] > 2**27
     assert after["queue_depth", ()] == 0
     assert after["http_requests_in_flight", ()] == 1  # the one that asks
     accuracy = after["model_test_accuracy", (("model", "first"), ("version", "1"))]

@@ -1,0 +1,78 @@
+"""Reads the body of each request, within bounds of time and size, before a view sees it."""
+
+import logging
+import tempfile
+from typing import IO
+
+import gevent
+from flask import Flask, g, request
+
+from serving.errors import (
+    BadRequestError,
+    NoRoomError,
+    ServingError,
+    SlowRequestError,
+    TooLargeError,
+)
+from serving.settings import Settings
+
+IN_MEMORY = 2**16  # bytes; a larger body is kept in a temporary file
+CHUNKED_PIECE = 2**12  # bytes read at once of a body in chunks, which may have one byte each
+
+logger = logging.getLogger(__name__)
+
+
+def buffer_bodies(app: Flask, settings: Settings) -> None:
+    """Have every request wait for its body in its greenlet, which holds up no other."""
+    slow = f"The body took more than {settings.client_timeout} seconds. Send the request again."
+
+    @app.before_request
+    def read_body() -> None:
+        # A client whose next request is always there already must not keep the loop from others.
+        gevent.sleep(0)
+        chunked = "Transfer-Encoding" in request.headers
+        if not (chunked or request.content_length):
+            return
+        if (request.content_length or 0) > settings.read_limit:
+            raise too_large()
+        g.body = body = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+        with gevent.Timeout(settings.client_timeout, SlowRequestError(slow)):
+            read_into(body, CHUNKED_PIECE if chunked else IN_MEMORY)
+        if body.tell() > settings.max_body:
+            raise too_large()
+        body.seek(0)
+        request.environ["wsgi.input"] = body
+
+    @app.teardown_request
+    def close_body(_: BaseException | None) -> None:
+        if "body" in g:
+            g.body.close()
+
+    def read_into(body: IO[bytes], size: int) -> None:
+        stream = request.environ["wsgi.input"]
+        while body.tell() <= settings.read_limit:
+            try:
+                piece = stream.read(size)
+            except ServingError:  # the time is up
+                raise
+            except Exception as error:  # each server has its own for this
+                raise BadRequestError(
+                    "The body ends early or in a broken chunk. Send it whole."
+                ) from error
+            if not piece:
+                return
+            try:
+                body.write(piece)
+            except OSError as error:
+                logger.exception("no temporary file for a body of more than %d bytes", IN_MEMORY)
+                raise NoRoomError(
+                    "The service has no room for so large a request. "
+                    "Send a smaller one, or this one later."
+                ) from error
+            gevent.sleep(0)  # so that a large body leaves the loop to others
+
+    def too_large() -> TooLargeError:
+        return TooLargeError(
+            f"The request is too large: at most {settings.max_body // 2**20} MiB in at most "
+            f"{settings.max_images} files are accepted. Send fewer or smaller pictures."
+        )

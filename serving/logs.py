@@ -1,0 +1,29 @@
+"""The log on standard error."""
+
+import logging
+import sys
+
+from flask import g, has_request_context
+from pythonjsonlogger.json import JsonFormatter
+
+
+def configure_logging() -> None:
+    """Log to standard error: lines for a person on a terminal, JSON for a collector elsewhere."""
+    handler = logging.StreamHandler()
+    handler.addFilter(_add_request_id)
+    if sys.stderr.isatty():
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    else:
+        handler.setFormatter(
+            JsonFormatter(
+                ["asctime", "levelname", "name", "process", "message", "request_id"],
+                rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+                datefmt="%Y-%m-%dT%H:%M:%S%z",
+            )
+        )
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def _add_request_id(record: logging.LogRecord) -> bool:
+    record.request_id = g.get("request_id") if has_request_context() else None
+    return True
