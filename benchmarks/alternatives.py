@@ -30,7 +30,10 @@ WARM_UP = 2  # seconds
 SERVED = "served"  # a folder of version 1 alone: the service would load every version
 COMMON = (
     f"onnxruntime=={version('onnxruntime-gpu')}",
-    *(f"{name}=={version(name)}" for name in ("numpy", "pillow", "pydantic")),
+    *(
+        f"{name}=={version(name)}"
+        for name in ("flask", "loky", "numpy", "pillow", "pydantic", "pydantic-settings")
+    ),
 )
 FORM, FORM_TYPE = form("pictures")
 OPEN_INFERENCE_PROTOCOL = {

@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.service import ROOT
 from models.record import INT8_MODEL_FILE, MODEL_FILE
 from serving.classifier import Classifier, load_classifiers
+from serving.settings import Settings
 
 TURNS = 20
 
@@ -34,8 +35,8 @@ def rates(classifiers: list[Classifier], size: int, seconds: float) -> list[floa
 @click.option("--size", default=8, help="Images in a batch.")
 def main(seconds: float, size: int) -> None:
     """Print what int8 gains in images a second, and what it costs in accuracy and bytes."""
-    float32 = load_classifiers(ROOT / "models", "cpu")
-    int8 = load_classifiers(ROOT / "models", "cpu", "int8")
+    float32 = load_classifiers(Settings(provider="cpu"))
+    int8 = load_classifiers(Settings(provider="cpu", precision="int8"))
     print(
         "| model | version | float32 images/s | int8 | ratio | float32 test | int8 | MiB | int8 |"
     )

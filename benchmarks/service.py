@@ -24,7 +24,7 @@ import requests
 
 from serving.classifier import Classifier, Classifiers, load_classifiers
 from serving.routes.predict import FIELD
-from serving.settings import Precision
+from serving.settings import Precision, Settings
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "serving" / "static" / "ship.png"
@@ -166,7 +166,7 @@ def main(seconds: int, version: str, precision: Precision) -> None:
     """Measure the service with all three models, and with the smallest alone."""
     if not shutil.which("wrk"):
         raise click.ClickException("wrk, the load generator, is not here: apt-get install wrk")
-    classifiers: Classifiers = load_classifiers(ROOT / "models", "cpu", precision)
+    classifiers: Classifiers = load_classifiers(Settings(provider="cpu", precision=precision))
     every = [classifiers.find(name, version) for name in classifiers.names]
     limits = bare(every), bare(every[:1])
     command = (sys.executable, "-m", "serving", "--port", "0", "--precision", precision)

@@ -21,13 +21,13 @@ def create_app(settings: Settings | None = None) -> Flask:
         StartError: a model is missing or altered, or the provider does not work here.
     """
     settings = settings or Settings()
-    classifiers = load_classifiers(settings.models_dir, settings.provider, settings.precision)
+    classifiers = load_classifiers(settings)
     metrics = Metrics(classifiers)
     service = Service(
         settings=settings,
         classifiers=classifiers,
         decoders=Decoders(settings.decoders, settings.decoder_timeout),
-        batcher=Batcher(metrics, max_batch=settings.max_batch, max_waiting=settings.max_waiting),
+        batcher=Batcher(metrics, settings),
         metrics=metrics,
     )
     app = Flask(__name__)

@@ -1,15 +1,15 @@
 """Concurrent requests share batches: images wait in a bounded queue for a thread that runs them.
 
 A batch takes what has come in for the same models while the thread was busy, so batches grow with
-the load and an idle service adds no wait. One thread, because ONNX Runtime spreads each run over
-the cores itself; all the rest happens in gevent's loop, whose greenlets switch only where they
-wait.
+the load and an idle service adds no wait. Requests of many images are run piece by piece, in turn
+with the others. One thread, because ONNX Runtime spreads each run over the cores itself; all the
+rest happens in gevent's loop, whose greenlets switch only where they wait.
 """
 
 import atexit
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import gevent
@@ -22,42 +22,61 @@ from models.record import IMAGE_SIZE
 from serving.classifier import Classifier
 from serving.errors import ModelError, OverloadedError
 from serving.metrics import Metrics
+from serving.settings import Settings
 
-logger = logging.getLogger(__name__)
+Images = npt.NDArray[np.uint8]
+Probabilities = npt.NDArray[np.float32]
+
+# While other requests come in, one of many images takes a turn of this part of a batch: a quarter
+# costs a tenth of its speed, and the others wait for a quarter of the time.
+TURN = 1 / 4
+COMPANY = 1.0  # seconds for which another request is taken as a sign of more
 
 _PROBE = np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
 
+logger = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
+
+@dataclass(eq=False)
 class _Job:
     classifiers: tuple[Classifier, ...]
-    images: npt.NDArray[np.uint8]
+    images: Images
     result: AsyncResult = field(default_factory=AsyncResult)
     queued: float = field(default_factory=time.perf_counter)
+    taken: int = 0  # images that are run or have been
+    parts: list[list[Probabilities]] = field(default_factory=list)  # of each run, each model's
 
     @property
-    def size(self) -> int:
-        return len(self.classifiers) * len(self.images)
+    def left(self) -> int:
+        return len(self.images) - self.taken
+
+    def take(self, count: int) -> Images:
+        piece = self.images[self.taken : self.taken + count]
+        self.taken += len(piece)
+        return piece
+
+    def joined(self) -> list[Probabilities]:
+        if len(self.parts) == 1:
+            return self.parts[0]
+        return [np.concatenate(of_model) for of_model in zip(*self.parts, strict=True)]
 
 
 class Batcher:
     """Runs the models for all requests, which are greenlets of the thread that has made it."""
 
-    def __init__(self, metrics: Metrics, *, max_batch: int, max_waiting: int) -> None:
+    def __init__(self, metrics: Metrics, settings: Settings) -> None:
         self._metrics = metrics
-        self._max_batch = max_batch
-        self._max_waiting = max_waiting
+        self._settings = settings
         self._jobs: list[_Job] = []
         self._arrived = Event()
         self.waiting = 0  # images, summed over the models, until their run is over
+        self._company = -COMPANY  # when a request last came in beside another
         self._failed: set[Classifier] = set()
         self._thread = ThreadPool(1)
         self._worker = gevent.spawn(self._work)
         atexit.register(self._end)
 
-    def classify(
-        self, classifiers: Iterable[Classifier], images: npt.NDArray[np.uint8]
-    ) -> list[npt.NDArray[np.float32]]:
+    def classify(self, classifiers: Iterable[Classifier], images: Images) -> list[Probabilities]:
         """Return each model's probabilities [N, 10] of images [N, 32, 32, 3], RGB.
 
         Raises:
@@ -66,8 +85,20 @@ class Batcher:
         """
         job = _Job(tuple(classifiers), images)
         self._submit(job)
-        answer: list[npt.NDArray[np.float32]] = job.result.get()
+        answer: list[Probabilities] = job.result.get()
         return answer
+
+    def check_room(self, size: int) -> None:
+        """Pass where so many images more may wait, those for several models counted for each.
+
+        Raises:
+            OverloadedError: too many images wait already.
+        """
+        # One request alone is never too much.
+        if self.waiting and self.waiting + size > self._settings.max_waiting:
+            raise OverloadedError(
+                "Too many pictures wait to be classified. Send this again in a second."
+            )
 
     def failed(self) -> list[str]:
         """Return the models that failed when they ran last, and have them tried once more."""
@@ -77,24 +108,18 @@ class Batcher:
                 self._submit(_Job((classifier,), _PROBE))
         return [f"{c.record.name} version {c.record.version}" for c in failed]
 
-    def check_room(self, size: int) -> None:
-        """Pass where so many images more may wait, those for several models counted for each.
-
-        Raises:
-            OverloadedError: too many images wait already.
-        """
-        # One request alone is never too much.
-        if self.waiting and self.waiting + size > self._max_waiting:
-            raise OverloadedError(
-                "Too many pictures wait to be classified. Send this again in a second."
-            )
-
     def _submit(self, job: _Job) -> None:
-        self.check_room(job.size)
-        self.waiting += job.size
-        self._metrics.queue_depth.inc(job.size)
+        size = len(job.images) * len(job.classifiers)
+        self.check_room(size)
+        if self.waiting:
+            self._company = time.monotonic()
+        self._count(size)
         self._jobs.append(job)
         self._arrived.set()
+
+    def _count(self, images: int) -> None:
+        self.waiting += images
+        self._metrics.queue_depth.inc(images)
 
     def _end(self) -> None:
         # Python must not end under a run: ONNX Runtime would abort the process.
@@ -105,65 +130,94 @@ class Batcher:
         while True:
             self._arrived.wait()
             batch = self._take_batch()
-            outcome = self._thread.apply(self._run, (batch,))
-            size = sum(job.size for job in batch)
-            self.waiting -= size
-            self._metrics.queue_depth.dec(size)
+            classifiers = batch[0][0].classifiers
+            begun = time.perf_counter()
+            for job, piece in batch:
+                if job.taken == len(piece):  # its first
+                    self._metrics.queue_seconds.observe(begun - job.queued)
+            pieces = [images for _, images in batch]
+            images = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+            run = self._thread.apply(_run, (classifiers, images))
+            self._count(-len(images) * len(classifiers))
+            self._observe(classifiers, len(images), run)
             # The requests go on when this greenlet waits: once the thread has its next batch.
             first = 0
-            for job in batch:
-                last = first + len(job.images)
-                if isinstance(outcome, ModelError):
-                    job.result.set_exception(outcome)
+            for job, piece in batch:
+                last = first + len(piece)
+                if run.error:
+                    self._fail(job, classifiers[len(run.seconds)], run.error)
                 else:
-                    job.result.set([of_model[first:last] for of_model in outcome])
+                    job.parts.append([of_model[first:last] for of_model in run.probabilities])
+                    if job.left:
+                        self._jobs.append(job)
+                        self._arrived.set()
+                    else:
+                        job.result.set(job.joined())
                 first = last
 
-    def _take_batch(self) -> list[_Job]:
-        """Take the oldest job, and those for the same models that fit beside it in a batch."""
-        batch: list[_Job] = []
-        others: list[_Job] = []
-        images = 0
-        for job in self._jobs:
-            fits = not batch or images + len(job.images) <= self._max_batch
-            if fits and job.classifiers == self._jobs[0].classifiers:
-                batch.append(job)
-                images += len(job.images)
-            else:
-                others.append(job)
-        self._jobs = others
-        if not others:
+    def _take_batch(self) -> list[tuple[_Job, Images]]:
+        """Take a piece of the job whose turn it is, or all of it and of other small ones.
+
+        Small ones run together if they are for the same models. They are not joined to a piece of
+        a large one, since they would wait for the end of its run.
+        """
+        limit = self._jobs[0].classifiers[0].max_batch
+        small = max(1, int(limit * TURN))
+        head, *rest = self._jobs
+        batch = []
+        if head.left > small:
+            company = time.monotonic() < self._company + COMPANY
+            batch.append((head, head.take(small if company else limit)))
+            self._jobs = rest
+        else:
+            images = 0
+            self._jobs = []
+            for job in (head, *rest):
+                fits = job.left <= small and images + job.left <= limit
+                if fits and job.classifiers == head.classifiers:
+                    images += job.left
+                    batch.append((job, job.take(job.left)))
+                else:
+                    self._jobs.append(job)
+        if not self._jobs:
             self._arrived.clear()
         return batch
 
-    def _run(self, batch: list[_Job]) -> list[npt.NDArray[np.float32]] | ModelError:
-        begun = time.perf_counter()
-        for job in batch:
-            self._metrics.queue_seconds.observe(begun - job.queued)
-        outcome = []
-        classifier = batch[0].classifiers[0]
-        try:
-            images = np.concatenate([job.images for job in batch])
-            for classifier in batch[0].classifiers:
-                outcome.append(self._classify(classifier, images))
-                self._failed.discard(classifier)
-        except Exception as error:  # whatever it is, these requests get an answer
-            name = classifier.record.name
-            logger.exception("%s version %d failed", name, classifier.record.version)
-            self._failed.add(classifier)
-            return ModelError(
-                f"The model {name} failed: {error}. "
+    def _observe(self, classifiers: Sequence[Classifier], images: int, run: "_Run") -> None:
+        for classifier, seconds in zip(classifiers, run.seconds, strict=False):
+            self._failed.discard(classifier)
+            self._metrics.batch_size(classifier.record.name).observe(images)
+            self._metrics.infer_seconds.observe(seconds)
+
+    def _fail(self, job: _Job, classifier: Classifier, error: Exception) -> None:
+        record = classifier.record
+        self._failed.add(classifier)
+        self._count(-job.left * len(job.classifiers))
+        logger.error("%s version %d failed", record.name, record.version, exc_info=error)
+        job.result.set_exception(
+            ModelError(
+                f"The model {record.name} failed: {error}. "
                 "Other models may still answer: ask for one with ?model=."
             )
-        return outcome
+        )
 
-    def _classify(
-        self, classifier: Classifier, images: npt.NDArray[np.uint8]
-    ) -> npt.NDArray[np.float32]:
-        probabilities = []
-        for start in range(0, len(images), self._max_batch):
-            batch = images[start : start + self._max_batch]
-            self._metrics.batch_size(classifier.record.name).observe(len(batch))
-            with self._metrics.infer_seconds.time():
-                probabilities.append(classifier.classify(batch))
-        return np.concatenate(probabilities)
+
+@dataclass(frozen=True)
+class _Run:
+    """What a batch came to: the models before the one that failed, or all."""
+
+    probabilities: list[Probabilities]
+    seconds: list[float]
+    error: Exception | None = None
+
+
+def _run(classifiers: Sequence[Classifier], images: Images) -> _Run:
+    run = _Run([], [])
+    for classifier in classifiers:
+        begun = time.perf_counter()
+        try:
+            run.probabilities.append(classifier.classify(images))
+        except Exception as error:  # whatever it is, these requests get an answer
+            return _Run(run.probabilities, run.seconds, error)
+        run.seconds.append(time.perf_counter() - begun)
+    return run

@@ -64,7 +64,7 @@ def check_models(settings: Settings) -> None:
 
 
 def _load_once(settings: Settings) -> None:
-    load_classifiers(settings.models_dir, settings.provider, settings.precision)
+    load_classifiers(settings)
 
 
 class _Server(BaseApplication):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, PositiveFloat, PositiveInt
+from pydantic import AliasChoices, Field, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "SERVING_"
@@ -37,6 +37,11 @@ class Settings(BaseSettings):
         description="Processes that answer requests, each with models of its own; one serves large "
         "models from all cores, more serve small ones faster. Limits are each worker's.",
     )
+    threads: PositiveInt | None = Field(
+        None,
+        description="Threads that run a model in each worker; the cores that the process may use, "
+        "by affinity and container quota, divided by the workers.",
+    )
     models_dir: Path = Field(
         Path(__file__).parents[1] / "models",
         description="Folder of <name>/<version>/ with a model and its record in each.",
@@ -47,6 +52,10 @@ class Settings(BaseSettings):
     precision: Precision = Field(
         "float32",
         description="Arithmetic of the models; int8 is faster, and runs on the CPU alone.",
+    )
+    cuda_device: NonNegativeInt = Field(0, description="Number of the GPU, where CUDA is used.")
+    cuda_memory: PositiveInt | None = Field(
+        None, description="Bytes of GPU memory that each model may take; without it, no limit."
     )
     max_body: PositiveInt = Field(
         8 * 2**20, description="Bytes of a request's body; 128 images of 32×32 have 0.5 MB."
@@ -59,8 +68,8 @@ class Settings(BaseSettings):
         description="Images that wait for a model or run, summed over the models, before "
         "requests are refused; two requests of 128 images for three models.",
     )
-    max_batch: PositiveInt = Field(
-        16, description="Images in one run of a model; more are no faster on a CPU."
+    max_batch: PositiveInt | None = Field(
+        None, description="Images in one run of a model; 16 on a CPU, 128 on a GPU."
     )
     decoders: PositiveInt = Field(
         2,

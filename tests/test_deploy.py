@@ -19,7 +19,7 @@ import requests
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving.settings import Provider, variables
+from serving.settings import Provider, Settings, variables
 from tests.conftest import ROOT
 from tests.serving.test_service import png
 
@@ -142,9 +142,17 @@ def test_the_gpu_overlay_asks_for_a_gpu() -> None:
     assert only["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert only["image"].endswith(":gpu")
     assert "AS gpu\n" in (ROOT / "Dockerfile").read_text()
-    [variable] = only["env"]
-    assert variable == {"name": variables("provider")[0], "value": "cuda"}
+    assert {"name": variables("provider")[0], "value": "cuda"} in only["env"]
     assert "cuda" in get_args(Provider)
+
+
+def test_the_manifests_set_variables_that_there_are() -> None:
+    known = {variable for name in Settings.model_fields for variable in variables(name)}
+    pods = [render(folder)["Deployment"]["spec"]["template"]["spec"] for folder in ("base", "gpu")]
+    for pod in (*pods, INFERENCE_SERVICE["spec"]["predictor"]):
+        names = {variable["name"] for variable in container(pod)["env"]} - {"PROTOCOL"}  # KServe's
+        assert "SERVING_THREADS" in names
+        assert names <= known
 
 
 def test_the_service_answers_at_the_paths_of_the_probes(server: str) -> None:

@@ -10,7 +10,7 @@ import onnxruntime
 from PIL import Image
 
 from models.record import CLASSES, INPUT, MODEL_FILE, OUTPUT
-from serving.classifier import session_options
+from serving.classifier import session_options, usable_threads
 
 MODELS = Path(__file__).parents[2] / "models"
 NAMES = ("first", "second", "final")
@@ -21,7 +21,9 @@ Sessions = dict[str, onnxruntime.InferenceSession]
 def load() -> Sessions:
     """Load version 1 of each model, with the service's options: the default is slower for all."""
     return {
-        name: onnxruntime.InferenceSession(MODELS / name / "1" / MODEL_FILE, session_options())
+        name: onnxruntime.InferenceSession(
+            MODELS / name / "1" / MODEL_FILE, session_options(usable_threads())
+        )
         for name in NAMES
     }
 

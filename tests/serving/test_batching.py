@@ -14,19 +14,19 @@ from serving.batching import Batcher
 from serving.classifier import Classifiers, load_classifiers
 from serving.errors import ModelError, OverloadedError
 from serving.metrics import Metrics
-from tests.conftest import ROOT
+from serving.settings import Settings
 
 MAX_WAITING = 64
 
 
 @pytest.fixture(scope="module")
 def classifiers() -> Classifiers:
-    return load_classifiers(ROOT / "models", "cpu")
+    return load_classifiers(Settings(provider="cpu"))
 
 
 def test_what_waits_together_runs_together(classifiers: Classifiers) -> None:
     metrics = Metrics(classifiers)
-    batcher = Batcher(metrics, max_batch=16, max_waiting=1024)
+    batcher = Batcher(metrics, Settings())
     first = classifiers.find("first")
     random = np.random.default_rng(0)
     pictures = [
@@ -51,16 +51,18 @@ class Switch:
         self.session = session
         self.go = threading.Event()
         self.fails = False
+        self.sizes: list[int] = []
 
-    def run(self, *arguments: Any) -> Any:
+    def run(self, outputs: Any, inputs: Any) -> Any:
         self.go.wait()
+        self.sizes.append(len(inputs["image"]))
         if self.fails:
             raise RuntimeError("out of memory")
-        return self.session.run(*arguments)
+        return self.session.run(outputs, inputs)
 
 
 def test_a_full_queue_refuses_at_once(classifiers: Classifiers) -> None:
-    batcher = Batcher(Metrics(classifiers), max_batch=16, max_waiting=MAX_WAITING)
+    batcher = Batcher(Metrics(classifiers), Settings(max_waiting=MAX_WAITING))
     first = classifiers.find("first")
     slow = replace(first, session=Switch(first.session))
     images = np.zeros((MAX_WAITING // 2, 32, 32, 3), dtype=np.uint8)
@@ -75,8 +77,28 @@ def test_a_full_queue_refuses_at_once(classifiers: Classifiers) -> None:
     assert batcher.classify([first], images[:1])[0].shape == (1, 10)
 
 
+def test_a_large_request_takes_turns_with_small_ones(classifiers: Classifiers) -> None:
+    batcher = Batcher(Metrics(classifiers), Settings())
+    first = classifiers.find("first")
+    slow = replace(first, session=Switch(first.session))
+    random = np.random.default_rng(0)
+    many = random.integers(0, 256, (128, 32, 32, 3), dtype=np.uint8)
+    large = gevent.spawn(batcher.classify, [slow], many)
+    gevent.sleep(0.1)  # its first batch runs
+    small = [gevent.spawn(batcher.classify, [slow], image[None]) for image in many[:3]]
+    gevent.sleep(0)
+    slow.session.go.set()
+    gevent.joinall(small)
+    # The batch that ran, and one of theirs; the thread may have the next of the large one.
+    assert len(slow.session.sizes) <= 3
+    assert slow.session.sizes[:2] == [16, 3]
+    np.testing.assert_allclose(large.get()[0], first.classify(many), atol=1e-5)
+    assert sum(slow.session.sizes) == 128 + 3
+    assert batcher.waiting == 0
+
+
 def test_a_failing_model_is_named_until_it_works_again(classifiers: Classifiers) -> None:
-    batcher = Batcher(Metrics(classifiers), max_batch=16, max_waiting=MAX_WAITING)
+    batcher = Batcher(Metrics(classifiers), Settings(max_waiting=MAX_WAITING))
     first = classifiers.find("first")
     broken = replace(first, session=Switch(first.session))
     broken.session.go.set()

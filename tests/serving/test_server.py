@@ -192,6 +192,7 @@ def test_hangup_loads_the_models_anew_without_a_failed_request(
             shutil.copytree(ROOT / "models" / "first" / "2", models / "2")
             subprocess.run(["kill", "-HUP", str(master)], check=True)
             wait_for(lambda: newest() == 2)
+            wait_for(lambda: any("Worker exiting" in line for line in log))  # the old one
             (models / "2" / "model.onnx").write_bytes(b"no model")
             subprocess.run(["kill", "-HUP", str(master)], check=True)
             wait_for(lambda: any("the models stay as they are" in line for line in log))
