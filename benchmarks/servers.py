@@ -97,7 +97,8 @@ def running(
                     os.kill(pid, signal.SIGKILL)
 
 
-def _is_ready(address: str) -> bool:
+def is_ready(address: str) -> bool:
+    """Return whether the service at an address answers that it is ready."""
     try:
         return requests.get(f"{address}/health/ready", timeout=1).ok
     except requests.RequestException:
@@ -113,7 +114,7 @@ def main(seconds: int, rounds: int, model: str) -> None:
     found: dict[tuple[str, int], list[Load]] = {}
     for _ in range(rounds):  # in turns, since a shared machine is faster at one time than another
         for name, command in SERVERS.items():
-            with running(sys.executable, "-m", *command, is_ready=_is_ready) as server:
+            with running(sys.executable, "-m", *command, is_ready=is_ready) as server:
                 url = f"{server.address}/predict?version=1&model={model}"
                 for clients in CLIENTS:
                     found.setdefault((name, clients), []).append(load(url, clients, seconds))
