@@ -3,6 +3,7 @@
 import json
 import shlex
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from statistics import fmean
@@ -104,6 +105,21 @@ def test_the_curl_answers_as_shown(server: str) -> None:
     )
     [shown] = map(json.loads, blocks("json"))
     check_close(json.loads(result.stdout), shown)
+
+
+def test_classify_prints_as_shown() -> None:
+    [command] = [block for block in blocks("sh") if " classify " in block]
+    arguments = shlex.split(command.removeprefix("uv run python "))
+    result = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    [shown] = blocks("csv")
+    for line, expected in zip(result.stdout.splitlines(), shown.splitlines(), strict=True):
+        check_close(cells(line), cells(expected))
+
+
+def cells(line: str) -> list[str | float]:
+    return [float(cell) if "." in cell and "/" not in cell else cell for cell in line.split(",")]
 
 
 def check_close(found: Any, shown: Any) -> None:

@@ -1,0 +1,178 @@
+"""The command: options, batches, and the count of what failed."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from models.record import CLASSES
+from serving.classifier import Classifier, Classifiers, load_classifiers
+from serving.classify.files import Decoded, decode_files, find_files, read_list
+from serving.classify.rows import (
+    CsvRows,
+    Format,
+    JsonRows,
+    Key,
+    Output,
+    OutputError,
+    Row,
+    open_output,
+    printable,
+)
+from serving.errors import StartError, UnknownModelError
+from serving.images import DecodedImage
+from serving.options import read_settings, settings_options
+from serving.settings import Precision
+
+HELD = 256  # files, broken ones among them, that wait at most for a batch to be full
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    show_default="standard output",
+    help="File to write. The rows that it has stay, and their files are not classified again.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(get_args(Format)),
+    show_default="jsonl for an --output that ends so, else csv",
+    help="CSV, or a JSON object in each line.",
+)
+@click.option(
+    "--model",
+    "names",
+    multiple=True,
+    show_default="the most accurate",
+    help="Model to ask. Give it again for more models, with a row each.",
+)
+@click.option("--version", show_default="the newest", help="Version of the models.")
+@click.option(
+    "--top-k", type=click.IntRange(1, len(CLASSES)), default=1, help="Classes in a row, best first."
+)
+@click.option("--resize", is_flag=True, help="Crop and resample images that are not 32×32.")
+@settings_options("precision", "provider", "models_dir")
+def classify(
+    paths: tuple[str, ...],
+    output: Path | None,
+    format_: Format | None,
+    names: tuple[str, ...],
+    version: str | None,
+    top_k: int,
+    resize: bool,
+    **options: Any,
+) -> None:
+    """Classify image files, without a server.
+
+    PATH is a file, a folder (its images at any depth), a quoted glob, or - for a list of paths on
+    standard input, one a line. A file that cannot be read as an image gets a row with an error;
+    if there are any, their number is shown at the end, and the exit status is 1.
+    """
+    settings = read_settings(workers=1, **options)  # no share of the cores, but all
+    if format_ is None:
+        format_ = "jsonl" if output and output.suffix in {".jsonl", ".ndjson"} else "csv"
+    files = _list_files(paths)
+    try:
+        classifiers = load_classifiers(settings)
+        chosen = _choose(classifiers, names, version)
+        with open_output(output, JsonRows() if format_ == "jsonl" else CsvRows(top_k)) as opened:
+            failed = _Run(chosen, settings.precision, top_k, opened).classify(files, resize=resize)
+    except UnknownModelError as error:
+        raise click.UsageError(str(error)) from error
+    except (StartError, OutputError) as error:
+        raise click.ClickException(str(error)) from error
+    if failed:
+        raise click.ClickException(
+            f"{failed:,} of {len(files):,} files could not be classified; their rows say why."
+        )
+
+
+def _list_files(paths: tuple[str, ...]) -> list[str]:
+    """Return each file that is meant once."""
+    named = []
+    for path in paths:
+        named += read_list(sys.stdin.buffer.read()) if path == "-" else [path]
+    files = list(dict.fromkeys(find_files(named)))
+    if not files and "-" not in paths:  # a list may well be empty
+        raise click.ClickException(f"There are no images in {', '.join(paths)}.")
+    return files
+
+
+def _choose(
+    classifiers: Classifiers, names: tuple[str, ...], version: str | None
+) -> list[Classifier]:
+    if names:
+        return [classifiers.find(name, version) for name in dict.fromkeys(names)]
+    every = [classifiers.find(name, version) for name in classifiers.names]
+    return [max(every, key=lambda classifier: classifier.record.test_accuracy)]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The models, and where their answers go."""
+
+    classifiers: list[Classifier]
+    precision: Precision
+    top_k: int
+    output: Output
+
+    def classify(self, files: list[str], *, resize: bool) -> int:
+        """Write the rows that are not there yet; return how many of the files have an error."""
+        done = self.output.done
+        left = [file for file in files if not all(key in done for key in self._keys(file))]
+        failed = {file for file in files if any(done.get(key) for key in self._keys(file))}
+        # Not on the terminal that the rows appear on.
+        hidden = not sys.stderr.isatty() or self.output.file.isatty()
+        with (
+            click.progressbar(length=len(left), file=sys.stderr, hidden=hidden) as bar,
+            closing(decode_files(left, resize=resize)) as decoded,
+        ):
+            for batch in _batches(decoded, self.classifiers[0].max_batch):
+                self.output.write(row for row in self._rows(batch) if row.key not in done)
+                failed.update(file for file, image in batch if isinstance(image, str))
+                bar.update(len(batch))
+        return len(failed)
+
+    def _rows(self, batch: list[Decoded]) -> Iterator[Row]:
+        images = [image.pixels for _, image in batch if isinstance(image, DecodedImage)]
+        by_model = [c.classify(np.stack(images)) for c in self.classifiers] if images else []
+        answers = zip(*by_model, strict=True)
+        for file, image in batch:
+            keys = self._keys(file)
+            if isinstance(image, str):
+                yield from (Row(key, {}, image) for key in keys)
+            else:
+                for key, probabilities in zip(keys, next(answers), strict=True):
+                    yield Row(key, self._best(probabilities))
+
+    def _keys(self, file: str) -> list[Key]:
+        records = (classifier.record for classifier in self.classifiers)
+        return [Key(printable(file), r.name, r.version, self.precision) for r in records]
+
+    def _best(self, probabilities: npt.NDArray[np.float32]) -> dict[str, float]:
+        best_first = np.argsort(-probabilities, kind="stable")[: self.top_k]
+        # Further digits differ from one processor to the next.
+        return {CLASSES[i]: round(float(probabilities[i]), 6) for i in best_first}
+
+
+def _batches(decoded: Iterable[Decoded], size: int) -> Iterator[list[Decoded]]:
+    """Yield files in order, each time with `size` images among them, as long as there are."""
+    batch: list[Decoded] = []
+    images = 0
+    for file, image in decoded:
+        batch.append((file, image))
+        images += isinstance(image, DecodedImage)
+        if images == size or len(batch) == HELD:
+            yield batch
+            batch, images = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,218 @@
+"""Rows of answers as CSV or JSON lines, on a stream or in a file that a later run goes on with."""
+
+import csv
+import io
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from io import SEEK_END, BufferedReader, FileIO
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NamedTuple
+
+import portalocker
+
+Format = Literal["csv", "jsonl"]
+
+LONGEST = 2**17  # bytes of a row; a path has up to 4,096, and an escape for each at worst
+
+# What would end a line, or is no text: each row is one line of UTF-8, whatever files are called.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class OutputError(Exception):
+    """The output cannot be written, or gone on with; the message says why and what to do."""
+
+
+class Key(NamedTuple):
+    """What a row is about: rows with equal keys have equal answers."""
+
+    file: str
+    model: str
+    version: int
+    precision: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model's answer to a file: the best classes with their probabilities, or an error."""
+
+    key: Key
+    probabilities: dict[str, float]  # best first; empty where there is an error
+    error: str = ""
+
+
+def printable(text: str) -> str:
+    """Return `text` with control characters and undecodable bytes written as escapes."""
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+class CsvRows:
+    """A line of column names, then a line for each row."""
+
+    def __init__(self, top_k: int) -> None:
+        more = [f"{name}_{i}" for i in range(2, top_k + 1) for name in ("class", "confidence")]
+        self._columns = [*Key._fields, "class", "confidence", *more, "error"]
+        self.head = self._format(self._columns)
+
+    def format(self, row: Row) -> str:
+        """Return the row's line."""
+        answers = [cell for answer in row.probabilities.items() for cell in answer]
+        answers = answers or [""] * (len(self._columns) - len(Key._fields) - 1)
+        return self._format([*row.key, *answers, printable(row.error)])
+
+    def parse(self, line: str) -> tuple[Key, bool]:
+        """Return what a line's row is about, and whether it has an error.
+
+        Raises:
+            ValueError: the line is no row with these columns.
+        """
+        [cells] = csv.reader([line], strict=True)
+        row = dict(zip(self._columns, cells, strict=True))
+        key = Key(row["file"], row["model"], int(row["version"]), row["precision"])
+        return key, bool(row["error"])
+
+    @staticmethod
+    def _format(cells: list[Any]) -> str:
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerow(cells)
+        return buffer.getvalue()
+
+
+class JsonRows:
+    """A JSON object in each line."""
+
+    head = ""
+
+    def format(self, row: Row) -> str:
+        """Return the row's line."""
+        document: dict[str, Any] = row.key._asdict()
+        if row.error:
+            document["error"] = printable(row.error)
+        else:
+            best, confidence = next(iter(row.probabilities.items()))
+            document |= {"class": best, "confidence": confidence}
+            document["probabilities"] = row.probabilities
+        return json.dumps(document, ensure_ascii=False) + "\n"
+
+    def parse(self, line: str) -> tuple[Key, bool]:
+        """Return what a line's row is about, and whether it has an error.
+
+        Raises:
+            ValueError: the line is no such row.
+        """
+        try:
+            row = json.loads(line)
+            key = Key(row["file"], row["model"], row["version"], row["precision"])
+            return key, "error" in row
+        except (KeyError, TypeError) as error:
+            raise ValueError("not a row") from error
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where rows go; `done` has those that were there, and whether each has an error."""
+
+    file: BinaryIO | FileIO
+    rows: CsvRows | JsonRows
+    done: dict[Key, bool]
+
+    def write(self, rows: Iterable[Row]) -> None:
+        """Write rows, all at once.
+
+        Raises:
+            OutputError: the disk is full, say; the whole rows that are written stay.
+        """
+        self._write("".join(map(self.rows.format, rows)))
+
+    def write_head(self) -> None:
+        """Write what stands before the rows."""
+        self._write(self.rows.head)
+
+    def _write(self, text: str) -> None:
+        left = memoryview(text.encode())
+        try:
+            while left:
+                left = left[self.file.write(left) :]
+            self.file.flush()
+        except BrokenPipeError:
+            raise  # who reads the stream wants no more
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {self.file.name}: {error.strerror}; "
+                "with --output, the same command goes on after the rows that are there"
+            ) from error
+
+
+@contextmanager
+def open_output(path: Path | None, rows: CsvRows | JsonRows) -> Iterator[Output]:
+    """Open a file, new or one that a run with the same columns began; standard output for None.
+
+    Raises:
+        OutputError: the file holds something else, or another run writes it.
+    """
+    done: dict[Key, bool] = {}
+    end = 0  # bytes
+    with _open(path) as file:
+        if path and path.is_file():
+            try:
+                portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
+            except portalocker.LockException as error:
+                raise OutputError(f"another run is writing {path}") from error
+            file.seek(0)
+            reader = BufferedReader(file)
+            done, end = _read_rows(reader, rows)
+            if reader.seek(0, SEEK_END) > end:
+                file.truncate(end)  # a row that a kill has cut
+            reader.detach()
+        output = Output(file, rows, done)
+        if not end:
+            output.write_head()
+        yield output
+
+
+def _open(path: Path | None) -> AbstractContextManager[Any]:
+    if path is None:
+        return nullcontext(sys.stdout.buffer)
+    # A pipe, say, has no rows to go on after.
+    mode: Literal["a+b", "wb"] = "wb" if path.exists() and not path.is_file() else "a+b"
+    try:
+        # Unbuffered: closing it after an error must not write once more what was left.
+        return path.open(mode, buffering=0)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _read_rows(file: BinaryIO, rows: CsvRows | JsonRows) -> tuple[dict[Key, bool], int]:
+    """Return what is done, and the length in bytes of the whole rows."""
+    done = {}
+    end = 0
+    for number, line in enumerate(iter(lambda: file.readline(LONGEST), b""), start=1):
+        try:
+            if not line.endswith(b"\n"):
+                if len(line) == LONGEST:
+                    raise ValueError("too long for a row")
+                # A whole row before it, or the start of the head, shows that a run began this.
+                if not end and not _begins_alike(line, rows.head or '{"file": "'):
+                    raise ValueError("not a row")
+                break
+            text = line.decode()
+            if number == 1 and rows.head:
+                if text != rows.head:
+                    raise ValueError("another head")
+            else:
+                key, failed = rows.parse(text)
+                done[key] = failed
+        except (ValueError, csv.Error) as error:
+            raise OutputError(
+                f"{file.name}, line {number}, is not what a run with these options writes; "
+                "give the same --format and --top-k as before, or another --output"
+            ) from error
+        end += len(line)
+    return done, end
+
+
+def _begins_alike(line: bytes, head: str) -> bool:
+    return line.startswith(head.encode()) or head.encode().startswith(line)

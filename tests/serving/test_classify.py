@@ -1,0 +1,274 @@
+"""`python -m serving classify`, run as a user runs it."""
+
+import csv
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from PIL import Image
+
+from serving.classify import files
+from serving.classify.rows import CsvRows, JsonRows, Key, OutputError, Row, open_output
+from serving.images import DecodedImage
+from tests.conftest import ROOT
+
+COMMAND = (sys.executable, "-m", "serving", "classify")
+COLUMNS = ["file", "model", "version", "precision", "class", "confidence", "error"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 images, more than a batch, in folders; among them a broken one, and other files."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        path = folder / f"{i % 3}" / f'{i:02}, a "drawing".PNG'
+        path.parent.mkdir(exist_ok=True)
+        blocks = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(blocks).resize((32, 32)).save(path, "PNG")
+    (folder / "1" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    (folder / "notes.txt").write_text("no image")
+    (folder / ".hidden.png").write_bytes(b"")
+    return folder
+
+
+def run(
+    *arguments: str | Path, stdin: bytes = b"", status: int = 0
+) -> subprocess.CompletedProcess[bytes]:
+    result = subprocess.run(
+        [*COMMAND, *map(str, arguments)], input=stdin, cwd=ROOT, capture_output=True, check=False
+    )
+    assert result.returncode == status, result.stderr.decode()
+    assert b"Traceback" not in result.stderr
+    return result
+
+
+def rows(content: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(content.decode().splitlines()))
+
+
+def images_in(folder: Path) -> list[str]:
+    return sorted(map(str, folder.glob("?/*")))
+
+
+def test_answers_are_the_services(folder: Path, server: str) -> None:
+    result = run(folder, "--model", "first", status=1)
+    found = rows(result.stdout)
+    assert list(found[0]) == COLUMNS
+    assert [row["file"] for row in found] == images_in(folder)
+    for row in found[:10]:
+        answer = requests.post(
+            f"{server}/predict?model=first",
+            data=Path(row["file"]).read_bytes(),
+            headers={"Content-Type": "image/png"},
+            timeout=30,
+        ).json()["predictions"][0]["models"][0]
+        assert (row["class"], row["version"]) == (answer["class"], str(answer["version"]))
+        assert float(row["confidence"]) == pytest.approx(answer["confidence"], abs=2e-5)
+    [broken] = [row for row in found if row["error"]]
+    assert broken["file"].endswith("broken.jpg")
+    assert (broken["class"], broken["confidence"]) == ("", "")
+    assert b"1 of 41 files" in result.stderr
+
+
+def test_json_lines_of_several_models(folder: Path) -> None:
+    result = run(
+        *(folder / "0", "--format", "jsonl", "--top-k", "3", "--precision", "int8"),
+        *("--model", "first", "--model", "second", "--version", "1"),
+    )
+    documents = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [d["model"] for d in documents] == ["first", "second"] * 14
+    for document in documents:
+        assert (document["version"], document["precision"]) == (1, "int8")
+        probabilities = list(document["probabilities"].values())
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert len(probabilities) == 3
+        assert document["probabilities"][document["class"]] == document["confidence"]
+
+
+def test_top_k_are_columns(folder: Path) -> None:
+    [image] = [path for path in images_in(folder) if "/0/00" in path]
+    [row] = rows(run(image, "--model", "first", "--top-k", "2").stdout)
+    assert list(row) == [*COLUMNS[:-1], "class_2", "confidence_2", "error"]
+    assert 0 < float(row["confidence_2"]) <= float(row["confidence"])
+
+
+def test_the_default_is_the_most_accurate_model(server: str) -> None:
+    models = requests.get(f"{server}/models", timeout=30).json()["models"]
+    newest: dict[str, dict[str, str]] = {}
+    for model in models:
+        newest.setdefault(model["name"], model)
+    best = max(newest.values(), key=lambda model: model["test_accuracy"])
+    [row] = rows(run("serving/static/ship.png").stdout)
+    assert (row["model"], row["version"]) == (best["name"], str(best["version"]))
+
+
+def test_files_are_named_in_several_ways(folder: Path, tmp_path: Path) -> None:
+    named = [str(folder / "0"), f"{folder}/1/0*", str(folder / "0"), "missing.png"]
+    expected = [*map(str, sorted((folder / "0").iterdir())), f'{folder}/1/01, a "drawing".PNG']
+    expected += [f'{folder}/1/04, a "drawing".PNG', f'{folder}/1/07, a "drawing".PNG']
+    expected.append("missing.png")
+    assert list(dict.fromkeys(files.find_files(named))) == expected
+    odd = tmp_path / "line\nbreak, caf\udce9.png"  # no UTF-8
+    Image.new("RGB", (32, 32)).save(odd)
+    for separator in (b"\n", b"\r\n", b"\0"):
+        paths = [os.fsencode(path) for path in images_in(folder)[:3]]
+        assert files.read_list(separator.join([*paths, b""])) == images_in(folder)[:3]
+    listed = run("-", "--model", "first", stdin=os.fsencode(odd) + b"\0")
+    [row] = rows(listed.stdout)
+    assert row["file"] == f"{tmp_path}/line\\nbreak, caf\\udce9.png"
+    assert rows(run("-", "--model", "first").stdout) == []  # an empty list
+
+
+@pytest.mark.parametrize("format_", [CsvRows(top_k=2), JsonRows()])
+def test_a_file_cut_anywhere_keeps_its_whole_rows(
+    tmp_path: Path, format_: CsvRows | JsonRows
+) -> None:
+    output = tmp_path / "rows"
+    answers = [
+        Row(Key('a "b", c.png', "first", 2, "int8"), {"cat": 0.9, "dog": 0.1}),
+        Row(Key("é.png", "first", 2, "int8"), {}, "It is, alas,\nbroken."),
+        Row(Key("é.png", "final", 1, "int8"), {"ship": 0.5, "dog": 0.1}),
+    ]
+    with open_output(output, format_) as opened:
+        opened.write(answers)
+    content = output.read_bytes()
+    assert len(content.splitlines()) == len(answers) + bool(format_.head)
+    for length in range(len(content) + 1):
+        output.write_bytes(content[:length])
+        with open_output(output, format_) as opened:
+            whole = max(content[:length].count(b"\n") - bool(format_.head), 0)
+            assert opened.done == {row.key: bool(row.error) for row in answers[:whole]}
+            opened.write(row for row in answers if row.key not in opened.done)
+        assert output.read_bytes() == content
+
+
+def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
+    with (
+        open_output(tmp_path / "rows", JsonRows()),
+        pytest.raises(OutputError, match="another run"),
+        open_output(tmp_path / "rows", JsonRows()),
+    ):
+        pass
+
+
+def test_a_killed_run_is_gone_on_with(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "rows.csv"
+    many = "\n".join(images_in(folder)) + "\n"
+    for i in range(40):  # hard links, so that there is time to kill it
+        os.link(images_in(folder)[0], tmp_path / f"{i:03}.png")
+    arguments = [*COMMAND, "-", str(tmp_path), "--model", "final", "--output", str(output)]
+    with subprocess.Popen(
+        arguments, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as killed:
+        assert killed.stdin
+        killed.stdin.write(many.encode())
+        killed.stdin.close()
+        while not output.exists() or output.read_bytes().count(b"\n") < 10:
+            assert killed.poll() is None
+            time.sleep(0.001)
+        killed.kill()
+    before = output.read_bytes()
+    result = run(
+        "-", tmp_path, "--model", "final", "--output", output, stdin=many.encode(), status=1
+    )
+    assert b"1 of 81 files" in result.stderr
+    assert output.read_bytes().startswith(before[: before.rindex(b"\n") + 1])
+    assert [row["file"] for row in rows(output.read_bytes())] == [
+        *images_in(folder),
+        *sorted(map(str, tmp_path.glob("*.png"))),
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"my notes\n",
+        b"no line",
+        b"\x89PNG\r\n\x1a\n\0",
+        b"file,model,version,precision,class,confidence,error\nand,no,row\n",
+        b"file,model,version,precision,class,confidence,class_2,confidence_2,error\n",
+        b'{"file": "a.png", "model": "first"}\n',
+        b"x" * 200_000,
+    ],
+)
+def test_what_is_no_output_stays(tmp_path: Path, content: bytes) -> None:
+    output = tmp_path / "rows.csv"
+    output.write_bytes(content)
+    for format_ in (CsvRows(top_k=1), JsonRows()):
+        with (
+            pytest.raises(OutputError, match=re.escape(f"{output}, line ") + ".*--output"),
+            open_output(output, format_),
+        ):
+            pass
+        assert output.read_bytes() == content
+
+
+def test_a_full_disk_is_said() -> None:
+    stderr = run("serving/static/ship.png", "--output", "/dev/full", status=1).stderr
+    assert b"cannot write /dev/full: No space left on device" in stderr
+
+
+def test_wrong_names() -> None:
+    for options, words in (
+        (("--model", "fist"), b"the models are first, second, final"),
+        (("--version", "7"), b"the versions are"),
+    ):
+        assert words in run("serving/static/ship.png", *options, status=2).stderr
+    assert b"no images in serving/classify" in run("serving/classify", status=1).stderr
+
+
+def test_a_progress_bar_on_a_terminal(folder: Path, tmp_path: Path) -> None:
+    terminal, other_end = pty.openpty()
+    arguments = [*COMMAND, str(folder), "--model", "first", "--output", str(tmp_path / "rows.csv")]
+    with subprocess.Popen(arguments, cwd=ROOT, stderr=other_end) as process:
+        os.close(other_end)
+        shown = b""
+        try:
+            while chunk := os.read(terminal, 4096):
+                shown += chunk
+        except OSError:  # the other end is closed
+            pass
+    os.close(terminal)
+    assert process.returncode == 1
+    assert b"100%" in shown
+
+
+def misbehave(paths: tuple[str, ...], resize: bool) -> list[files.Decoded]:
+    """Decode files, but hang or crash on those that are called so."""
+    if "hangs" in paths:
+        signal.pause()
+    if "crashes" in paths:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decode_group(paths, resize)
+
+
+decode_group = files._decode_group
+
+
+@pytest.mark.parametrize("resize", [False, True])
+def test_files_that_hang_or_crash_a_decoder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, resize: bool
+) -> None:
+    # No such file is known: images.decode() bounds its work. That they get an end is tested all
+    # the same, since the next flaw in a C library will not announce itself.
+    monkeypatch.setattr(files, "_decode_group", misbehave)
+    monkeypatch.setattr(files, "DEADLINE", 2.0)
+    paths = images_in(folder)
+    paths.insert(20, "hangs")
+    paths.insert(25, "crashes")
+    found = list(files.decode_files(paths, resize=resize))
+    assert [path for path, _ in found] == paths
+    errors = {path: image for path, image in found if not isinstance(image, DecodedImage)}
+    assert "more than 2 seconds" in str(errors["hangs"])
+    assert "broke down" in str(errors["crashes"])
+    assert len(errors) == 3  # and the broken one
