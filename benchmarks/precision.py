@@ -44,14 +44,14 @@ def main(seconds: float, size: int) -> None:
     for classifier in float32:
         name, version = classifier.record.name, str(classifier.record.version)
         both = [classifier, int8.find(name, version)]
-        plain, quantised = rates(both, size, seconds)
+        plain, quantized = rates(both, size, seconds)
         folder = ROOT / "models" / name / version
         sizes = ((folder / file).stat().st_size / 2**20 for file in (MODEL_FILE, INT8_MODEL_FILE))
         cells = [
             f"`{name}`",
             version,
-            *(f"{rate:,.0f}" for rate in (plain, quantised)),
-            f"{quantised / plain:.1f}",
+            *(f"{rate:,.0f}" for rate in (plain, quantized)),
+            f"{quantized / plain:.1f}",
             *(f"{100 * one.record.test_accuracy:.2f} %" for one in both),
             *(f"{mebibytes:.1f}" for mebibytes in sizes),
         ]

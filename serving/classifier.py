@@ -219,7 +219,7 @@ def _of_int8(record: Record, folder: Path) -> Record:
         return record.of_int8()
     except ValueError as error:
         raise StartError(
-            f"{folder} has no {INT8_MODEL_FILE}; make it with python -m training quantise, "
+            f"{folder} has no {INT8_MODEL_FILE}; make it with python -m training quantize, "
             "or set --precision or SERVING_PRECISION to float32"
         ) from error
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from models.record import CURVES_FILE, INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, Record
 from training import plots
+from training.files import write_bytes, write_text
 
 
 def publish(
@@ -23,10 +24,10 @@ def publish(
         previous.rename(folder)  # killed between the two renames below
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    (unfinished / MODEL_FILE).write_bytes(onnx_bytes)
+    write_bytes(unfinished / MODEL_FILE, onnx_bytes)
     if int8_bytes is not None:
-        (unfinished / INT8_MODEL_FILE).write_bytes(int8_bytes)
-    (unfinished / RECORD_FILE).write_text(record.model_dump_json(indent=2) + "\n")
+        write_bytes(unfinished / INT8_MODEL_FILE, int8_bytes)
+    write_text(unfinished / RECORD_FILE, record.model_dump_json(indent=2) + "\n")
     plots.curves(record.title, record.history, unfinished / CURVES_FILE)
     if folder.exists():
         shutil.rmtree(previous, ignore_errors=True)  # killed before the last line below

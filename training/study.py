@@ -14,8 +14,9 @@ from models.record import Score
 from training import plots
 from training.data import Cifar10, Split
 from training.evaluate import predict_keras, score
+from training.files import write_text
 from training.recipes import COUNTERMEASURES, Recipe
-from training.train import Run, hyperparameters, replace_text, train, trained
+from training.train import Run, hyperparameters, load_trained_model, train
 
 STUDY_FILE = "study.json"
 PLOT_FILE = "study.png"
@@ -128,11 +129,11 @@ def study(
 def write_study(done: Study, models_dir: Path) -> None:
     """Write the results, the table and the plot; the results in one step."""
     models_dir.mkdir(parents=True, exist_ok=True)
-    replace_text(models_dir / STUDY_FILE, done.model_dump_json(indent=1) + "\n")
+    write_text(models_dir / STUDY_FILE, done.model_dump_json(indent=1) + "\n")
     settings = dict.fromkeys(result.setting for result in done.results)
     results = {setting: done.by_countermeasure(setting) for setting in settings}
     sections = [_section(setting, of_setting) for setting, of_setting in results.items()]
-    (models_dir / TABLE_FILE).write_text("\n".join([_INTRODUCTION, *sections]))
+    write_text(models_dir / TABLE_FILE, "\n".join([_INTRODUCTION, *sections]))
     plots.study(
         {setting.title: _accuracies(of_setting) for setting, of_setting in results.items()},
         models_dir / PLOT_FILE,
@@ -152,7 +153,7 @@ def _accuracies(results: dict[str, list[Result]]) -> dict[str, dict[str, list[fl
 def _evaluate(
     setting: Setting, recipe: Recipe, run: Run, run_dir: Path, cifar10: Cifar10
 ) -> Result:
-    model = trained(run, recipe, run_dir)
+    model = load_trained_model(run, recipe, run_dir)
 
     def evaluate(split: Split) -> Score:
         return score(predict_keras(model, split.images), split.labels)

@@ -25,6 +25,7 @@ from training import TrainingError
 from training.architectures import build
 from training.data import Split
 from training.distribute import Share, alone, check_agreement, is_first_worker
+from training.files import write_text
 from training.optimizers import ConvolutionalMuon, adamw
 from training.recipes import Recipe
 
@@ -117,7 +118,7 @@ def read_run(run_dir: Path) -> Run | None:
         return None
 
 
-def trained(run: Run, recipe: Recipe, run_dir: Path) -> keras.Model:
+def load_trained_model(run: Run, recipe: Recipe, run_dir: Path) -> keras.Model:
     """Return the network that a run has come to, in float32.
 
     The checkpoint holds float32 arrays alone, so any backend's run can be loaded under another.
@@ -132,15 +133,8 @@ def hyperparameters(recipe: Recipe) -> dict[str, JsonValue]:
     return {name: value for name, value in asdict(recipe).items() if name not in {"name", "epochs"}}
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a file in one step: a kill leaves the old content or the new."""
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(text)
-    unfinished.replace(path)
-
-
 def _write(run: Run, run_dir: Path) -> None:
-    replace_text(run_dir / "run.json", run.model_dump_json(indent=2))
+    write_text(run_dir / "run.json", run.model_dump_json(indent=2))
 
 
 def _check_same(

@@ -70,5 +70,5 @@ def test_what_int8_cannot_do_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "first" / "1" / "metadata.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"int8": None}))
     line = refusal("--precision", "int8", "--models-dir", str(tmp_path))
-    assert "python -m training quantise" in line
+    assert "python -m training quantize" in line
     assert "first/1" in line

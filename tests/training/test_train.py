@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -18,11 +19,11 @@ import requests
 from models.record import Record
 from tests.conftest import ROOT, run_server
 from tests.serving.test_service import png, upload
-from training.__main__ import describe_models, export_model, quantise_model, train_model
 from training.architectures import build
 from training.data import Cifar10
 from training.evaluate import predict
 from training.export import ExportError, export, verify
+from training.pipeline import Config, describe_models, export_model, train_model
 from training.publish import publish
 from training.recipes import ARTICLE
 from training.train import RunError, read_run
@@ -35,11 +36,12 @@ def test_a_killed_run_goes_on_from_its_last_finished_epoch(tiny: Cifar10, tmp_pa
     code = f"""
         from pathlib import Path
         from tests.training.conftest import _generate
-        from training.__main__ import train_model
         from training.data import Cifar10
+        from training.pipeline import Config, train_model
 
         split = _generate(320, seed=1)
-        train_model("first", Cifar10(split, split), Path({str(tmp_path)!r}), epochs={EPOCHS})
+        config = Config("first", epochs={EPOCHS}, runs_dir=Path({str(tmp_path)!r}))
+        train_model(config, Cifar10(split, split))
     """
     run_dir = tmp_path / "first" / "1"
 
@@ -69,8 +71,9 @@ def test_a_killed_run_goes_on_from_its_last_finished_epoch(tiny: Cifar10, tmp_pa
 
 def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
     runs, models = tmp_path / "runs", tmp_path / "models"
-    train_model("first", tiny, runs, epochs=1, seed=7, precision="mixed_bfloat16")
-    quantise_model(export_model("first", tiny, runs, models), tiny)
+    config = Config("first", "article", 1, 7, "mixed_bfloat16", runs, models)
+    train_model(config, tiny)
+    export_model(config, tiny)
     describe_models(models)
     assert (models / "comparison.png").stat().st_size
     assert not list(models.glob("first/.*"))
@@ -108,12 +111,13 @@ def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
 
 
 def test_another_run_is_not_mixed_into_one(tiny: Cifar10, tmp_path: Path) -> None:
-    train_model("first", tiny, tmp_path, epochs=1)
+    config = Config("first", epochs=1, runs_dir=tmp_path)
+    train_model(config, tiny)
     with pytest.raises(RunError, match=r"--seed 0, not 1; use --seed 0 .* --fresh"):
-        train_model("first", tiny, tmp_path, epochs=1, seed=1)
+        train_model(replace(config, seed=1), tiny)
     with pytest.raises(RunError, match=r"not mixed_bfloat16; use --precision float32"):
-        train_model("first", tiny, tmp_path, epochs=1, precision="mixed_bfloat16")
-    train_model("first", tiny, tmp_path, epochs=1, seed=1, fresh=True)
+        train_model(replace(config, precision="mixed_bfloat16"), tiny)
+    train_model(replace(config, seed=1), tiny, fresh=True)
 
 
 def test_an_export_that_computes_something_else_is_refused(tiny: Cifar10) -> None:
@@ -128,8 +132,9 @@ def test_an_export_that_computes_something_else_is_refused(tiny: Cifar10) -> Non
 def test_an_interrupted_export_leaves_the_previous_model(
     tiny: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train_model("first", tiny, tmp_path / "runs", epochs=1)
-    export_model("first", tiny, tmp_path / "runs", tmp_path)
+    config = Config("first", epochs=1, runs_dir=tmp_path / "runs", models_dir=tmp_path)
+    train_model(config, tiny)
+    export_model(config, tiny)
     folder = tmp_path / "first" / "1"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     record = Record.model_validate_json(before["metadata.json"])

@@ -1,4 +1,4 @@
-"""A float32 ONNX file to one of int8 arithmetic, by ONNX Runtime's static quantisation."""
+"""A float32 ONNX file to one of int8 arithmetic, by ONNX Runtime's static quantization."""
 
 import io
 import tempfile
@@ -25,7 +25,7 @@ CALIBRATION_IMAGES = 512
 _BATCH_SIZE = 32
 
 
-def quantise(onnx_bytes: bytes, images: npt.NDArray[np.uint8]) -> bytes:
+def quantize(onnx_bytes: bytes, images: npt.NDArray[np.uint8]) -> bytes:
     """Return the file with int8 weights and uint8 activations, but for its last layer.
 
     Activations get the ranges that they have on `images`, uint8 [N, 32, 32, 3], from the training
@@ -33,9 +33,9 @@ def quantise(onnx_bytes: bytes, images: npt.NDArray[np.uint8]) -> bytes:
     whose sums of products would saturate.
     """
     with tempfile.TemporaryDirectory() as folder:
-        plain, prepared, quantised = (Path(folder, name) for name in ("plain", "prepared", "int8"))
+        plain, prepared, quantized = (Path(folder, name) for name in ("plain", "prepared", "int8"))
         plain.write_bytes(onnx_bytes)
-        # Makes one node of a layer's product, its bias and, where it can, batch normalisation.
+        # Makes one node of a layer's product, its bias and, where it can, batch normalization.
         quant_pre_process(plain, prepared, skip_symbolic_shape=True)
         model = onnx.load(prepared)
         _fold_scales(model.graph)
@@ -44,7 +44,7 @@ def quantise(onnx_bytes: bytes, images: npt.NDArray[np.uint8]) -> bytes:
         with redirect_stdout(io.StringIO()):  # it says what it does in lines that help nobody
             quantize_static(
                 prepared,
-                quantised,
+                quantized,
                 _Images(images),
                 # All but the rarest values: the article's networks have a few that are far larger.
                 calibrate_method=CalibrationMethod.Percentile,
@@ -54,11 +54,11 @@ def quantise(onnx_bytes: bytes, images: npt.NDArray[np.uint8]) -> bytes:
                 reduce_range=True,
                 nodes_to_exclude=[logits],
             )
-        return quantised.read_bytes()
+        return quantized.read_bytes()
 
 
 def _fold_scales(graph: onnx.GraphProto) -> None:
-    """Move batch normalisation's scales through a ReLU into the convolution before it.
+    """Move batch normalization's scales through a ReLU into the convolution before it.
 
     A positive factor may stand on either side of a ReLU. Left behind it, 8 bits would have to hold
     the scales of all channels at once, which differ by a factor of thousands in `final`.

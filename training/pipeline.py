@@ -1,0 +1,190 @@
+"""From data to bundled models: train → export → evaluate → quantize → record → publish."""
+
+import datetime
+import hashlib
+import math
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from models.record import CLASSES, MODEL_FILE, RECORD_FILE, Int8, Record
+from training import TrainingError, data, plots
+from training.architectures import ARCHITECTURES, describe
+from training.distribute import check_agreement, is_first_worker
+from training.evaluate import confusion_matrix, on_noise, predict, score
+from training.files import write_text
+from training.model_card import model_card
+from training.publish import publish
+from training.recipes import RECIPES, VERSIONS, Recipe
+from training.train import Run, load_trained_model, read_run, train
+
+
+@dataclass(frozen=True)
+class Config:
+    """A model, how it is trained, and where its run and its bundled version go."""
+
+    model: str
+    recipe_name: str = "article"
+    epochs: int | None = None  # to train to; the recipe's where it is None
+    seed: int = 0
+    precision: str = "float32"  # Keras' dtype policy in training
+    runs_dir: Path = Path("runs")
+    models_dir: Path = Path("models")
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe for this model."""
+        return RECIPES[self.recipe_name][self.model]
+
+    @property
+    def version(self) -> int:
+        """The version that the recipe makes."""
+        return VERSIONS[self.recipe_name]
+
+    @property
+    def run_dir(self) -> Path:
+        """The folder of the run's checkpoint."""
+        return self.runs_dir / self.model / str(self.version)
+
+
+def train_model(config: Config, cifar10: data.Cifar10, *, fresh: bool = False) -> Run:
+    """Train one model in its run folder, going on from its last finished epoch, if not `fresh`."""
+    if fresh:
+        if is_first_worker():
+            shutil.rmtree(config.run_dir, ignore_errors=True)
+        check_agreement(fresh=fresh)
+    epochs = config.epochs or config.recipe.epochs
+    click.echo(
+        f"{config.model}, {config.recipe_name} recipe: training to {epochs} epochs "
+        f"in {config.run_dir}"
+    )
+    return train(
+        config.model,
+        config.recipe,
+        cifar10.train,
+        epochs=epochs,
+        seed=config.seed,
+        precision=config.precision,
+        run_dir=config.run_dir,
+    )
+
+
+def export_model(config: Config, cifar10: data.Cifar10) -> Record:
+    """Bundle the last finished epoch: export, evaluate, quantize, record and publish it."""
+    if keras.backend.backend() != "tensorflow":
+        raise TrainingError(
+            f"export needs TensorFlow, and the backend is {keras.backend.backend()}; "
+            "run: KERAS_BACKEND=tensorflow python -m training export"
+        )
+    # Imported here because it needs TensorFlow, which training does without.
+    from training.export import export, verify  # noqa: PLC0415
+
+    run = read_run(config.run_dir)
+    if run is None:
+        raise TrainingError(
+            f"{config.run_dir} holds no finished epoch; train {config.model} first: "
+            f"python -m training train --model {config.model} --recipe {config.recipe_name}"
+        )
+    model = load_trained_model(run, config.recipe, config.run_dir)
+    onnx_bytes = export(model)
+    test = predict(onnx_bytes, cifar10.test.images)
+    verify(test, model, cifar10.test.images)
+    int8_bytes, int8 = _quantize(onnx_bytes, cifar10)
+    record = _record(config, run, model, onnx_bytes, test, int8, cifar10)
+    folder = publish(onnx_bytes, record, config.models_dir, int8_bytes)
+    click.echo(
+        f"{config.model}: {record.epochs_completed} of {record.epochs} epochs, test accuracy "
+        f"{record.test_accuracy:.2%} ({int8.test_accuracy:.2%} in int8), in {folder}"
+    )
+    return record
+
+
+def quantize_models(names: list[str], cifar10: data.Cifar10, models_dir: Path) -> None:
+    """Make the int8 file of each exported version of the named models anew."""
+    for file in [f for name in names for f in sorted(models_dir.glob(f"{name}/*/{RECORD_FILE}"))]:
+        onnx_bytes = (file.parent / MODEL_FILE).read_bytes()
+        record = Record.model_validate_json(file.read_bytes())
+        int8_bytes, int8 = _quantize(onnx_bytes, cifar10)
+        publish(onnx_bytes, record.model_copy(update={"int8": int8}), models_dir, int8_bytes)
+        click.echo(
+            f"{record.name} version {record.version} in int8: test accuracy "
+            f"{int8.test_accuracy:.2%} ({record.test_accuracy:.2%} in float32)"
+        )
+
+
+def describe_models(models_dir: Path) -> None:
+    """Write each exported model's card, and a plot of them all beside the article's."""
+    compared = []
+    for name in ARCHITECTURES:
+        files = [models_dir / name / str(version) / RECORD_FILE for version in VERSIONS.values()]
+        records = [Record.model_validate_json(f.read_bytes()) for f in files if f.exists()]
+        if records:
+            write_text(models_dir / name / "README.md", model_card(records[::-1]))
+        compared += records
+    plots.comparison(compared, models_dir / "comparison.png")
+
+
+def _quantize(onnx_bytes: bytes, cifar10: data.Cifar10) -> tuple[bytes, Int8]:
+    """Return the int8 file and what its test came to."""
+    # Imported here because it needs onnx, which training does without.
+    from training.quantize import CALIBRATION_IMAGES, quantize  # noqa: PLC0415
+
+    int8_bytes = quantize(onnx_bytes, cifar10.train.images[:CALIBRATION_IMAGES])
+    test = predict(int8_bytes, cifar10.test.images)
+    return int8_bytes, Int8(
+        sha256=hashlib.sha256(int8_bytes).hexdigest(),
+        calibration_images=min(CALIBRATION_IMAGES, len(cifar10.train.images)),
+        test_loss=score(test, cifar10.test.labels).loss,
+        confusion_matrix=confusion_matrix(test, cifar10.test.labels),
+    )
+
+
+def _record(
+    config: Config,
+    run: Run,
+    model: keras.Model,
+    onnx_bytes: bytes,
+    test: npt.NDArray[np.float32],
+    int8: Int8,
+    cifar10: data.Cifar10,
+) -> Record:
+    """Evaluate the exported file, whose probabilities of the test images are `test`."""
+    architecture = ARCHITECTURES[config.model]
+    training, validation = cifar10.train.split_at(1 - config.recipe.validation_split)
+    return Record(
+        name=config.model,
+        title=architecture.title,
+        version=config.version,
+        layers=describe(model),
+        parameters=model.count_params(),
+        non_trainable_parameters=sum(math.prod(v.shape) for v in model.non_trainable_weights),
+        recipe=run.recipe,
+        seed=run.seed,
+        epochs=run.epochs,
+        precision=run.precision,
+        history=run.history,
+        evaluated_train=score(predict(onnx_bytes, training.images), training.labels),
+        evaluated_validation=score(predict(onnx_bytes, validation.images), validation.labels),
+        test_loss=score(test, cifar10.test.labels).loss,
+        noise=on_noise(onnx_bytes),
+        confusion_matrix=confusion_matrix(test, cifar10.test.labels),
+        article=architecture.article,
+        classes=list(CLASSES),
+        sha256=hashlib.sha256(onnx_bytes).hexdigest(),
+        dataset_md5=data.MD5,
+        libraries=run.libraries,
+        export_libraries={
+            library: version(library)
+            for library in ("tensorflow", "tf2onnx", "onnx", "onnxruntime-gpu")
+        },
+        backend=run.backend,
+        device=run.device,
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        int8=int8,
+    )
