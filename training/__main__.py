@@ -86,7 +86,7 @@ def main() -> None:
     """
 
 
-@main.command("all")
+@click.command("all")
 @options(*OPTIONS)
 def all_command(
     models: Sequence[str],
@@ -115,7 +115,7 @@ def all_command(
     pipeline.describe_models(models_dir)
 
 
-@main.command("train")
+@click.command("train")
 @options("models", "recipe", "epochs", "seed", "precision", "data_dir", "runs_dir", "fresh")
 @click.option(
     "--distribute",
@@ -144,7 +144,7 @@ def train_command(
             pipeline.train_model(config, cifar10, fresh=fresh)
 
 
-@main.command("export")
+@click.command("export")
 @options("models", "recipe", "data_dir", "models_dir", "runs_dir")
 def export_command(
     models: Sequence[str], recipe: str, data_dir: Path | None, models_dir: Path, runs_dir: Path
@@ -163,7 +163,7 @@ def export_command(
     pipeline.describe_models(models_dir)
 
 
-@main.command("quantize")
+@click.command("quantize")
 @options("models", "data_dir", "models_dir")
 def quantize_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
     """Make the int8 file of every exported version anew, as `export` does."""
@@ -173,7 +173,7 @@ def quantize_command(models: Sequence[str], data_dir: Path | None, models_dir: P
     pipeline.describe_models(models_dir)
 
 
-@main.command("study")
+@click.command("study")
 @click.option(
     "--model",
     type=click.Choice(list(ARTICLE)),
@@ -222,6 +222,9 @@ def study_command(
         models_dir=models_dir,
     )
 
+
+for command in (all_command, train_command, export_command, quantize_command, study_command):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main(prog_name="python -m training")
