@@ -14,7 +14,7 @@ RUN uv sync --locked
 
 FROM build-cuda-provider AS build-cpu
 # ONNX Runtime's CUDA and TensorRT providers are most of its wheel.
-RUN rm .venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime_providers_cuda.so \
+RUN rm -f .venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime_providers_cuda.so \
        .venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime_providers_tensorrt.so
 
 FROM ${BASE_IMAGE} AS runtime

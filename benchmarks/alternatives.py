@@ -20,6 +20,7 @@ from statistics import median
 from typing import Any
 
 import click
+import onnxruntime
 import requests
 
 from benchmarks.rivals.common import NAMES
@@ -29,7 +30,7 @@ from benchmarks.service import CLIENTS, PICTURE, ROOT, Load, form, load
 WARM_UP = 2  # seconds
 SERVED = "served"  # a folder of version 1 alone: the service would load every version
 COMMON = (
-    f"onnxruntime=={version('onnxruntime-gpu')}",
+    f"onnxruntime=={onnxruntime.__version__}",
     *(
         f"{name}=={version(name)}"
         for name in ("flask", "loky", "numpy", "pillow", "pydantic", "pydantic-settings")

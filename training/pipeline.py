@@ -5,7 +5,7 @@ import hashlib
 import math
 import shutil
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import click
@@ -23,6 +23,8 @@ from training.model_card import model_card
 from training.publish import publish
 from training.recipes import RECIPES, VERSIONS, Recipe
 from training.train import Run, load_trained_model, read_run, train
+
+ONNX_RUNTIME = packages_distributions()["onnxruntime"]  # onnxruntime-gpu, or the plain one
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def _record(
         libraries=run.libraries,
         export_libraries={
             library: version(library)
-            for library in ("tensorflow", "tf2onnx", "onnx", "onnxruntime-gpu")
+            for library in ("tensorflow", "tf2onnx", "onnx", *ONNX_RUNTIME)
         },
         backend=run.backend,
         device=run.device,
