@@ -18,7 +18,6 @@ from weakref import WeakKeyDictionary
 import gevent
 from gunicorn.app.base import BaseApplication
 
-from serving.classifier import load_classifiers
 from serving.errors import StartError
 from serving.settings import Settings
 
@@ -48,23 +47,27 @@ def serve(settings: Settings) -> None:
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
             "set --host or SERVING_HOST, --port or SERVING_PORT"
         ) from error
-    check_models(settings)
+    check_start(settings)
     metrics_dir = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="serving-")
     _Server(settings, listener, metrics_dir).run()
 
 
-def check_models(settings: Settings) -> None:
-    """Load the models in a process that ends: gunicorn halts when its workers cannot load them.
+def check_start(settings: Settings) -> None:
+    """Make the application in a process that ends: gunicorn halts when its workers cannot.
 
     Raises:
-        StartError: as load_classifiers().
+        StartError: as create_app().
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as process:
-        process.submit(_load_once, settings).result()
+        process.submit(_start_once, settings).result()
 
 
-def _load_once(settings: Settings) -> None:
-    load_classifiers(settings)
+def _start_once(settings: Settings) -> None:
+    logging.disable(logging.INFO)
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    from serving.app import create_app  # noqa: PLC0415
+
+    create_app(settings)
 
 
 class _Server(BaseApplication):
@@ -107,7 +110,7 @@ class _Server(BaseApplication):
 
         try:
             return create_app(self.settings)
-        except StartError as error:  # after check_models(): the folder has changed meanwhile
+        except StartError as error:  # after check_start(): the folder has changed meanwhile
             logger.error("a worker cannot start: %s", error)
             time.sleep(RETRY_PAUSE)
             sys.exit(1)
@@ -121,7 +124,7 @@ class _Server(BaseApplication):
 
         def check_and_reload(number: int, frame: FrameType | None) -> None:
             try:
-                check_models(self.settings)
+                check_start(self.settings)
             except StartError as error:
                 logger.error("the models stay as they are: %s", error)
             else:

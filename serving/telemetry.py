@@ -18,6 +18,15 @@ REQUEST_ID = "X-Request-ID"
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST"})
 _ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")  # nothing that could forge a log line
 
+# Where the variables say nothing: Prometheus has the metrics, and gRPC would hold up gevent's loop.
+_TRACING = {
+    "OTEL_TRACES_EXPORTER": "otlp",
+    "OTEL_METRICS_EXPORTER": "none",
+    "OTEL_LOGS_EXPORTER": "none",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "2",  # seconds, with all tries; the exit waits for the last ones
+}
+
 logger = logging.getLogger(__name__)
 
 
@@ -59,14 +68,19 @@ def observe(app: Flask, metrics: Metrics) -> None:
 
 
 def start_tracing(app: Flask) -> None:
-    """Send OpenTelemetry traces where its usual variables say so; without them do nothing.
+    """Send OpenTelemetry traces as its usual variables say; without them do nothing.
 
     Raises:
-        StartError: they do, and the packages are not there.
+        StartError: they ask for what is not installed.
     """
-    variables = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    variables = (
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_TRACES_EXPORTER",
+    )
     named = next((name for name in variables if os.environ.get(name)), None)
-    if named is None or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+    off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    if named is None or off or os.environ.get("OTEL_TRACES_EXPORTER") == "none":
         return
     if find_spec("opentelemetry") is None:
         raise StartError(
@@ -74,18 +88,15 @@ def start_tracing(app: Flask) -> None:
             "(uv run --group otel python -m serving) or unset it"
         )
     # Imported here because few need them.
-    from opentelemetry import trace  # noqa: PLC0415
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
-        OTLPSpanExporter,
-    )
+    from opentelemetry.distro import OpenTelemetryConfigurator  # noqa: PLC0415
     from opentelemetry.instrumentation.flask import FlaskInstrumentor  # noqa: PLC0415
-    from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-    # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go before this name.
-    resource = Resource({SERVICE_NAME: NAME}).merge(Resource.create())
-    provider = TracerProvider(resource=resource)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    trace.set_tracer_provider(provider)
-    FlaskInstrumentor().instrument_app(app, tracer_provider=provider)
+    for name, default in _TRACING.items():
+        os.environ.setdefault(name, default)
+    if "service.name=" not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+        os.environ.setdefault("OTEL_SERVICE_NAME", NAME)
+    try:
+        OpenTelemetryConfigurator().configure()
+    except (RuntimeError, ValueError) as error:
+        raise StartError(f"the OTEL_ variables ask for what is not there: {error}") from error
+    FlaskInstrumentor().instrument_app(app)

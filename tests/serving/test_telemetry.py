@@ -1,12 +1,14 @@
 """Metrics as Prometheus' own parser reads them, log lines, request ids, traces."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -117,6 +119,9 @@ def test_traces_go_where_the_usual_variables_say(collector: tuple[str, list[byte
     trace = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
     address, received = collector
     settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_SERVICE_NAME": "pictures"}
+    with run_server(environment={**settings, "OTEL_TRACES_EXPORTER": "none"}) as server:
+        requests.get(f"{server}/models/first")
+    assert not received
     with run_server(environment=settings) as server:
         requests.get(f"{server}/models/first")
     [resource] = trace.ExportTraceServiceRequest.FromString(received[0]).resource_spans
@@ -124,6 +129,43 @@ def test_traces_go_where_the_usual_variables_say(collector: tuple[str, list[byte
     assert attributes["service.name"] == "pictures"
     [span] = [span for scope in resource.scope_spans for span in scope.spans]
     assert span.name == "GET /models/<name>"
+
+
+def test_a_collector_that_does_not_answer_is_not_tried_for_long() -> None:
+    pytest.importorskip("opentelemetry.distro")
+    tries: list[socket.socket] = []
+
+    def hang_up(listener: socket.socket) -> None:
+        with suppress(OSError):  # the listener is closed
+            while True:
+                connection, _ = listener.accept()
+                connection.close()
+                tries.append(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=hang_up, args=[listener])
+        thread.start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with run_server(environment={"OTEL_EXPORTER_OTLP_ENDPOINT": address}) as server:
+            requests.get(f"{server}/models")
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert 1 <= len(tries) <= 4  # two, and what urllib3 tries again by itself
+
+
+def test_what_is_not_installed_for_traces_is_named() -> None:
+    pytest.importorskip("opentelemetry.distro")
+    result = subprocess.run(
+        [sys.executable, "-m", "serving", "--port", "0"],
+        cwd=ROOT,
+        env={**os.environ, "OTEL_TRACES_EXPORTER": "zipkin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "OTEL_" in result.stderr
+    assert "zipkin" in result.stderr
 
 
 def test_a_full_disk_for_the_log_stops_no_answer(picture: npt.NDArray[np.uint8]) -> None:
