@@ -1,6 +1,7 @@
 """An uploaded file's bytes to the pixels that the models see, or a clear refusal."""
 
 import io
+import re
 import warnings
 from dataclasses import dataclass
 
@@ -27,8 +28,13 @@ MIMETYPES = frozenset(
     f"image/{subtype}" for subtype in ("png", "jpeg", "jpg", "webp", "gif", "bmp", "x-ms-bmp")
 )
 MAX_PIXELS = 25_000_000  # of a picture to resize: 75 MB once decoded
-MAX_SCANS = 100  # of a JPEG; each costs a pass over the picture, and 42 bytes
+MAX_SCANS = 100  # of a JPEG; each costs a pass over the picture, and may have 42 bytes
+MAX_SCANNED_PIXELS = 1_000_000_000  # of a JPEG in all its scans; about a second
 SIZE = (IMAGE_SIZE, IMAGE_SIZE)
+
+# What ends the compressed data of a scan: a marker, but for those that restart the coder within.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 
 # Pillow warns of what decode() refuses, in lines that are no log.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -67,6 +73,9 @@ def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
     except Exception as error:
         raise _broken(name) from error
     width, height = image.size
+    scans = _count_scans(content)
+    if scans > MAX_SCANS or scans * width * height > MAX_SCANNED_PIXELS:
+        raise BrokenImageError(f"{name} has too many scans ({scans}). Save it as a plain JPEG.")
     if not resize and image.size != SIZE:
         raise ImageSizeError(
             f"{name} is {width}×{height} pixels, and the models take {IMAGE_SIZE}×{IMAGE_SIZE}. "
@@ -74,9 +83,23 @@ def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
         )
     if width * height > MAX_PIXELS:
         raise _too_many_pixels(name)
-    if image.format == "JPEG" and content.count(b"\xff\xda") > MAX_SCANS:
-        raise BrokenImageError(f"{name} has more than {MAX_SCANS} scans. Save it as a plain JPEG.")
     return DecodedImage(_decode(image, name=name, resize=resize), width, height)
+
+
+def _count_scans(content: bytes) -> int:
+    """Count a JPEG's scans, up to its end; other formats have none.
+
+    The segments are walked, since what lies within them or behind the end may look like a scan.
+    """
+    scans = 0
+    position = 2
+    while content.startswith(b"\xff\xd8") and (found := _MARKER.search(content, position)):
+        marker = content[found.end() - 1]
+        if marker == _END_OF_IMAGE:
+            break
+        scans += marker == _START_OF_SCAN
+        position = found.end() + int.from_bytes(content[found.end() : found.end() + 2])
+    return scans
 
 
 def _decode(image: Image.Image, *, name: str, resize: bool) -> npt.NDArray[np.uint8]:

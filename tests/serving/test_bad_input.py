@@ -130,8 +130,29 @@ def test_a_picture_of_many_scans_is_refused() -> None:
     Image.fromarray(PIXELS).save(buffer, "JPEG", progressive=True)
     progressive = buffer.getvalue()
     scan = progressive.index(b"\xff\xda")
-    with pytest.raises(BrokenImageError, match="more than 100 scans"):
-        decode(progressive[:scan] + progressive[scan:-2] * 100, name="it", resize=False)
+    many = progressive[:scan] + progressive[scan:-2] * 100
+    index = io.BytesIO()  # of the pictures in a file, with which Pillow calls it MPO
+    Image.fromarray(PIXELS).save(
+        index, "MPO", save_all=True, append_images=[Image.new("L", (8, 8))]
+    )
+    index_start = index.getvalue().index(b"\xff\xe2")
+    index_end = index_start + 2 + int.from_bytes(index.getvalue()[index_start + 2 :][:2])
+    indexed = many[:2] + index.getvalue()[index_start:index_end] + many[2:]
+    assert Image.open(io.BytesIO(indexed)).format == "MPO"
+    for content in (many, indexed):
+        with pytest.raises(BrokenImageError, match="too many scans"):
+            decode(content, name="it", resize=False)
+    # A camera's video behind the end may look like anything.
+    decode(progressive + b"\xff\xda" * 3000, name="it", resize=False)
+
+
+def test_scans_cost_what_their_pixels_cost() -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (5000, 5000)).save(buffer, "JPEG", progressive=True)
+    progressive = buffer.getvalue()
+    scan = progressive.rindex(b"\xff\xda")
+    with pytest.raises(BrokenImageError, match="too many scans"):
+        decode(progressive[:-2] + progressive[scan:-2] * 50, name="it", resize=True)
 
 
 def test_many_large_pictures_in_one_request_are_refused(server: str) -> None:
