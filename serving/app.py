@@ -2,9 +2,11 @@
 
 from flask import Flask
 
+from serving.access import allow_origins, require_key, trust_proxies
 from serving.batching import Batcher
 from serving.buffering import buffer_bodies
 from serving.classifier import load_classifiers
+from serving.compression import compress_answers, decompress_bodies
 from serving.decoding import Decoders
 from serving.errors import register_error_handlers
 from serving.metrics import Metrics
@@ -33,10 +35,18 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default JSON provider
+    # A slash too many at the end is no reason to refuse; inside a path it is, since the redirect
+    # that werkzeug would answer with drops a proxy's path prefix.
+    app.url_map.strict_slashes = app.url_map.merge_slashes = False
     register_error_handlers(app, settings)
     observe(app, metrics)
     start_tracing(app)
+    trust_proxies(app, settings)
+    allow_origins(app, settings)
+    require_key(app, settings)
     buffer_bodies(app, settings)
+    decompress_bodies(app, settings)
+    compress_answers(app)
     for routes in (predict, models, inference_protocol, health, page):
         app.register_blueprint(routes.create_blueprint(service))
     return app

@@ -4,7 +4,12 @@ import json
 from http import HTTPStatus
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import (
+    HTTPException,
+    MethodNotAllowed,
+    NotFound,
+    RequestEntityTooLarge,
+)
 
 from serving.settings import Settings
 
@@ -27,8 +32,16 @@ class BrokenImageError(ServingError):
     """Bytes that are no image, or a broken one."""
 
 
+class UnauthorizedError(ServingError):
+    """A request without an API key, or with a wrong one."""
+
+
 class UnsupportedTypeError(ServingError):
     """A media type or image format that is not read."""
+
+
+class UnsupportedCodingError(UnsupportedTypeError):
+    """A Content-Encoding that is not read."""
 
 
 class ImageSizeError(ServingError):
@@ -66,6 +79,7 @@ class NotReadyError(ServingError):
 STATUSES: dict[type[ServingError], HTTPStatus] = {
     BadRequestError: HTTPStatus.BAD_REQUEST,
     BrokenImageError: HTTPStatus.BAD_REQUEST,
+    UnauthorizedError: HTTPStatus.UNAUTHORIZED,
     UnknownModelError: HTTPStatus.NOT_FOUND,
     SlowRequestError: HTTPStatus.REQUEST_TIMEOUT,
     TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -76,7 +90,11 @@ STATUSES: dict[type[ServingError], HTTPStatus] = {
     NoRoomError: HTTPStatus.SERVICE_UNAVAILABLE,
     NotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-RETRY_AFTER = {"Retry-After": "1"}  # seconds; sent with OverloadedError
+HEADERS: dict[type[ServingError], dict[str, str]] = {
+    OverloadedError: {"Retry-After": "1"},  # seconds
+    UnauthorizedError: {"WWW-Authenticate": "Bearer"},
+    UnsupportedCodingError: {"Accept-Encoding": "gzip, deflate"},
+}
 
 
 def status_of(error: BaseException) -> HTTPStatus:
@@ -101,7 +119,7 @@ def problem_response(error: HTTPException | ServingError) -> Response:
         headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
     else:
         detail = str(error)
-        headers = RETRY_AFTER if isinstance(error, OverloadedError) else {}
+        headers = HEADERS.get(type(error), {})
     document = {
         "type": "about:blank",
         "title": status.phrase,
@@ -115,6 +133,14 @@ def problem_response(error: HTTPException | ServingError) -> Response:
 
 def register_error_handlers(app: Flask, settings: Settings) -> None:
     """Have the application answer every error with a problem document."""
+
+    @app.errorhandler(NotFound)
+    def not_found(error: NotFound) -> Response:
+        error.description = (
+            f"There is nothing at {request.path}. Images are classified at /predict; "
+            "/docs/ describes every address."
+        )
+        return problem_response(error)
 
     @app.errorhandler(MethodNotAllowed)
     def method_not_allowed(error: MethodNotAllowed) -> Response:

@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from models.record import CLASSES, IMAGE_SIZE, INPUT, OUTPUT, Record
 from serving import NAME, VERSION
+from serving.access import KEY_HEADER
 from serving.classifier import Classifiers
 from serving.errors import CONTENT_TYPE
 from serving.images import MIMETYPES
@@ -18,6 +19,8 @@ from serving.routes.inference_protocol import HEADER_LENGTH
 from serving.settings import Settings
 
 Json = dict[str, Any]
+PROBES = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
+OPEN_PATHS = PROBES | {"/metrics"}
 
 
 def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
@@ -47,7 +50,7 @@ def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
         "/ready": {"get": _operation("Is this model ready?", _json("V2Ready"), **unknown)},
         "/infer": {"post": _infer()},
     }
-    return {
+    document: Json = {
         "openapi": "3.1.0",
         "info": {
             "title": NAME,
@@ -56,6 +59,7 @@ def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
             "CIFAR-10; each answer carries the model's recorded test accuracy.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
+        "servers": [{"url": ".", "description": "where this document is"}],
         "paths": {
             "/predict": {"post": _predict(classifiers, version)},
             "/models": {"get": _operation("Every model's records", _json("Models"))},
@@ -91,6 +95,23 @@ def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
         },
         "components": {"schemas": {**records["$defs"], **_schemas(settings.max_images)}},
     }
+    if settings.api_key:
+        _ask_for_key(document, open_paths=PROBES if settings.metrics_need_key else OPEN_PATHS)
+    return document
+
+
+def _ask_for_key(document: Json, *, open_paths: frozenset[str]) -> None:
+    document["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "key": {"type": "apiKey", "in": "header", "name": KEY_HEADER},
+    }
+    document["security"] = [{"bearer": []}, {"key": []}]
+    for path, item in document["paths"].items():
+        for operation in (item[method] for method in ("get", "post") if method in item):
+            if path in open_paths:
+                operation["security"] = []
+            else:
+                operation["responses"] |= _problems(401)
 
 
 def _predict(classifiers: Classifiers, version: Json) -> Json:

@@ -44,4 +44,5 @@ def read_settings(**options: Any) -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0]).removeprefix("SERVING_").lower()
         flag = f"--{name.replace('_', '-')} ({', '.join(variables(name))})"
-        raise click.UsageError(f"{flag} is {first['input']!r}: {first['msg']}") from error
+        shown = repr(first["input"]) if Settings.model_fields[name].repr else "not a value for it"
+        raise click.UsageError(f"{flag} is {shown}: {first['msg']}") from error

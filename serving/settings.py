@@ -1,15 +1,45 @@
 """Every option and limit of the service: its default, its reason and its environment variable."""
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "SERVING_"
 
 Provider = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "int8"]
+
+_KEY = re.compile(r"[\x21-\x7e]+")  # what a header can carry in every client
+_ORIGIN = re.compile(r"\*|https?://[^/\s*]+")
+
+
+def listed(text: str) -> list[str]:
+    """Return what a text lists between commas."""
+    return [item.strip() for item in text.split(",")] if text else []
+
+
+def _check_keys(keys: str) -> str:
+    if not all(_KEY.fullmatch(key) for key in listed(keys)):
+        # An empty one would let everybody in.
+        raise ValueError("keys are visible ASCII characters, with one comma between two of them")
+    return keys
+
+
+def _check_origins(origins: str) -> str:
+    for origin in listed(origins):
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin!r} is no origin, such as https://example.com, nor *")
+    return origins
 
 
 class Settings(BaseSettings):
@@ -93,6 +123,25 @@ class Settings(BaseSettings):
     )
     decoder_timeout: PositiveFloat = Field(
         10.0, description="Seconds that a large image waits for a decoder before it is refused."
+    )
+    api_key: Annotated[str, AfterValidator(_check_keys)] = Field(
+        "",
+        repr=False,
+        description="Key that requests have to carry, or several, separated by commas, while "
+        "clients change from one to another; without any, everybody is answered.",
+    )
+    metrics_need_key: bool = Field(
+        False, description="Whether /metrics asks for the key, too; probes never do."
+    )
+    cors_origins: Annotated[str, AfterValidator(_check_origins)] = Field(
+        "",
+        description="Origins whose pages may ask the service from a browser, separated by commas "
+        "(https://example.com); * is every one.",
+    )
+    trusted_proxies: NonNegativeInt = Field(
+        0,
+        description="Proxies in front, whose X-Forwarded-For, -Proto, -Host, -Port and -Prefix "
+        "headers are believed; as many of each as there are proxies that set it.",
     )
 
     @property

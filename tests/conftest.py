@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,8 +13,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).parents[1]
+# As root, on a machine whose network reaches nothing but this server.
+CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 @contextmanager
@@ -63,6 +67,18 @@ def server() -> Iterator[str]:
     """Address of the service over the bundled models."""
     with run_server() as address:
         yield address
+
+
+@pytest.fixture(scope="module")  # while it is open, no test may run an event loop of its own
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; tests that need it skip where it is not."""
+    chromium = shutil.which("chromium")
+    if not chromium:
+        pytest.skip("there is no Chromium here: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

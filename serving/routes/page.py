@@ -1,6 +1,6 @@
 """The page to try the service with, and the API's documentation."""
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, current_app, redirect, request
 from flask.typing import ResponseReturnValue
 from flask_swagger_ui import get_swaggerui_blueprint
 
@@ -25,14 +25,23 @@ DOCS_SECURITY_POLICY = (
 def create_blueprint(service: Service) -> Blueprint:
     """Return the page, the documentation and the headers that keep both to themselves."""
     blueprint = Blueprint("page", __name__)
-    blueprint.register_blueprint(
-        get_swaggerui_blueprint(DOCS, "/openapi.json", {"app_name": NAME, "validatorUrl": None})
+    # Every address of the page and of the documentation is relative, so that a proxy may put the
+    # service under a path of its own.
+    swagger_ui = get_swaggerui_blueprint(
+        ".",
+        "../openapi.json",
+        {"app_name": NAME, "validatorUrl": None, "oauth2RedirectUrl": None},
     )
+    blueprint.register_blueprint(swagger_ui, url_prefix=DOCS)
     api = describe_api(service.classifiers, service.settings)
 
     @blueprint.get("/")
     def page() -> Response:
         return current_app.send_static_file("index.html")
+
+    @blueprint.get(DOCS, strict_slashes=True)
+    def docs() -> ResponseReturnValue:
+        return redirect("docs/")
 
     @blueprint.get("/openapi.json")
     def openapi() -> ResponseReturnValue:

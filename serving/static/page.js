@@ -12,7 +12,7 @@ let latest = 0; // number of the newest picture or request; an older one is not 
 async function start() {
   listen();
   try {
-    records = (await (await ask("/models")).json()).models;
+    records = (await (await ask("models")).json()).models;
   } catch (error) {
     return showError(error.message);
   }
@@ -30,7 +30,7 @@ function listen() {
   }
   $("example").addEventListener("click", async () => {
     try {
-      see(await (await ask("/static/ship.png")).blob());
+      see(await (await ask("static/ship.png")).blob());
     } catch (error) {
       showError(error.message);
     }
@@ -103,7 +103,7 @@ async function classify() {
   try {
     const query = new URLSearchParams(shownRecords().map((record) => ["model", record.name]));
     if (chosenVersion()) query.set("version", chosenVersion());
-    const response = await ask(`/predict?${query}`, { method: "POST", body: form });
+    const response = await ask(`predict?${query}`, { method: "POST", body: form });
     const [prediction] = (await response.json()).predictions;
     if (number === latest) showAnswers(prediction.models);
   } catch (error) {

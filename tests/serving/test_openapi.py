@@ -74,5 +74,5 @@ def test_the_documentation_page_is_local(server: str) -> None:
     page = requests.get(f"{server}/docs/")
     assert page.status_code == 200
     for address in re.findall(r'(?:src|href)="([^"]+)"', page.text):
-        assert address.startswith("/docs/")
-        assert requests.get(f"{server}{address}").status_code == 200
+        assert address.startswith("./")
+        assert requests.get(f"{server}/docs/{address}").status_code == 200

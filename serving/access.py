@@ -1,0 +1,80 @@
+"""Who may ask: API keys, pages of other origins, and proxies that are believed."""
+
+from hmac import compare_digest
+
+from flask import Flask, request
+from flask_cors import CORS
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from serving.errors import UnauthorizedError
+from serving.settings import Settings, listed
+
+KEY_HEADER = "X-API-Key"
+# Endpoints that need no key: probes, and what tells a newcomer how to send one.
+OPEN = frozenset(
+    {
+        "health.live",
+        "health.ready",
+        "inference_protocol.live",
+        "inference_protocol.ready",
+        "page.docs",
+        "page.openapi",
+        "page.page",
+        "page.swagger_ui.show",
+        "static",
+    }
+)
+# What a page of another origin may read beside the answer.
+EXPOSED_HEADERS = ["Inference-Header-Content-Length", "Retry-After", "X-Request-ID"]
+PREFLIGHT_SECONDS = 600  # for which a browser need not ask again
+
+
+def require_key(app: Flask, settings: Settings) -> None:
+    """Refuse requests without one of the API keys, if any are set; CORS preflights have none."""
+    keys = [key.encode() for key in listed(settings.api_key)]
+    if not keys:
+        return
+    open_endpoints = OPEN if settings.metrics_need_key else OPEN | {"health.metrics"}
+
+    @app.before_request
+    def check_key() -> None:
+        # An endpoint of None is an unknown path or method, which is answered as such.
+        if request.method == "OPTIONS" or request.endpoint in {*open_endpoints, None}:
+            return
+        sent = _sent_key()
+        if sent is None:
+            raise UnauthorizedError(
+                "This service asks for an API key: send it as the header "
+                f"'Authorization: Bearer KEY' or '{KEY_HEADER}: KEY'."
+            )
+        # Against each, in constant time, so that the time tells nothing of any.
+        if not sum(compare_digest(sent.encode(), key) for key in keys):
+            raise UnauthorizedError("The API key that was sent is not one of this service's.")
+
+
+def allow_origins(app: Flask, settings: Settings) -> None:
+    """Let pages of the chosen origins read the answers; without any, browsers let none."""
+    if origins := listed(settings.cors_origins):
+        CORS(
+            app,
+            origins=origins,
+            methods=["GET", "HEAD", "POST"],
+            expose_headers=EXPOSED_HEADERS,
+            max_age=PREFLIGHT_SECONDS,
+            intercept_exceptions=False,  # the application's error handlers answer them all
+        )
+
+
+def trust_proxies(app: Flask, settings: Settings) -> None:
+    """Take the client's address, scheme, host and path prefix from the proxies in front."""
+    if hops := settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_port=hops, x_prefix=hops
+        )
+
+
+def _sent_key() -> str | None:
+    if (key := request.headers.get(KEY_HEADER)) is not None:
+        return key
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else None

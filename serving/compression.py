@@ -1,0 +1,91 @@
+"""Content codings, RFC 9110 8.4.1: request bodies are decompressed, long answers compressed."""
+
+import io
+import zlib
+from itertools import chain
+from typing import IO
+
+import gevent
+from flask import Flask, request
+from flask_compress import Compress
+
+from serving.errors import BadRequestError, TooLargeError, UnsupportedCodingError
+from serving.settings import Settings
+
+MIN_SIZE = 4096  # bytes of an answer; a shorter one is sent as it is
+GZIP_LEVEL = 1
+PIECE = 2**14  # bytes decompressed at once, so that a body of tiny gzip members holds up nobody
+# zlib's window bits: what precedes and follows the compressed data.
+GZIP, ZLIB, BARE = 31, 15, -15
+
+
+def decompress_bodies(app: Flask, settings: Settings) -> None:
+    """Have views read a compressed body as it was before; it counts as large as that."""
+
+    @app.before_request
+    def decompress_body() -> None:
+        coding = request.headers.get("Content-Encoding", "identity").lower()
+        if coding == "identity":
+            return
+        if coding not in {"gzip", "x-gzip", "deflate"}:
+            raise UnsupportedCodingError(
+                f"The body is encoded as {coding!r}; send it as gzip, deflate or as it is."
+            )
+        content = _decompress(request.environ["wsgi.input"], coding, settings.max_body)
+        request.environ["wsgi.input"] = io.BytesIO(content)
+        request.environ["CONTENT_LENGTH"] = str(len(content))
+        request.environ.pop("HTTP_TRANSFER_ENCODING", None)
+
+
+def _decompress(body: IO[bytes], coding: str, limit: int) -> bytes:
+    pieces = iter(lambda: body.read(PIECE), b"")
+    start = next(pieces, b"")
+    window = GZIP if coding != "deflate" else _window_of_deflate(start)
+    decoder = zlib.decompressobj(window)
+    content = bytearray()
+    for piece in chain([start], pieces):
+        rest = piece
+        while rest:
+            if decoder.eof:  # one member of gzip may follow another
+                decoder = zlib.decompressobj(window)
+            try:
+                content += decoder.decompress(rest, limit + 1 - len(content))
+            except zlib.error as error:
+                raise BadRequestError(
+                    f"The body is declared as {coding}, and is not or is broken: {error}."
+                ) from error
+            if len(content) > limit:
+                raise TooLargeError(
+                    f"The body has more than {limit / 2**20:g} MiB once it is decompressed. "
+                    "Send fewer or smaller images."
+                )
+            rest = decoder.unused_data
+        gevent.sleep(0)
+    if start and not decoder.eof:
+        raise BadRequestError(f"The body's {coding} data end early. Send the whole body.")
+    return bytes(content)
+
+
+def _window_of_deflate(start: bytes) -> int:
+    """Return zlib's window bits; some clients send deflate without the header of RFC 1950."""
+    named = start[:1] and start[0] & 0x0F == zlib.DEFLATED
+    return ZLIB if named and int.from_bytes(start[:2]) % 31 == 0 else BARE
+
+
+def compress_answers(app: Flask) -> None:
+    """Compress answers of more than a few kB where the request's Accept-Encoding asks for it."""
+    app.config["COMPRESS_ALGORITHM"] = app.config["COMPRESS_ALGORITHM_STREAMING"] = [
+        "gzip",
+        "deflate",
+    ]
+    app.config["COMPRESS_LEVEL"] = app.config["COMPRESS_DEFLATE_LEVEL"] = GZIP_LEVEL
+    app.config["COMPRESS_MIN_SIZE"] = MIN_SIZE
+    app.config["COMPRESS_MIMETYPES"] = [
+        "application/json",
+        "application/octet-stream",  # of the Open Inference Protocol
+        "text/css",
+        "text/html",
+        "text/javascript",
+        "text/plain",
+    ]
+    Compress(app)

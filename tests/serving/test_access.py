@@ -1,0 +1,172 @@
+"""API keys, other origins and proxies: refused or let through over real HTTP and in a browser."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import requests
+import tritonclient.http as triton
+from playwright.sync_api import Browser, expect
+from tritonclient.utils import InferenceServerException
+
+from serving.access import OPEN
+from serving.app import create_app
+from serving.settings import Settings
+from tests.conftest import run_server
+from tests.serving.test_inference_protocol import image_input
+from tests.serving.test_service import check_problem, png, upload
+
+KEYS = ("first-key", "second-key")
+OTHER_PAGE = """<!doctype html><output></output><script type="module">
+const service = new URLSearchParams(location.search).get("service");
+const form = new FormData();
+const canvas = Object.assign(document.createElement("canvas"), { width: 32, height: 32 });
+canvas.getContext("2d");
+form.append("image", await new Promise((done) => canvas.toBlob(done)), "a.png");
+let text;
+try {
+  const headers = { "X-API-Key": "second-key" };
+  const response = await fetch(`${service}/predict`, { method: "POST", body: form, headers });
+  const answer = await response.json();
+  text = `${answer.predictions.length} ${response.headers.get("X-Request-ID").length}`;
+} catch (error) { text = error.name; }
+document.querySelector("output").textContent = text;
+</script>"""
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A site of another origin, with a page that asks the service."""
+    folder: Path = tmp_path_factory.mktemp("site")
+    (folder / "page.html").write_text(OTHER_PAGE)
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as site:
+        threading.Thread(target=site.serve_forever).start()
+        yield f"http://127.0.0.1:{site.server_port}"
+        site.shutdown()
+
+
+@pytest.fixture(scope="module")
+def guarded(origin: str) -> Iterator[str]:
+    """The service with two keys, read from the environment, and an allowed origin."""
+    environment = {"SERVING_API_KEY": ", ".join(KEYS), "SERVING_CORS_ORIGINS": origin}
+    with run_server(environment=environment) as address:
+        yield address
+
+
+def test_each_key_opens_in_either_header(guarded: str, picture: npt.NDArray[np.uint8]) -> None:
+    url, files = f"{guarded}/predict", upload(("a.png", png(picture)))
+    for key in KEYS:
+        for headers in ({"Authorization": f"Bearer {key}"}, {"X-API-Key": key}):
+            assert requests.post(url, files=files, headers=headers).status_code == 200
+    for headers, words in (
+        ({}, "X-API-Key"),
+        ({"Authorization": "Basic Zmlyc3Qta2V5"}, "X-API-Key"),
+        ({"Authorization": "Bearer third-key"}, "not one of"),
+        ({"Authorization": "Bearer"}, "not one of"),
+        ({"X-API-Key": ", ".join(KEYS)}, "not one of"),
+        ({"X-API-Key": "clé"}, "not one of"),
+    ):
+        response = requests.post(url, files=files, headers=headers)
+        check_problem(response, 401, words)
+        assert response.headers["WWW-Authenticate"] == "Bearer"
+        assert "predictions" not in response.json()
+
+
+def test_only_probes_metrics_and_the_page_are_open(guarded: str) -> None:
+    app = create_app(Settings(provider="cpu"))
+    endpoints = {rule.endpoint for rule in app.url_map.iter_rules()}
+    assert endpoints >= OPEN
+    for path in ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/metrics",
+                 "/", "/static/page.js", "/docs/", "/openapi.json"):  # fmt: skip
+        assert requests.get(f"{guarded}{path}").status_code == 200, path
+    for path in ("/models", "/models/first", "/models/first/curves.png", "/v2", "/v2/models/first"):
+        check_problem(requests.get(f"{guarded}{path}"), 401)
+    with run_server("--api-key", "key", "--metrics-need-key", "true") as address:
+        check_problem(requests.get(f"{address}/metrics"), 401)
+        assert requests.get(f"{address}/metrics", headers={"X-API-Key": "key"}).status_code == 200
+
+
+def test_the_description_says_that_a_key_is_needed(guarded: str, server: str) -> None:
+    document = requests.get(f"{guarded}/openapi.json").json()
+    assert {"bearer", "key"} == {*document["components"]["securitySchemes"]}
+    assert document["security"] == [{"bearer": []}, {"key": []}]
+    assert document["paths"]["/health/live"]["get"]["security"] == []
+    assert "401" in document["paths"]["/predict"]["post"]["responses"]
+    assert "security" not in requests.get(f"{server}/openapi.json").json()
+
+
+def test_tritons_client_sends_the_key(guarded: str, picture: npt.NDArray[np.uint8]) -> None:
+    client = triton.InferenceServerClient(urlsplit(guarded).netloc)
+    inputs = [image_input(picture[None], binary=True)]
+    answer = client.infer("first", inputs, headers={"Authorization": "Bearer first-key"})
+    assert answer.as_numpy("probabilities").shape == (1, 10)
+    with pytest.raises(InferenceServerException, match="asks for an API key"):
+        client.infer("first", inputs)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("api_key", ","),
+        ("api_key", "one,,two"),
+        ("api_key", "two words"),
+        ("api_key", " "),
+        ("cors_origins", "https://example.com/"),
+        ("cors_origins", "example.com"),
+        ("cors_origins", "https://*.example.com"),
+    ],
+)
+def test_settings_that_would_open_or_do_nothing_are_refused(option: str, value: str) -> None:
+    with pytest.raises(ValueError, match=option):
+        Settings.model_validate({option: value})
+
+
+def test_a_preflight_names_what_is_allowed(guarded: str, origin: str) -> None:
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "x-api-key, content-type",
+    }
+    answer = requests.options(f"{guarded}/predict", headers=asked)
+    assert answer.status_code == 200
+    assert answer.headers["Access-Control-Allow-Origin"] == origin
+    assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+    assert answer.headers["Access-Control-Allow-Headers"] == "content-type, x-api-key"
+    for other in ("http://127.0.0.1", f"{origin}.example.com", "null"):
+        answer = requests.options(f"{guarded}/predict", headers={**asked, "Origin": other})
+        assert "Access-Control-Allow-Origin" not in answer.headers
+    # Refusals can be read by the page, too.
+    refusal = requests.post(f"{guarded}/predict", headers={"Origin": origin})
+    check_problem(refusal, 401)
+    assert refusal.headers["Access-Control-Allow-Origin"] == origin
+
+
+def test_a_page_of_an_allowed_origin_reads_the_answer(
+    browser: Browser, guarded: str, server: str, origin: str
+) -> None:
+    page = browser.new_page()
+    page.goto(f"{origin}/page.html?service={guarded}")
+    expect(page.locator("output")).to_have_text("1 36")
+    page.goto(f"{origin}/page.html?service={server}")  # which allows no origin
+    expect(page.locator("output")).to_have_text("TypeError")
+    page.close()
+
+
+def test_forwarded_headers_count_only_where_proxies_are_trusted(server: str) -> None:
+    headers = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
+    log: list[str] = []
+    with run_server("--trusted-proxies", "1", log=log) as address:
+        requests.get(f"{address}/models", headers=headers)
+    assert any('"client": "203.0.113.7"' in line for line in log)
+    log = []
+    with run_server(log=log) as address:
+        requests.get(f"{address}/models", headers=headers)
+    assert any('"client": "127.0.0.1"' in line for line in log)
+    assert not any("203.0.113.7" in line for line in log)

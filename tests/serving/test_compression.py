@@ -1,0 +1,124 @@
+"""Content codings of bodies and answers, with requests, curl's formats and Triton's client."""
+
+import gzip
+import zlib
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import requests
+import tritonclient.http as triton
+
+from serving.settings import Settings
+from tests.serving.test_inference_protocol import image_input
+from tests.serving.test_service import check_problem, png, upload
+
+MAX_BODY = Settings().max_body
+
+
+def bare_deflate(content: bytes) -> bytes:
+    compressor = zlib.compressobj(wbits=-15)
+    return compressor.compress(content) + compressor.flush()
+
+
+def in_members(content: bytes) -> bytes:
+    return gzip.compress(content[:100]) + gzip.compress(b"") + gzip.compress(content[100:])
+
+
+@pytest.mark.parametrize(
+    ("coding", "compress"),
+    [
+        ("gzip", gzip.compress),
+        ("GZIP", in_members),
+        ("deflate", zlib.compress),
+        ("deflate", bare_deflate),
+        ("identity", bytes),
+    ],
+)
+def test_a_compressed_body_is_answered_as_the_plain_one(
+    server: str,
+    picture: npt.NDArray[np.uint8],
+    coding: str,
+    compress: Callable[[bytes], bytes],
+) -> None:
+    url = f"{server}/predict"
+    files = upload(("a.png", png(picture)), ("b.png", png(picture)))
+    form = requests.Request("POST", url, files=files).prepare()
+    plain = requests.post(url, files=files).json()
+    assert len(plain["predictions"]) == 2
+    assert isinstance(form.body, bytes)
+    body = compress(form.body)
+    headers = {"Content-Type": form.headers["Content-Type"], "Content-Encoding": coding}
+    # At once, and in chunks, as a client sends what it compresses on the way.
+    for data in (body, iter([body[:10], body[10:]])):
+        assert requests.post(url, data=data, headers=headers).json() == plain
+
+
+def test_a_bomb_is_refused(server: str) -> None:
+    for content in (bytes(MAX_BODY + 1), bytes(1000 * MAX_BODY // 8)):
+        bomb = gzip.compress(content)
+        assert len(bomb) < MAX_BODY
+        response = requests.post(
+            f"{server}/predict", data=bomb, headers={"Content-Encoding": "gzip"}
+        )
+        check_problem(response, 413, "8 MiB", "decompressed")
+    members = gzip.compress(b"") * 100_000
+    response = requests.post(
+        f"{server}/predict", data=members, headers={"Content-Encoding": "gzip"}
+    )
+    check_problem(response, 400, "There is no")
+
+
+def test_what_is_not_as_declared_is_refused(server: str, picture: npt.NDArray[np.uint8]) -> None:
+    packed = gzip.compress(png(picture))
+    for coding, body, status, words in (
+        ("gzip", png(picture), 400, "declared as gzip"),
+        ("gzip", packed[:-20], 400, "end early"),
+        ("gzip", packed + b"more", 400, "declared as gzip"),
+        ("deflate", packed, 400, "declared as deflate"),
+        ("br", packed, 415, "'br'"),
+        ("gzip, gzip", gzip.compress(packed), 415, "'gzip, gzip'"),
+    ):
+        response = requests.post(
+            f"{server}/predict", data=body, headers={"Content-Encoding": coding}
+        )
+        check_problem(response, status, words)
+        if status == 415:
+            assert response.headers["Accept-Encoding"] == "gzip, deflate"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+@pytest.mark.parametrize("binary", [True, False])
+def test_tritons_client_compresses_both_ways(server: str, coding: str, binary: bool) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (128, 32, 32, 3), dtype=np.uint8)
+    client = triton.InferenceServerClient(urlsplit(server).netloc)
+    outputs = [triton.InferRequestedOutput("probabilities", binary_data=binary)]
+    inputs = [image_input(images, binary=True)]
+    plain = client.infer("first", inputs, outputs=outputs)
+    packed = client.infer(
+        "first",
+        inputs,
+        outputs=outputs,
+        request_compression_algorithm=coding,
+        response_compression_algorithm=coding,
+    )
+    np.testing.assert_allclose(
+        packed.as_numpy("probabilities"), plain.as_numpy("probabilities"), atol=2e-5
+    )
+
+
+@pytest.mark.parametrize("path", ["/models", "/openapi.json", "/static/page.js"])
+def test_long_answers_are_compressed_when_asked(server: str, path: str) -> None:
+    plain = requests.get(f"{server}{path}", headers={"Accept-Encoding": "identity"})
+    assert "Content-Encoding" not in plain.headers
+    for coding in ("gzip", "deflate"):
+        packed = requests.get(f"{server}{path}", headers={"Accept-Encoding": coding}, stream=True)
+        assert packed.headers["Content-Encoding"] == coding
+        assert "Accept-Encoding" in packed.headers["Vary"]
+        sent = packed.raw.read(decode_content=False)
+        assert len(sent) < len(plain.content) / 2
+        assert zlib.decompress(sent, 47) == plain.content
+    short = requests.get(f"{server}/health/live", headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in short.headers

@@ -1,0 +1,105 @@
+"""Behind a real nginx, under a path prefix: the page, the documentation and their addresses."""
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from playwright.sync_api import Browser, expect
+
+from tests.conftest import ROOT, run_server
+from tests.serving.test_service import MODELS
+
+SHIP = ROOT / "serving" / "static" / "ship.png"
+CONFIGURATION = """
+daemon off;
+pid {folder}/nginx.pid;
+error_log stderr;
+events {{ }}
+http {{
+  access_log off;
+  client_body_temp_path {folder};
+  proxy_temp_path {folder};
+  fastcgi_temp_path {folder};
+  uwsgi_temp_path {folder};
+  scgi_temp_path {folder};
+  server {{
+    listen 127.0.0.1:{port};
+    location /plain/ {{ proxy_pass {service}/; }}
+    location /told/ {{
+      proxy_pass {service}/;
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-For $remote_addr;
+      proxy_set_header X-Forwarded-Proto https;
+      proxy_set_header X-Forwarded-Prefix /told;
+    }}
+  }}
+}}
+"""
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of an nginx that has the service at /plain/, and at /told/ with X-Forwarded-*."""
+    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if not nginx:
+        pytest.skip("there is no nginx here: apt-get install nginx-light")
+    folder: Path = tmp_path_factory.mktemp("nginx")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with run_server("--trusted-proxies", "1") as service:
+        configuration = folder / "nginx.conf"
+        configuration.write_text(CONFIGURATION.format(folder=folder, port=port, service=service))
+        command = [nginx, "-e", "stderr", "-c", str(configuration)]
+        subprocess.run([*command, "-t"], check=True)
+        with subprocess.Popen(command) as process:
+            address = f"http://127.0.0.1:{port}"
+            # It listens once its configuration is read; until then the connection is refused.
+            with requests.Session() as session:
+                retries = requests.adapters.Retry(connect=20, backoff_factor=0.05)
+                session.mount("http://", requests.adapters.HTTPAdapter(max_retries=retries))
+                session.get(address)
+            yield address
+            process.terminate()
+
+
+@pytest.mark.parametrize("prefix", ["/plain", "/told"])
+def test_the_page_and_the_documentation_work_under_a_prefix(
+    browser: Browser, proxy: str, prefix: str
+) -> None:
+    page = browser.new_page()
+    failed: list[str] = []
+    page.on("response", lambda r: failed.append(f"{r.status} {r.url}") if not r.ok else None)
+    page.on("requestfailed", lambda request: failed.append(request.url))
+    page.goto(f"{proxy}{prefix}/")
+    expect(page.locator("article")).to_have_count(len(MODELS))
+    page.set_input_files("#file", SHIP)
+    expect(page.locator("#verdict")).not_to_be_empty()
+    page.get_by_role("link", name="API").click()
+    operation = page.locator("#operations-default-get_models")
+    operation.click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.get_by_role("button", name="Execute").click()
+    expect(operation.locator(".live-responses-table tbody .response-col_status")).to_contain_text(
+        "200"
+    )
+    expect(operation.locator(".request-url")).to_contain_text(f"{proxy}{prefix}/models")
+    assert failed == []
+    page.close()
+
+
+@pytest.mark.parametrize("prefix", ["/plain", "/told"])
+def test_redirects_keep_scheme_and_prefix(proxy: str, prefix: str) -> None:
+    answer = requests.get(f"{proxy}{prefix}/docs", allow_redirects=False)
+    assert (answer.status_code, answer.headers["Location"]) == (302, "docs/")
+    assert requests.get(f"{proxy}{prefix}/docs").url == f"{proxy}{prefix}/docs/"
+
+
+@pytest.mark.parametrize("prefix", ["/plain", "/told"])
+def test_images_are_classified_through_it(proxy: str, prefix: str) -> None:
+    with SHIP.open("rb") as ship:
+        answer = requests.post(f"{proxy}{prefix}/predict", files={"image": ship})
+    assert len(answer.json()["predictions"]) == 1
