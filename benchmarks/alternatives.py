@@ -2,8 +2,8 @@
 
 `uv run --group dev python -m benchmarks.alternatives`; needs wrk, and installs the others from PyPI
 into a folder that it removes again, with the project's versions of ONNX Runtime, NumPy and Pillow.
-Each has one worker that runs the models, as two cores give, with the service's options for ONNX
-Runtime. benchmarks/rivals holds what one writes to serve with each.
+Each has the service's options for ONNX Runtime. benchmarks/rivals holds what one writes to
+serve with each.
 """
 
 import base64
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -33,7 +33,7 @@ COMMON = (
     f"onnxruntime=={onnxruntime.__version__}",
     *(
         f"{name}=={version(name)}"
-        for name in ("flask", "loky", "numpy", "pillow", "pydantic", "pydantic-settings")
+        for name in ("flask", "loky", "numpy", "orjson", "pillow", "pydantic", "pydantic-settings")
     ),
 )
 FORM, FORM_TYPE = form("pictures")
@@ -125,6 +125,17 @@ ALTERNATIVES = {
             "MLSERVER_DEBUG": "false",
         },
     ),
+}
+# Each with one worker, which has both cores, and with two, which have one each.
+ALTERNATIVES |= {
+    f"{name}, 2 workers": replace(
+        ALTERNATIVES[name],
+        environment={
+            **ALTERNATIVES[name].environment,
+            **{"WEB_CONCURRENCY": "2", "WORKERS": "2", "MLSERVER_PARALLEL_WORKERS": "2"},
+        },
+    )
+    for name in ("`python -m serving`", "LitServe", "BentoML", "MLServer")
 }
 
 

@@ -1,6 +1,6 @@
 """The same application behind several WSGI servers, one after the other, in one run.
 
-`uv run --group dev --with waitress,gunicorn,granian python -m benchmarks.servers`; needs wrk.
+`uv run --group dev --with waitress,granian python -m benchmarks.servers`; needs wrk.
 """
 
 import os
@@ -28,6 +28,9 @@ THREADS = "32"
 APP = "benchmarks.wsgi:app"
 SERVERS = {
     "`python -m serving`": ("serving", "--provider", "cpu", "--port", "{port}"),
+    "the same, `--workers 2`": (
+        *("serving", "--provider", "cpu", "--port", "{port}", "--workers", "2"),
+    ),
     "waitress": ("waitress", "--threads", THREADS, "--listen", "127.0.0.1:{port}", APP),
     "gunicorn gthread": ("gunicorn", "--threads", THREADS, "--bind", "127.0.0.1:{port}", APP),
     "granian": (

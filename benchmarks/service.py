@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,10 +151,29 @@ def measure_upload(url: str, limit: dict[int, float], seconds: int) -> None:
     )
 
 
+def measure_fairness(url: str, seconds: int) -> None:
+    """Print the latency of single pictures alone and beside a stream of large requests."""
+    body, content_type = form(FIELD, UPLOAD)
+    with tempfile.NamedTemporaryFile() as file, ThreadPoolExecutor() as pool:
+        file.write(body)
+        file.flush()
+        alone = load(url, 1, seconds)
+        stream = pool.submit(load, url, 1, seconds + 2, Path(file.name), content_type)
+        time.sleep(1)
+        beside = load(url, 1, seconds)
+        large = stream.result()
+    print(
+        f"\nSingle pictures beside a stream of {UPLOAD} a request: p50 {beside.p50:.1f} ms for "
+        f"{alone.p50:.1f} alone, p99 {beside.p99:.1f} for {alone.p99:.1f}, "
+        f"{beside.p99 / alone.p99:.1f} times; {beside.failed + large.failed} failed."
+    )
+
+
 def resident_mebibytes(pid: int) -> float:
-    """Return the memory that a process holds."""
-    [kibibytes] = re.findall(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    return int(kibibytes) / 1024
+    """Return the memory that a process and its workers hold, what they share counted once."""
+    workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    rollups = (Path(f"/proc/{each}/smaps_rollup").read_text() for each in (pid, *workers))
+    return sum(int(re.findall(r"Pss:\s+(\d+)", rollup)[0]) for rollup in rollups) / 1024
 
 
 @click.command(context_settings={"show_default": True})
@@ -162,19 +182,32 @@ def resident_mebibytes(pid: int) -> float:
 @click.option(
     "--precision", type=click.Choice(get_args(Precision)), default="float32", help="The service's."
 )
-def main(seconds: int, version: str, precision: Precision) -> None:
+@click.option("--workers", default=1, help="The service's.")
+@click.option("--cores", help="Cores of the service alone, as taskset takes them: 0, or 0,1.")
+def main(seconds: int, version: str, precision: Precision, workers: int, cores: str | None) -> None:
     """Measure the service with all three models, and with the smallest alone."""
     if not shutil.which("wrk"):
         raise click.ClickException("wrk, the load generator, is not here: apt-get install wrk")
-    classifiers: Classifiers = load_classifiers(Settings(provider="cpu", precision=precision))
+    classifiers: Classifiers = load_classifiers(
+        Settings(
+            provider="cpu",
+            precision=precision,
+            threads=len(cores.split(",")) if cores else None,
+        )
+    )
     every = [classifiers.find(name, version) for name in classifiers.names]
     limits = bare(every), bare(every[:1])
-    command = (sys.executable, "-m", "serving", "--port", "0", "--precision", precision)
+    command = (
+        *(("taskset", "--cpu-list", cores) if cores else ()),
+        *(sys.executable, "-m", "serving", "--port", "0", "--precision", precision),
+        *("--workers", str(workers)),
+    )
     with running(*command) as (address, pid, start):
         print(f"Ready in {start:.1f} s, {resident_mebibytes(pid):.0f} MiB resident.")
         query = f"{address}/predict?version={version}"
         measure("All three models", query, limits[0], seconds)
         measure_upload(query, limits[0], seconds)
+        measure_fairness(query, seconds)
         measure("`first` alone", f"{query}&model=first", limits[1], seconds)
         print(f"\n{resident_mebibytes(pid):.0f} MiB resident after the load.")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-import serving.app
+from serving.app import create_app
 from serving.batching import Batcher
 from serving.classifier import Classifier
 from serving.logs import configure_logging
@@ -25,6 +25,5 @@ class Unbatched(Batcher):
         return [classifier.classify(images) for classifier in classifiers]
 
 
-serving.app.Batcher = Unbatched  # type: ignore[attr-defined]  # what it imports is not its own
 configure_logging()
-app = serving.app.create_app(Settings(provider="cpu"))
+app = create_app(Settings(provider="cpu"), Unbatched)

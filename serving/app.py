@@ -10,14 +10,15 @@ from serving.compression import compress_answers, decompress_bodies
 from serving.decoding import Decoders
 from serving.errors import register_error_handlers
 from serving.metrics import Metrics
+from serving.responses import OrjsonProvider
 from serving.routes import health, inference_protocol, models, page, predict
 from serving.service import Service
 from serving.settings import Settings
 from serving.telemetry import observe, start_tracing
 
 
-def create_app(settings: Settings | None = None) -> Flask:
-    """Load the models and build the application around them.
+def create_app(settings: Settings | None = None, batcher: type[Batcher] = Batcher) -> Flask:
+    """Load the models and build the application around them; `batcher` runs them for requests.
 
     Raises:
         StartError: a model is missing or altered, or the provider does not work here.
@@ -29,12 +30,12 @@ def create_app(settings: Settings | None = None) -> Flask:
         settings=settings,
         classifiers=classifiers,
         decoders=Decoders(settings.decoders, settings.decoder_timeout),
-        batcher=Batcher(metrics, settings),
+        batcher=batcher(metrics, settings),
         metrics=metrics,
     )
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default JSON provider
+    app.json = OrjsonProvider(app)
     # A slash too many at the end is no reason to refuse; inside a path it is, since the redirect
     # that werkzeug would answer with drops a proxy's path prefix.
     app.url_map.strict_slashes = app.url_map.merge_slashes = False

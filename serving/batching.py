@@ -27,10 +27,11 @@ from serving.settings import Settings
 Images = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
 
-# While other requests come in, one of many images takes a turn of this part of a batch: a quarter
-# costs a tenth of its speed, and the others wait for a quarter of the time.
-TURN = 1 / 4
-COMPANY = 1.0  # seconds for which another request is taken as a sign of more
+# Parts of a full batch. While small requests come in beside it, a large one takes short turns, so
+# that a single image waits for about the time of two.
+SMALL = 1 / 4
+TURN = 1 / 8
+COMPANY = 1.0  # seconds for which a small request is taken as a sign of more
 
 _PROBE = np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
 
@@ -49,6 +50,14 @@ class _Job:
     @property
     def left(self) -> int:
         return len(self.images) - self.taken
+
+    @property
+    def limit(self) -> int:
+        return self.classifiers[0].max_batch
+
+    @property
+    def is_small(self) -> bool:
+        return self.left <= max(1, self.limit * SMALL)
 
     def take(self, count: int) -> Images:
         piece = self.images[self.taken : self.taken + count]
@@ -70,7 +79,7 @@ class Batcher:
         self._jobs: list[_Job] = []
         self._arrived = Event()
         self.waiting = 0  # images, summed over the models, until their run is over
-        self._company = -COMPANY  # when a request last came in beside another
+        self._company = -COMPANY  # when a small request last came in beside another
         self._failed: set[Classifier] = set()
         self._thread = ThreadPool(1)
         self._worker = gevent.spawn(self._work)
@@ -111,7 +120,7 @@ class Batcher:
     def _submit(self, job: _Job) -> None:
         size = len(job.images) * len(job.classifiers)
         self.check_room(size)
-        if self.waiting:
+        if self.waiting and job.is_small:
             self._company = time.monotonic()
         self._count(size)
         self._jobs.append(job)
@@ -161,19 +170,18 @@ class Batcher:
         Small ones run together if they are for the same models. They are not joined to a piece of
         a large one, since they would wait for the end of its run.
         """
-        limit = self._jobs[0].classifiers[0].max_batch
-        small = max(1, int(limit * TURN))
         head, *rest = self._jobs
         batch = []
-        if head.left > small:
+        if not head.is_small:
             company = time.monotonic() < self._company + COMPANY
-            batch.append((head, head.take(small if company else limit)))
+            turn = max(1, int(head.limit * TURN)) if company else head.limit
+            batch.append((head, head.take(turn)))
             self._jobs = rest
         else:
             images = 0
             self._jobs = []
             for job in (head, *rest):
-                fits = job.left <= small and images + job.left <= limit
+                fits = job.is_small and images + job.left <= head.limit
                 if fits and job.classifiers == head.classifiers:
                     images += job.left
                     batch.append((job, job.take(job.left)))

@@ -1,8 +1,8 @@
 """What goes wrong below the routes, and the problem document (RFC 9457) that each becomes."""
 
-import json
 from http import HTTPStatus
 
+import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import (
     HTTPException,
@@ -127,7 +127,7 @@ def problem_response(error: HTTPException | ServingError) -> Response:
         "detail": detail,
         "error": detail,
     }
-    content = json.dumps(document, ensure_ascii=False)
+    content = orjson.dumps(document)
     return Response(content, status, headers, content_type=CONTENT_TYPE)
 
 

@@ -4,7 +4,7 @@ import logging
 import sys
 
 from flask import g, has_request_context
-from pythonjsonlogger.json import JsonFormatter
+from pythonjsonlogger.orjson import OrjsonFormatter
 
 
 def configure_logging() -> None:
@@ -15,7 +15,7 @@ def configure_logging() -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     else:
         handler.setFormatter(
-            JsonFormatter(
+            OrjsonFormatter(
                 ["asctime", "levelname", "name", "process", "message", "request_id"],
                 rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
                 datefmt="%Y-%m-%dT%H:%M:%S%z",

@@ -1,6 +1,7 @@
 """What no rival brings along: the three models, a picture's pixels and the answer."""
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from serving.classifier import session_options, usable_threads
 MODELS = Path(__file__).parents[2] / "models"
 NAMES = ("first", "second", "final")
 
+WORKERS = int(os.environ.get("WORKERS", "1"))  # which share the cores
+
 Sessions = dict[str, onnxruntime.InferenceSession]
 
 
@@ -22,7 +25,7 @@ def load() -> Sessions:
     """Load version 1 of each model, with the service's options: the default is slower for all."""
     return {
         name: onnxruntime.InferenceSession(
-            MODELS / name / "1" / MODEL_FILE, session_options(usable_threads())
+            MODELS / name / "1" / MODEL_FILE, session_options(usable_threads(WORKERS))
         )
         for name in NAMES
     }

@@ -11,10 +11,10 @@ import bentoml
 import numpy as np
 from PIL.Image import Image
 
-from benchmarks.rivals.common import classify, load, pixels
+from benchmarks.rivals.common import WORKERS, classify, load, pixels
 
 
-@bentoml.service(workers=1)
+@bentoml.service(workers=WORKERS)
 class Classifier:
     """BentoML joins the lists of waiting requests and splits the list that comes back."""
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from fastapi import Body
 
-from benchmarks.rivals.common import classify, decode, load
+from benchmarks.rivals.common import WORKERS, classify, decode, load
 
 
 class Classifier(litserve.LitAPI):
@@ -29,6 +29,6 @@ class Classifier(litserve.LitAPI):
 
 if __name__ == "__main__":
     api = Classifier(max_batch_size=16, batch_timeout=0.01)
-    litserve.LitServer(api, accelerator="cpu", workers_per_device=1).run(
+    litserve.LitServer(api, accelerator="cpu", workers_per_device=WORKERS).run(
         host="127.0.0.1", port=int(sys.argv[1]), num_api_servers=1, generate_client_file=False
     )

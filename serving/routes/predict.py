@@ -1,16 +1,14 @@
 """POST /predict: the request is read, decoded, classified and answered."""
 
-from typing import Any
-
 import numpy as np
 from flask import Blueprint, request
-from flask.typing import ResponseReturnValue
 
 from models.record import CLASSES
 from serving.classifier import Classifier
 from serving.decoding import Upload
 from serving.errors import BadRequestError, TooLargeError, UnsupportedTypeError
 from serving.images import FORMATS, MIMETYPES
+from serving.responses import Answer, Predictions
 from serving.service import Service
 
 FIELD = "image"
@@ -22,7 +20,7 @@ def create_blueprint(service: Service) -> Blueprint:
     classifiers, metrics = service.classifiers, service.metrics
 
     @blueprint.post("/predict")
-    def predict() -> ResponseReturnValue:
+    def predict() -> Predictions:
         names = dict.fromkeys(request.args.getlist("model")) or classifiers.names
         chosen = [classifiers.find(name, request.args.get("version")) for name in names]
         with metrics.count_models(chosen):
@@ -35,6 +33,7 @@ def create_blueprint(service: Service) -> Blueprint:
             batch = np.stack([image.pixels for image in images])
             probabilities = service.batcher.classify(chosen, batch)
         metrics.count_predictions(chosen, probabilities)
+        rows = [of_model.tolist() for of_model in probabilities]
         return {
             "predictions": [
                 {
@@ -43,7 +42,7 @@ def create_blueprint(service: Service) -> Blueprint:
                     "height": image.height,
                     "models": [
                         _answer(classifier, of_model[i], top_k)
-                        for classifier, of_model in zip(chosen, probabilities, strict=True)
+                        for classifier, of_model in zip(chosen, rows, strict=True)
                     ],
                 }
                 for i, (upload, image) in enumerate(zip(uploads, images, strict=True))
@@ -53,23 +52,19 @@ def create_blueprint(service: Service) -> Blueprint:
     return blueprint
 
 
-def _answer(classifier: Classifier, probabilities: np.ndarray, top_k: int | None) -> dict[str, Any]:
-    best_first = np.argsort(-probabilities, kind="stable")
+def _answer(classifier: Classifier, probabilities: list[float], top_k: int | None) -> Answer:
+    best_first = sorted(range(len(CLASSES)), key=probabilities.__getitem__, reverse=True)
     shown = range(len(CLASSES)) if top_k is None else best_first[:top_k]
     best = best_first[0]
+    # Further digits differ from one processor to the next.
     return {
         "model": classifier.record.name,
         "version": classifier.record.version,
         "class": CLASSES[best],
-        "confidence": _rounded(probabilities[best]),
-        "probabilities": {CLASSES[i]: _rounded(probabilities[i]) for i in shown},
+        "confidence": round(probabilities[best], 6),
+        "probabilities": {CLASSES[i]: round(probabilities[i], 6) for i in shown},
         "test_accuracy": classifier.record.test_accuracy,
     }
-
-
-def _rounded(probability: np.float32) -> float:
-    # Further digits differ from one processor to the next.
-    return round(float(probability), 6)
 
 
 def _read_resize() -> bool:

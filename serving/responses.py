@@ -1,0 +1,46 @@
+"""What the service answers, as types, and how it becomes JSON."""
+
+from typing import Any, TypedDict
+
+import orjson
+from flask.json.provider import JSONProvider
+
+Answer = TypedDict(
+    "Answer",
+    {
+        "model": str,
+        "version": int,
+        "class": str,
+        "confidence": float,
+        "probabilities": dict[str, float],  # by class
+        "test_accuracy": float,
+    },
+)
+Answer.__doc__ = "A model's answer to an image."
+
+
+class Prediction(TypedDict):
+    """An image and what each model takes it for."""
+
+    filename: str | None  # None for an image that is the request's body
+    width: int
+    height: int
+    models: list[Answer]
+
+
+class Predictions(TypedDict):
+    """The answer of /predict."""
+
+    predictions: list[Prediction]
+
+
+class OrjsonProvider(JSONProvider):
+    """Flask's JSON by orjson, which is several times as fast."""
+
+    def dumps(self, obj: Any, **_: Any) -> str:
+        """Return the JSON text."""
+        return orjson.dumps(obj).decode()
+
+    def loads(self, s: str | bytes, **_: Any) -> Any:
+        """Return the value of a JSON text."""
+        return orjson.loads(s)
