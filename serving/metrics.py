@@ -24,6 +24,8 @@ from models.record import CLASSES
 from serving.classifier import Classifier, Classifiers
 from serving.errors import status_of
 
+SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's, for several workers
+
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _CONFIDENCES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 
@@ -33,6 +35,8 @@ class Metrics:
 
     def __init__(self, classifiers: Classifiers) -> None:
         self.registry = registry = CollectorRegistry()
+        if SHARED not in os.environ:
+            ProcessCollector(registry=registry)
         requests = Counter(
             "http_requests",
             "Finished requests.",
@@ -159,7 +163,7 @@ class Metrics:
     def exposition(self) -> bytes:
         """Return Prometheus' text, of all workers where they share a folder for it."""
         registry = self.registry
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        if SHARED in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
             registry.register(_Processes())

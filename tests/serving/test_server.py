@@ -332,6 +332,28 @@ def test_a_taken_port_is_named_before_models_are_loaded(server: str, tmp_path: P
     assert "--port" in result.stderr
 
 
+def test_the_server_for_windows_serves_it(picture: npt.NDArray[np.uint8]) -> None:
+    code = (
+        "from serving.logs import configure_logging; configure_logging(); "
+        "from serving.settings import Settings; from serving.windows import serve; "
+        "serve(Settings(port=0))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr
+        lines = iter(process.stderr.readline, "")
+        line = next(line for line in lines if "listening on" in line)
+        address = json.loads(line)["message"].removeprefix("listening on ")
+        try:
+            answer = requests.post(f"{address}/predict", data=png(picture))
+            assert answer.status_code == 200
+            metrics = requests.get(f"{address}/metrics").text
+            assert "process_resident_memory_bytes" in metrics
+        finally:
+            process.kill()
+
+
 def test_gunicorns_own_command_line_serves_it(picture: npt.NDArray[np.uint8]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
