@@ -24,8 +24,8 @@ import numpy as np
 import requests
 
 from serving.classifier import Classifier, Classifiers, load_classifiers
-from serving.routes.predict import FIELD
 from serving.settings import Precision, Settings
+from serving.uploads import FIELD
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "serving" / "static" / "ship.png"

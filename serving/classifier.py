@@ -132,7 +132,8 @@ def load_classifiers(settings: Settings) -> Classifiers:
             files.append((folder / MODEL_FILE, record))
     if not files:
         raise StartError(
-            f"{models_dir.resolve()} holds no models; set --models-dir or SERVING_MODELS_DIR"
+            f"{models_dir.resolve()} {'holds no models' if models_dir.is_dir() else 'is no folder'}"
+            "; set --models-dir or SERVING_MODELS_DIR to the one with <name>/<version>/"
         )
     onnx_files = [_read_model(path, record) for path, record in files]
     providers = _choose_providers(provider, onnx_files[0])

@@ -1,6 +1,6 @@
 """Decodes the images of requests where they hold up nobody."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import gevent
@@ -30,24 +30,43 @@ class Decoders:
         self._timeout = timeout  # seconds until a thread is free
 
     def decode(self, uploads: Iterable[Upload], *, resize: bool) -> list[DecodedImage]:
-        """Decode the images of a request, in order.
+        """Decode the images of a request, in order, up to the first that is refused.
 
         Raises:
             ServingError: as images.decode(), too many pixels together, or no thread in time.
         """
         images = []
+        for outcome in self.decode_each(uploads, resize=resize):
+            if isinstance(outcome, ServingError):
+                raise outcome
+            images.append(outcome)
+        return images
+
+    def decode_each(
+        self, uploads: Iterable[Upload], *, resize: bool
+    ) -> Iterator[DecodedImage | ServingError]:
+        """Decode each image of a request, in order, to its pixels or its refusal.
+
+        Raises:
+            ServingError: too many pixels together, or no thread in time.
+        """
         pixels = 0
         for upload in uploads:
             gevent.sleep(0)  # so that many images leave the loop to others
-            image = self._decode(upload, resize=resize)
-            images.append(image)
+            try:
+                image = self._decode(upload, resize=resize)
+            except OverloadedError:
+                raise
+            except ServingError as refusal:
+                yield refusal
+                continue
+            yield image
             pixels += image.width * image.height
             if pixels > MAX_PIXELS:
                 raise TooLargeError(
                     f"The pictures have more than {MAX_PIXELS:,} pixels together. "
                     "Send fewer or smaller ones at a time."
                 )
-        return images
 
     def _decode(self, upload: Upload, *, resize: bool) -> DecodedImage:
         if len(upload.content) <= INLINE_LIMIT and not resize:

@@ -11,6 +11,7 @@ from werkzeug.exceptions import (
     RequestEntityTooLarge,
 )
 
+from serving.responses import Problem
 from serving.settings import Settings
 
 CONTENT_TYPE = "application/problem+json"
@@ -52,7 +53,11 @@ class TooLargeError(ServingError):
     """More bytes, images or pixels than are accepted in one request."""
 
 
-class UnknownModelError(ServingError):
+class NotFoundError(ServingError):
+    """There is no such thing."""
+
+
+class UnknownModelError(NotFoundError):
     """There is no such model or version; the message names the ones there are."""
 
 
@@ -80,7 +85,7 @@ STATUSES: dict[type[ServingError], HTTPStatus] = {
     BadRequestError: HTTPStatus.BAD_REQUEST,
     BrokenImageError: HTTPStatus.BAD_REQUEST,
     UnauthorizedError: HTTPStatus.UNAUTHORIZED,
-    UnknownModelError: HTTPStatus.NOT_FOUND,
+    NotFoundError: HTTPStatus.NOT_FOUND,
     SlowRequestError: HTTPStatus.REQUEST_TIMEOUT,
     TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -107,28 +112,31 @@ def status_of(error: BaseException) -> HTTPStatus:
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def problem_response(error: HTTPException | ServingError) -> Response:
-    """Return the answer to an error: a problem document, whose `detail` is for a person.
+def problem_document(error: HTTPException | ServingError) -> Problem:
+    """Return a problem document, whose `detail` is for a person.
 
     `error` repeats it where the Open Inference Protocol's clients look for it.
     """
     status = status_of(error)
-    if isinstance(error, HTTPException):
-        detail = error.description
-        # Allow, Retry-After and the like.
-        headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
-    else:
-        detail = str(error)
-        headers = HEADERS.get(type(error), {})
-    document = {
+    detail = error.description if isinstance(error, HTTPException) else str(error)
+    return {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
         "detail": detail,
         "error": detail,
     }
-    content = orjson.dumps(document)
-    return Response(content, status, headers, content_type=CONTENT_TYPE)
+
+
+def problem_response(error: HTTPException | ServingError) -> Response:
+    """Return the answer to an error."""
+    if isinstance(error, HTTPException):
+        # Allow, Retry-After and the like.
+        headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+    else:
+        headers = HEADERS.get(type(error), {})
+    content = orjson.dumps(problem_document(error))
+    return Response(content, status_of(error), headers, content_type=CONTENT_TYPE)
 
 
 def register_error_handlers(app: Flask, settings: Settings) -> None:

@@ -1,7 +1,7 @@
 """The API's description, OpenAPI 3.1: written here, checked against the service by Schemathesis.
 
 The libraries that generate one (flask-openapi3, APIFlask, flask-smorest, spectree) take over the
-reading of requests, and none of them describes a body that is either a form or the picture itself.
+reading of requests, and none of them describes a body that is either a form or the image itself.
 """
 
 from http import HTTPStatus
@@ -45,6 +45,7 @@ def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
         },
     }
     unknown = _problems(404)
+    refused = _problems(400, 404)
     v2_model = {
         "": {"get": _operation("A model's inputs and outputs", _json("V2Model"), **unknown)},
         "/ready": {"get": _operation("Is this model ready?", _json("V2Ready"), **unknown)},
@@ -55,21 +56,23 @@ def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
         "info": {
             "title": NAME,
             "version": VERSION,
-            "description": "Classifies 32×32 pictures with convolutional networks trained on "
+            "description": "Classifies 32×32 images with convolutional networks trained on "
             "CIFAR-10; each answer carries the model's recorded test accuracy.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": ".", "description": "where this document is"}],
         "paths": {
             "/predict": {"post": _predict(classifiers, version)},
-            "/models": {"get": _operation("Every model's records", _json("Models"))},
+            "/models": {
+                "get": _operation("Every model's records", _json("Models"), **_problems(400))
+            },
             "/models/{name}": {
                 "parameters": [name, version],
-                "get": _operation("A model's record", _json("Record"), **unknown),
+                "get": _operation("A model's record", _json("Record"), **refused),
             },
             "/models/{name}/curves.png": {
                 "parameters": [name, version],
-                "get": _operation("A model's learning curves", _binary("image/png"), **unknown),
+                "get": _operation("A model's learning curves", _binary("image/png"), **refused),
             },
             "/health/live": {"get": _operation("Is the process alive?", _json("Status"))},
             "/health/ready": {
@@ -115,44 +118,66 @@ def _ask_for_key(document: Json, *, open_paths: frozenset[str]) -> None:
 
 
 def _predict(classifiers: Classifiers, version: Json) -> Json:
-    picture = {"type": "string", "contentMediaType": "application/octet-stream"}
+    parameters = [
+        _query(
+            "model",
+            {"type": "array", "items": {"type": "string", "enum": classifiers.names}},
+            "A model to ask; repeat for several. Without it, all.",
+        ),
+        version,
+        _query(
+            "top_k",
+            {"type": "integer", "minimum": 1, "maximum": len(CLASSES)},
+            "Answer with this many classes, the likeliest first.",
+        ),
+        _query(
+            "resize",
+            {"type": "boolean", "default": False},
+            f"Crop the center square and resample it to {IMAGE_SIZE}×{IMAGE_SIZE}.",
+        ),
+        _query(
+            "partial",
+            {"type": "boolean", "default": False},
+            "Answer an image that is refused with its problem, and the others with predictions.",
+        ),
+    ]
+    # `format` is what has Swagger UI show a file chooser.
+    image = {"type": "string", "format": "binary"}
     form = {
         "type": "object",
-        "properties": {"image": {"type": "array", "minItems": 1, "items": picture}},
+        "properties": {
+            "image": {"type": "array", "minItems": 1, "items": image},
+            # Any parameter may be sent as a field, too.
+            **{
+                parameter["name"]: {
+                    **{
+                        key: value for key, value in parameter["schema"].items() if key != "default"
+                    },
+                    "description": "as in the query",
+                }
+                for parameter in parameters
+            },
+        },
         "required": ["image"],
+        "additionalProperties": False,
     }
     return {
         **_operation(
-            "Classify pictures",
+            "Classify images",
             _json("Predictions"),
             **_problems(400, 404, 413, 415, 422, 503),
         ),
-        "description": "The body is a form with one or several files in the field `image`, or a "
-        "picture itself: PNG, JPEG, WebP, GIF (its first frame) or BMP.",
-        "parameters": [
-            _query(
-                "model",
-                {"type": "array", "items": {"type": "string", "enum": classifiers.names}},
-                "A model to ask; repeat for several. Without it, all.",
-            ),
-            version,
-            _query(
-                "top_k",
-                {"type": "integer", "minimum": 1, "maximum": len(CLASSES)},
-                "Answer with this many classes, the likeliest first.",
-            ),
-            _query(
-                "resize",
-                {"type": "boolean", "default": False},
-                f"Crop the centre square and resample it to {IMAGE_SIZE}×{IMAGE_SIZE}.",
-            ),
-        ],
+        "description": "The body is a form with one or several files in the field `image`, or an "
+        "image itself: PNG, JPEG, WebP, GIF (its first frame) or BMP.",
+        "parameters": parameters,
         "requestBody": {
             "required": True,
             "content": {
                 "multipart/form-data": {"schema": form},
-                **{mimetype: {} for mimetype in sorted(MIMETYPES)},
-                "application/octet-stream": {},
+                **{
+                    mimetype: {"schema": image}
+                    for mimetype in (*sorted(MIMETYPES), "application/octet-stream")
+                },
             },
         },
     }
@@ -242,9 +267,15 @@ _V2_TENSOR = _object(name=_STRING, datatype=_STRING, shape=_list(_INTEGER))
 
 def _schemas(max_images: int) -> Json:
     return {
-        "Predictions": _object(predictions=_list(_reference("Prediction"))),
+        "Predictions": _object(
+            predictions=_list({"oneOf": [_reference("Prediction"), _reference("Refusal")]})
+        ),
+        "Refusal": {
+            **_object(filename={"type": ["string", "null"]}, problem=_reference("Problem")),
+            "description": "Of an image that is refused, where `partial` is true.",
+        },
         "Prediction": _object(
-            filename={"type": ["string", "null"], "description": "null for a picture as the body"},
+            filename={"type": ["string", "null"], "description": "null for an image as the body"},
             width=_INTEGER,
             height=_INTEGER,
             models=_list(_reference("Answer")),

@@ -28,10 +28,27 @@ class Prediction(TypedDict):
     models: list[Answer]
 
 
+class Problem(TypedDict):
+    """A problem document, RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str | None
+    error: str | None
+
+
+class Refusal(TypedDict):
+    """An image that is refused, where the others are answered all the same."""
+
+    filename: str | None
+    problem: Problem
+
+
 class Predictions(TypedDict):
     """The answer of /predict."""
 
-    predictions: list[Prediction]
+    predictions: list[Prediction | Refusal]
 
 
 class OrjsonProvider(JSONProvider):

@@ -3,6 +3,9 @@
 from flask import Blueprint, Response, request, send_file
 from flask.typing import ResponseReturnValue
 
+from serving.classifier import Classifier
+from serving.errors import NotFoundError
+from serving.parameters import check_names, single
 from serving.service import Service
 
 
@@ -12,15 +15,23 @@ def create_blueprint(service: Service) -> Blueprint:
 
     @blueprint.get("")
     def models() -> ResponseReturnValue:
+        check_names(request.args, (), also=" /models/<name> takes version.")
         return {"models": [c.record.model_dump(mode="json") for c in service.classifiers]}
 
     @blueprint.get("/<name>")
     def model(name: str) -> ResponseReturnValue:
-        classifier = service.classifiers.find(name, request.args.get("version"))
-        return classifier.record.model_dump(mode="json")
+        return find(name).record.model_dump(mode="json")
 
     @blueprint.get("/<name>/curves.png")
     def curves(name: str) -> Response:
-        return send_file(service.classifiers.find(name, request.args.get("version")).curves)
+        classifier = find(name)
+        if not classifier.curves.is_file():
+            record = classifier.record
+            raise NotFoundError(f"{record.name} version {record.version} has no curves.png.")
+        return send_file(classifier.curves)
+
+    def find(name: str) -> Classifier:
+        check_names(request.args, ("version",))
+        return service.classifiers.find(name, single(request.args, "version"))
 
     return blueprint

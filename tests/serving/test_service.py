@@ -105,7 +105,7 @@ def test_bad_requests_are_refused_with_a_sentence(
 ) -> None:
     url = f"{server}/predict"
     good = png(picture)
-    check_problem(requests.post(url), 400, "no picture", "'image'")
+    check_problem(requests.post(url), 400, "no image", "'image'")
     check_problem(requests.post(url, files={"file": ("a.png", good)}), 400, "'image'", "'file'")
     check_problem(requests.post(url, files=upload(("a.txt", b"hello"))), 400, "a.txt", "PNG")
     check_problem(
@@ -113,9 +113,6 @@ def test_bad_requests_are_refused_with_a_sentence(
     )
     check_problem(requests.post(url, files=upload(("a.png", b""))), 400, "a.png is empty")
     check_problem(requests.post(url, json={"image": "…"}), 415, "application/json", "image/png")
-    check_problem(
-        requests.post(url, files={"image": ("a.tif", good, "image/tiff")}), 415, "image/tiff"
-    )
     check_problem(
         requests.post(f"{url}?model=third", files=upload(("a.png", good))), 404, "'third'", "first"
     )

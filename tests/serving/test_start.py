@@ -81,7 +81,9 @@ def test_a_damaged_model_is_named(
 
 
 def test_no_models(tmp_path: Path) -> None:
-    assert str(tmp_path) in refusal("--models-dir", str(tmp_path))
+    assert f"{tmp_path} holds no models" in refusal("--models-dir", str(tmp_path))
+    missing = tmp_path / "missing"
+    assert f"{missing} is no folder" in refusal("--models-dir", str(missing))
 
 
 def test_cuda_without_a_gpu() -> None:

@@ -1,0 +1,60 @@
+"""Parameters of a request: from the query and the form alike, refused where they are not known."""
+
+from collections.abc import Collection
+
+from werkzeug.datastructures import MultiDict
+
+from serving.errors import BadRequestError
+
+Sent = MultiDict[str, str]
+
+
+def check_names(sent: Sent, known: Collection[str], *, also: str = "") -> None:
+    """Pass where each parameter is known; a misspelled one would count for nothing.
+
+    Raises:
+        BadRequestError: naming the known ones, and saying what `also` says.
+    """
+    for name in sent:
+        if name not in known:
+            raise BadRequestError(
+                f"There is no parameter {name!r}; known: {', '.join(known) or 'none'}.{also}"
+            )
+
+
+def single(sent: Sent, name: str) -> str | None:
+    """Return a parameter that has one value, or None without it.
+
+    Raises:
+        BadRequestError: it is sent with several.
+    """
+    values = list(dict.fromkeys(sent.getlist(name)))
+    if len(values) > 1:
+        raise BadRequestError(f"{name} is sent as {' and as '.join(map(repr, values))}; send one.")
+    return values[0] if values else None
+
+
+def boolean(sent: Sent, name: str) -> bool:
+    """Return whether a parameter is true, which generated clients write in several ways.
+
+    Raises:
+        BadRequestError: it is neither true nor false.
+    """
+    value = single(sent, name)
+    if value is not None and value.lower() not in {"true", "false"}:
+        raise BadRequestError(f"{name} is {value!r}; it is true or false.")
+    return value is not None and value.lower() == "true"
+
+
+def whole_number(sent: Sent, name: str, *, most: int) -> int | None:
+    """Return a parameter from 1 to `most`, or None without it.
+
+    Raises:
+        BadRequestError: it is no such number.
+    """
+    value = single(sent, name)
+    if value is None:
+        return None
+    if value not in map(str, range(1, most + 1)):
+        raise BadRequestError(f"{name} is {value!r}; it is a whole number from 1 to {most}.")
+    return int(value)
