@@ -1,7 +1,7 @@
 """The settings as options of a command."""
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
 from pydantic import ValidationError
@@ -17,11 +17,10 @@ def settings_options(*names: str) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         for name in reversed(names):
             field = Settings.model_fields[name]
-            choices = get_args(field.annotation)
             option = click.option(
                 f"--{name.replace('_', '-')}",
                 default=field.default,
-                type=click.Choice(choices) if choices else None,
+                type=_click_type(field.annotation),
                 envvar=variables(name),
                 show_envvar=True,
                 help=field.description,
@@ -30,6 +29,18 @@ def settings_options(*names: str) -> Callable[[Command], Command]:
         return command
 
     return decorate
+
+
+def _click_type(annotation: Any) -> click.ParamType[Any] | None:
+    """Return what --help shows and refuses; None where click sees it in the default."""
+    if get_origin(annotation) is Literal:
+        return click.Choice(get_args(annotation))
+    # PositiveInt | None and the like, which have no default to see it in
+    return click.INT if int in map(_plain, get_args(annotation)) else None
+
+
+def _plain(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def read_settings(**options: Any) -> Settings:
