@@ -127,6 +127,8 @@ class _Server(BaseApplication):
                 check_start(self.settings)
             except StartError as error:
                 logger.error("the models stay as they are: %s", error)
+            except Exception:  # such as a process that the system killed for its memory
+                logger.exception("the models stay as they are")
             else:
                 reload(number, frame)
 
