@@ -145,21 +145,8 @@ def _predict(classifiers: Classifiers, version: Json) -> Json:
     image = {"type": "string", "format": "binary"}
     form = {
         "type": "object",
-        "properties": {
-            "image": {"type": "array", "minItems": 1, "items": image},
-            # Any parameter may be sent as a field, too.
-            **{
-                parameter["name"]: {
-                    **{
-                        key: value for key, value in parameter["schema"].items() if key != "default"
-                    },
-                    "description": "as in the query",
-                }
-                for parameter in parameters
-            },
-        },
+        "properties": {"image": {"type": "array", "minItems": 1, "items": image}},
         "required": ["image"],
-        "additionalProperties": False,
     }
     return {
         **_operation(
@@ -167,8 +154,10 @@ def _predict(classifiers: Classifiers, version: Json) -> Json:
             _json("Predictions"),
             **_problems(400, 404, 413, 415, 422, 503),
         ),
+        # Swagger UI would send an example of each parameter that the form's schema names.
         "description": "The body is a form with one or several files in the field `image`, or an "
-        "image itself: PNG, JPEG, WebP, GIF (its first frame) or BMP.",
+        "image itself: PNG, JPEG, WebP, GIF (its first frame) or BMP. The form may have the "
+        "parameters as fields, too.",
         "parameters": parameters,
         "requestBody": {
             "required": True,

@@ -6,7 +6,8 @@ const percent = (fraction) => `${(100 * fraction).toFixed(1)} %`;
 const points = (fraction) => (100 * fraction).toFixed(1);
 
 let records = []; // of every model and version, as GET /models gives them
-let pixels = null; // the last picture: a PNG of 32×32
+let images = []; // the last ones that were chosen: each one's name, and its canvas and PNG or problem
+let key = sessionStorage.getItem("key"); // the service's API key, where it asks for one
 let latest = 0; // number of the newest picture or request; an older one is not shown any more
 
 async function start() {
@@ -24,20 +25,20 @@ async function start() {
 function listen() {
   for (const input of [$("file"), $("camera")]) {
     input.addEventListener("change", () => {
-      if (input.files.length) see(input.files[0]);
+      if (input.files.length) see([...input.files]);
       input.value = ""; // so that the same file can be chosen again
     });
   }
   $("example").addEventListener("click", async () => {
     try {
-      see(await (await ask("static/ship.png")).blob());
+      see([await (await ask("static/ship.png")).blob()]);
     } catch (error) {
       showError(error.message);
     }
   });
   document.addEventListener("paste", (event) => {
-    const [file] = event.clipboardData.files;
-    if (file) see(file);
+    const files = [...event.clipboardData.files];
+    if (files.length) see(files);
     else showError("There is no picture in what was pasted.");
   });
   const drop = $("drop");
@@ -50,8 +51,8 @@ function listen() {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     drop.classList.remove("over");
-    const [file] = event.dataTransfer.files;
-    if (file) see(file);
+    const files = [...event.dataTransfer.files];
+    if (files.length) see(files);
     else showError("What was dropped is not a file. Save the picture first, then drop it.");
   });
 }
@@ -60,18 +61,50 @@ function listen() {
 async function ask(url, options) {
   let response;
   try {
-    response = await fetch(url, options);
+    response = await fetch(url, { ...options, headers: key ? { "X-API-Key": key } : {} });
   } catch {
     throw new Error("The service does not answer. Is it still running?");
   }
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
+  if (response.status === 401) {
+    await askForKey(problem.detail);
+    return ask(url, options);
+  }
   throw new Error(problem.detail ?? `The service answered ${response.status}.`);
 }
 
-/** Crop a picture's centre to 32×32 pixels, show it and have it classified. */
-async function see(file) {
+/** Wait until the visitor has entered a key. */
+async function askForKey(reason) {
+  $("reason").textContent = key ? reason : "This service asks for an API key.";
+  $("key").hidden = false;
+  await new Promise((entered) => {
+    const enter = (event) => {
+      event.preventDefault();
+      entered();
+    };
+    $("key").addEventListener("submit", enter, { once: true });
+  });
+  key = $("key").elements.key.value;
+  sessionStorage.setItem("key", key);
+  $("key").hidden = true;
+}
+
+/** Crop the images' centers to 32×32 pixels and have them classified. */
+async function see(files) {
   const number = ++latest;
+  const cropped = await Promise.all(files.map(crop));
+  if (number !== latest) return; // others were chosen meanwhile
+  const [first, ...more] = cropped;
+  if (first.problem && !more.length) return showError(first.problem);
+  images = cropped;
+  if (!more.length) $("picture").getContext("2d").drawImage(first.canvas, 0, 0);
+  $("seen").hidden = more.length > 0;
+  await classify();
+}
+
+async function crop(file) {
+  const name = file.name ?? "This";
   let square;
   try {
     const image = await createImageBitmap(file);
@@ -80,35 +113,71 @@ async function see(file) {
     const [left, top] = [(image.width - side) / 2, (image.height - side) / 2];
     square = await createImageBitmap(image, Math.floor(left), Math.floor(top), side, side);
   } catch {
-    if (number !== latest) return;
-    return showError(`${file.name ?? "This"} is not a picture that this browser can read.`);
+    return { name, problem: `${name} is not a picture that this browser can read.` };
   }
-  if (number !== latest) return; // another picture was chosen meanwhile
-  const context = $("picture").getContext("2d");
+  const canvas = document.createElement("canvas");
+  Object.assign(canvas, { width: SIZE, height: SIZE });
+  const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = square.width !== SIZE;
   context.imageSmoothingQuality = "high";
   context.fillStyle = "white"; // behind what is transparent, as the service does
   context.fillRect(0, 0, SIZE, SIZE);
   context.drawImage(square, 0, 0, SIZE, SIZE);
-  $("seen").hidden = false;
-  pixels = await new Promise((resolve) => $("picture").toBlob(resolve, "image/png"));
-  await classify();
+  return { name, canvas, png: await new Promise((resolve) => canvas.toBlob(resolve, "image/png")) };
 }
 
 async function classify() {
   const number = ++latest;
-  showModels(); // without the last picture's answers
+  showModels(); // without the last answers
   const form = new FormData();
-  form.append("image", pixels, "picture.png");
+  const sent = images.filter((image) => image.png);
+  for (const image of sent) form.append("image", image.png, image.name);
   try {
     const query = new URLSearchParams(shownRecords().map((record) => ["model", record.name]));
     if (chosenVersion()) query.set("version", chosenVersion());
-    const response = await ask(`predict?${query}`, { method: "POST", body: form });
-    const [prediction] = (await response.json()).predictions;
-    if (number === latest) showAnswers(prediction.models);
+    if (images.length > 1) query.set("partial", "true");
+    const answer = sent.length && (await ask(`predict?${query}`, { method: "POST", body: form }));
+    const predictions = answer ? (await answer.json()).predictions : [];
+    if (number !== latest) return;
+    if (images.length > 1) showList(predictions);
+    else showAnswers(predictions[0].models);
   } catch (error) {
     if (number === latest) showError(error.message);
   }
+}
+
+/** Show several images, each beside its classes or what is wrong with it. */
+function showList(predictions) {
+  $("error").hidden = true;
+  const answers = predictions.values();
+  let failed = 0;
+  const rows = images.map(({ name, canvas, problem }) => {
+    const prediction = problem ? null : answers.next().value;
+    const message = problem ?? prediction.problem?.detail;
+    const row = document.createElement("tr");
+    row.insertCell().append(canvas ?? "");
+    row.insertCell().textContent = name;
+    if (message) {
+      failed += 1;
+      row.className = "failed";
+      Object.assign(row.insertCell(), { textContent: message, colSpan: shownRecords().length });
+    } else {
+      for (const model of prediction.models) {
+        row.insertCell().textContent = `${model.class}, ${percent(model.confidence)}`;
+      }
+    }
+    return row;
+  });
+  const names = ["", "image", ...shownRecords().map((record) => record.title)];
+  const heads = names.map((name) => {
+    return Object.assign(document.createElement("th"), { scope: "col", textContent: name });
+  });
+  $("list").tHead.rows[0].replaceChildren(...heads);
+  $("list").tBodies[0].replaceChildren(...rows);
+  $("list").hidden = false;
+  $("verdict").textContent = failed
+    ? `${failed} of ${images.length} images could not be classified.`
+    : `All ${images.length} images are classified.`;
 }
 
 function showError(message) {
@@ -140,7 +209,7 @@ function addVersions() {
     input.checked = $("versions").querySelector("input") === null; // the first one
     input.addEventListener("change", () => {
       showModels();
-      if (pixels) classify();
+      if (images.length) classify();
     });
     label.append(input, version ? ` ${recipeOf(version)}` : " the newest recipe of each");
     $("versions").append(label);
@@ -157,6 +226,7 @@ function recipeOf(version) {
 function showModels() {
   const opened = new Set([...document.querySelectorAll("details[open]")].map(modelOf));
   $("verdict").textContent = "";
+  $("list").hidden = true;
   const cards = shownRecords().map((record) => {
     const card = $("model").content.cloneNode(true).firstElementChild;
     card.dataset.model = record.name;

@@ -8,7 +8,7 @@ import requests
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_server
 from tests.serving.test_service import MODELS, upload
 
 SHIP = ROOT / "serving" / "static" / "ship.png"
@@ -104,6 +104,50 @@ def test_the_services_refusal_is_shown(page: Page) -> None:
     # The last picture's answers do not stand beside this one.
     expect(page.locator("#verdict")).to_be_empty()
     expect(page.locator(".answer").first).to_be_hidden()
+
+
+def test_several_files_show_which_failed(page: Page, server: str, tmp_path: Path) -> None:
+    (tmp_path / "notes.png").write_text("no picture")
+    page.set_input_files("#file", [SHIP, tmp_path / "notes.png", SHIP])
+    rows = page.locator("#list tbody tr")
+    expect(rows).to_have_count(3)
+    expect(page.locator("#verdict")).to_have_text("1 of 3 images could not be classified.")
+    expect(page.locator("#list .failed")).to_contain_text("notes.png is not a picture")
+    [prediction] = requests.post(
+        f"{server}/predict", files=upload(("ship.png", SHIP.read_bytes()))
+    ).json()["predictions"]
+    for answer in prediction["models"]:
+        shown = f"{answer['class']}, {100 * answer['confidence']:.1f} %"
+        expect(rows.first).to_contain_text(shown)
+        expect(rows.last).to_contain_text(shown)
+    refused = {"predictions": [
+        {"filename": "ship.png", "problem": {"detail": "ship.png is too odd."}}, prediction,
+    ]}  # fmt: skip
+    page.route("**/predict*", lambda route: route.fulfill(json=refused))
+    page.set_input_files("#file", [SHIP, SHIP])
+    expect(page.locator("#list .failed")).to_contain_text("ship.png is too odd.")
+    page.unroute("**/predict*")
+    page.set_input_files("#file", SHIP)
+    expect(page.locator("#verdict")).not_to_be_empty()
+    expect(page.locator("#list")).to_be_hidden()
+
+
+def test_the_page_asks_for_the_key(browser: Browser) -> None:
+    with run_server("--api-key", "the-key") as address:
+        page = browser.new_page()
+        page.goto(address)
+        for key in ("wrong", "the-key"):
+            page.get_by_label("API key").fill(key)
+            page.get_by_role("button", name="use this key").click()
+            if key == "wrong":
+                expect(page.locator("#reason")).to_contain_text("not one of this service's")
+        expect(page.locator("article")).to_have_count(len(MODELS))
+        page.set_input_files("#file", SHIP)
+        expect(page.locator("#verdict")).not_to_be_empty()
+        expect(page.locator("#key")).to_be_hidden()
+        page.reload()  # which remembers it
+        expect(page.locator("article")).to_have_count(len(MODELS))
+        page.close()
 
 
 def test_a_photo_is_cropped_to_its_centre(page: Page, tmp_path: Path) -> None:
