@@ -1,6 +1,7 @@
 """Forms, headers and queries as real clients send them: read where it is clear what is meant."""
 
 import base64
+import socket
 
 import numpy as np
 import numpy.typing as npt
@@ -152,3 +153,18 @@ def test_a_large_file_is_read_whole(server: str, image: bytes) -> None:
     answer = post(server, part('name="image"; filename="a.png"', padded))
     plain = post(server, part('name="image"; filename="a.png"', image))
     assert answer.json() == plain.json()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET {server}/health/live HTTP/1.1\r\nConnection: close",  # as for a proxy, RFC 9112 3.2.2
+        "GET /health/live HTTP/1.1\r\nConnection: close, TE\r\nTE: trailers",
+        "\r\nGET /health/live HTTP/1.1\r\nConnection: close",
+    ],
+)
+def test_odd_heads_are_answered(server: str, head: str) -> None:
+    host, _, port = server.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(f"{head.format(server=server)}\r\nHost: {host}\r\n\r\n".encode())
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
