@@ -33,6 +33,7 @@ MODEL_FILE = "model.onnx"
 INT8_MODEL_FILE = "model.int8.onnx"  # the same model in int8 arithmetic; not every version has it
 RECORD_FILE = "metadata.json"
 CURVES_FILE = "curves.png"
+RELIABILITY_FILE = "reliability.png"
 
 
 class Epoch(BaseModel):
@@ -55,20 +56,51 @@ class Score(BaseModel):
     accuracy: float
 
 
-class Shown(BaseModel):
-    """Accuracies, fractions, that stand beside the article's, and the gap between them."""
+class ReliabilityBin(BaseModel):
+    """The images whose top-1 confidence lies in one of equal intervals; means are null for none."""
 
-    train_accuracy: float
-    validation_accuracy: float
-    gap: float
+    confidence: float | None  # mean
+    accuracy: float | None
+    count: int
+
+
+class Coverage(BaseModel):
+    """What comes of leaving out the answers that are less sure than a threshold.
+
+    The accuracy, a fraction, is null where no answer is left.
+    """
+
+    threshold: float  # least top-1 confidence
+    coverage: float  # share of images whose answer is as sure
+    accuracy: float | None  # of those
+
+
+class Calibration(BaseModel):
+    """How far a confidence is worth what it says, on the test set (Guo et al., 2017)."""
+
+    mean_confidence: float  # top-1
+    expected_calibration_error: float  # a fraction, over the reliability bins
+    brier_score: float  # mean over the images of the squared errors' sum over the classes, 0 to 2
+    reliability: list[ReliabilityBin]  # of equal width from confidence 0 to 1
+    coverage: list[Coverage]
+
+
+class Stability(BaseModel):
+    """Share of test images whose top-1 class stays the same when the image is changed."""
+
+    images: int  # the first of the test set
+    mirrored: float  # left to right
+    # By 2 pixels over a reflected border, in one direction each: image i left, right, up, down for
+    # i mod 4 = 0, 1, 2, 3.
+    shifted: float
 
 
 class Noise(BaseModel):
-    """What a model makes of pictures of uniform noise, which belong to no class."""
+    """What a model makes of images of uniform noise, which belong to no class."""
 
     most_common_class: str
-    share: float  # of the pictures that get it
-    confidence: float  # mean over the pictures, of the answer given
+    share: float  # of the images that get it
+    confidence: float  # mean over the images, of the answer given
 
 
 class Article(BaseModel):
@@ -81,27 +113,49 @@ class Article(BaseModel):
     validation_loss: float
 
 
-class Int8(BaseModel):
+class Measured(BaseModel):
+    """What the 10,000 test images, and noise, have shown of one exported file."""
+
+    test_loss: float  # mean cross-entropy
+    confusion_matrix: list[list[int]]  # [true class][predicted class]
+    noise: Noise | None = None
+    # None in the record of a model that was exported before they were measured;
+    # `python -m training evaluate` fills them in.
+    calibration: Calibration | None = None
+    stability: Stability | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        size = len(CLASSES)
+        if [len(row) for row in self.confusion_matrix] != [size] * size:
+            raise ValueError(f"confusion_matrix is not {size} by {size}")
+        return self
+
+    @computed_field
+    @cached_property  # the service asks for it with each image
+    def test_accuracy(self) -> float:
+        """Top-1, on the whole test set."""
+        correct = sum(self.confusion_matrix[i][i] for i in range(len(CLASSES)))
+        return correct / sum(map(sum, self.confusion_matrix))
+
+    @computed_field
+    @property
+    def class_accuracy(self) -> dict[str, float]:
+        """Test accuracy by true class."""
+        return {
+            name: row[i] / sum(row)
+            for i, (name, row) in enumerate(zip(CLASSES, self.confusion_matrix, strict=True))
+        }
+
+
+class Int8(Measured):
     """The file of int8 arithmetic: of how many training images its ranges are, and its test."""
 
     sha256: str
     calibration_images: int
-    test_loss: float
-    confusion_matrix: list[list[int]]
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        _check_confusion_matrix(self.confusion_matrix)
-        return self
-
-    @computed_field
-    @property
-    def test_accuracy(self) -> float:
-        """Top-1, on the whole test set."""
-        return _accuracy(self.confusion_matrix)
 
 
-class Record(BaseModel):
+class Record(Measured):
     """The form of metadata.json: what was trained, how, and what came out.
 
     Figures that follow from others (the last epoch's, the gap, the accuracies behind the confusion
@@ -121,12 +175,11 @@ class Record(BaseModel):
     epochs: int  # asked for; `epochs_completed` counts the finished ones
     precision: str  # Keras' dtype policy in training; the exported file is float32
     history: list[Epoch]
-    # Of the exported file: no dropout, no augmentation, no label smoothing.
+    # Of the exported file on plain images: no dropout, no augmentation, no label smoothing.
     evaluated_train: Score
     evaluated_validation: Score
-    test_loss: float
-    noise: Noise
-    confusion_matrix: list[list[int]]  # [true class][predicted class], on the test set
+    # What the logits are divided by, inside the file; fitted on the validation set. None: by 1.
+    temperature: float | None = None
     article: Article
     classes: list[str]
     sha256: str  # of model.onnx
@@ -139,12 +192,11 @@ class Record(BaseModel):
     int8: Int8 | None = None
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check_history_and_classes(self) -> Self:
         if not self.history:
             raise ValueError("history holds no finished epoch")
         if tuple(self.classes) != CLASSES:
             raise ValueError(f"classes are {self.classes}, not CIFAR-10's {list(CLASSES)}")
-        _check_confusion_matrix(self.confusion_matrix)
         return self
 
     def of_int8(self) -> Self:
@@ -155,7 +207,7 @@ class Record(BaseModel):
         """
         if self.int8 is None:
             raise ValueError(f"{self.name} version {self.version} has no int8 file")
-        tested = self.int8.model_dump(include={"sha256", "test_loss", "confusion_matrix"})
+        tested = self.int8.model_dump(include={"sha256", *Measured.model_fields})
         return type(self).model_validate(self.model_dump() | tested)
 
     @computed_field
@@ -172,87 +224,30 @@ class Record(BaseModel):
 
     @computed_field
     @property
-    def train_loss(self) -> float:
-        """Mean over the last epoch's batches."""
-        return self.history[-1].loss
+    def train_accuracy(self) -> float:
+        """Of the exported file on the plain training images."""
+        return self.evaluated_train.accuracy
 
     @computed_field
     @property
-    def train_accuracy(self) -> float:
-        """Mean over the last epoch's batches, dropout active: the figure that the article plots."""
+    def running_train_accuracy(self) -> float:
+        """Keras' mean over the last epoch's batches, in training: the article's own metric."""
         return self.history[-1].accuracy
 
     @computed_field
     @property
-    def validation_loss(self) -> float:
-        """After the last epoch."""
-        return self.history[-1].val_loss
-
-    @computed_field
-    @property
     def validation_accuracy(self) -> float:
-        """After the last epoch."""
-        return self.history[-1].val_accuracy
+        """Of the exported file."""
+        return self.evaluated_validation.accuracy
 
     @computed_field
     @property
-    def generalisation_gap(self) -> float:
-        """Train minus validation accuracy in the last epoch, as the article plots them."""
+    def generalization_gap(self) -> float:
+        """Train minus validation accuracy: how far the model overfits."""
         return self.train_accuracy - self.validation_accuracy
-
-    @computed_field
-    @property
-    def evaluated_gap(self) -> float:
-        """Train minus validation accuracy of the exported file.
-
-        How far the model overfits, also where dropout or augmentation makes training harder than
-        the pictures are.
-        """
-        return self.evaluated_train.accuracy - self.evaluated_validation.accuracy
-
-    @computed_field
-    @property
-    def shown(self) -> Shown:
-        """The figures to set beside the article's.
-
-        The article's recipe: Keras' means over the last epoch, as the article has them. Another
-        one, which may train on harder pictures than there are: those of the exported file.
-        """
-        if self.recipe == "article":
-            train, validation = self.train_accuracy, self.validation_accuracy
-        else:
-            train = self.evaluated_train.accuracy
-            validation = self.evaluated_validation.accuracy
-        return Shown(train_accuracy=train, validation_accuracy=validation, gap=train - validation)
-
-    @computed_field
-    @cached_property  # the service asks for it with each picture
-    def test_accuracy(self) -> float:
-        """Top-1, on the whole test set, of the exported file."""
-        return _accuracy(self.confusion_matrix)
-
-    @computed_field
-    @property
-    def class_accuracy(self) -> dict[str, float]:
-        """Test accuracy by true class."""
-        return {
-            name: row[i] / sum(row)
-            for i, (name, row) in enumerate(zip(CLASSES, self.confusion_matrix, strict=True))
-        }
 
     @computed_field
     @property
     def training_seconds(self) -> float:
         """Wall time of all finished epochs."""
         return sum(epoch.seconds for epoch in self.history)
-
-
-def _check_confusion_matrix(counts: list[list[int]]) -> None:
-    size = len(CLASSES)
-    if [len(row) for row in counts] != [size] * size:
-        raise ValueError(f"confusion_matrix is not {size} by {size}")
-
-
-def _accuracy(confusion_matrix: list[list[int]]) -> float:
-    correct = sum(confusion_matrix[i][i] for i in range(len(CLASSES)))
-    return correct / sum(map(sum, confusion_matrix))

@@ -1,17 +1,18 @@
 """What the README shows is what the records and the service say."""
 
 import json
+import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import pytest
 
-from models.record import RECORD_FILE, Record
 from serving import NAME, VERSION
 from tests.conftest import ROOT
 
@@ -22,76 +23,34 @@ def blocks(language: str) -> list[str]:
     return [part.split("```")[0].strip() for part in README.split(f"```{language}\n")[1:]]
 
 
-def test_the_table_agrees_with_the_records() -> None:
-    shown = [line for line in README.splitlines() if line.startswith(("| `", "| | "))]
-    assert shown == [
-        row for name in ("first", "second", "final") for row in table_rows(ROOT / "models" / name)
-    ]
+def test_tables_cards_and_plots_say_what_the_records_say(tmp_path: Path) -> None:
+    result = report(ROOT, "--check")
+    assert result.returncode == 0, result.stderr
+
+    shutil.copytree(ROOT / "models", tmp_path / "models", ignore=shutil.ignore_patterns("*.onnx"))
+    readme, card = tmp_path / "README.md", tmp_path / "models/first/README.md"
+    shutil.copy(ROOT / "README.md", readme)
+    assert report(tmp_path, "--check").returncode == 0
+    for path in (readme, card):
+        kept = path.read_text()
+        path.write_text(re.sub(r"\| 2 \| improved \|", "| 2 | better |", kept))
+        result = report(tmp_path, "--check")
+        assert result.returncode == 1
+        assert path.name in result.stderr
+        path.write_text(kept)
+    shutil.copy(tmp_path / "models/first/1/curves.png", tmp_path / "models/first/2/curves.png")
+    assert "first/2/curves.png" in report(tmp_path, "--check").stderr
 
 
-def table_rows(model: Path) -> list[str]:
-    """Return the article's figures and each bundled version's, the article's recipe first."""
-    versions = sorted(path for path in model.iterdir() if path.name.isdecimal())
-    records = [
-        Record.model_validate_json((version / RECORD_FILE).read_bytes()) for version in versions
-    ]
-    article = records[0].article
-    gap = article.train_accuracy - article.validation_accuracy
-    rows = [
-        row(
-            f"`{records[0].name}`",
-            "the article",
-            str(records[0].epochs),
-            article.train_accuracy,
-            article.validation_accuracy,
-            gap,
-            article.test_accuracy,
-        )
-    ]
-    for record in records:
-        epochs = f"{record.epochs_completed}"
-        if record.epochs_completed < record.epochs:
-            epochs += f" of {record.epochs}"
-        rows.append(
-            row(
-                "",
-                f"ours, {record.recipe} recipe",
-                epochs,
-                record.shown.train_accuracy,
-                record.shown.validation_accuracy,
-                record.shown.gap,
-                record.test_accuracy,
-            )
-        )
-    return rows
-
-
-def test_the_countermeasures_are_the_study_s() -> None:
-    [table] = [part for part in README.split("\n\n") if part.startswith("| countermeasure")]
-    assert table.splitlines()[2:] == study_rows()
-
-
-def study_rows() -> list[str]:
-    """Return each countermeasure's mean figures, the ones of the README's table."""
-    by_name: dict[str, list[dict[str, Any]]] = {}
-    for result in json.loads((ROOT / "models" / "study.json").read_bytes())["results"]:
-        by_name.setdefault(result["countermeasure"], []).append(result)
-    rows = []
-    for name, results in by_name.items():
-        training, validation, test = (
-            fmean(result[split]["accuracy"] for result in results)
-            for split in ("train", "validation", "test")
-        )
-        cells = [
-            f"{100 * share:.2f}" for share in (training, validation, training - validation, test)
-        ]
-        rows.append(f"| {name} | {' | '.join(cells)} |")
-    return rows
-
-
-def row(model: str, figures: str, epochs: str, *accuracies: float) -> str:
-    cells = [model, figures, epochs, *(f"{100 * accuracy:.2f}" for accuracy in accuracies)]
-    return f"| {' | '.join(cells)} |".replace("|  |", "| |")
+def report(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "training", "report", *options],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_the_curl_answers_as_shown(server: str) -> None:

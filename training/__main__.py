@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Literal
 
 import click
 from click_default_group import DefaultGroup
@@ -100,7 +101,7 @@ def all_command(
     fresh: bool,
 ) -> None:
     """Train, export, evaluate, quantize and record."""
-    from training import data, pipeline, plots
+    from training import data, pipeline, plots, report
 
     cifar10 = data.load(data.find(data_dir))
     configs = [
@@ -112,7 +113,7 @@ def all_command(
     plots.first_images(cifar10.train, runs_dir / "first-ten-images.png")
     for config in configs:
         pipeline.export_model(config, cifar10)
-    pipeline.describe_models(models_dir)
+    report.write_report(models_dir)
 
 
 @click.command("train")
@@ -154,23 +155,96 @@ def export_command(
     It needs the TensorFlow backend, whichever one has trained. The record says how many epochs the
     model has been trained for.
     """
-    from training import data, pipeline
+    from training import data, pipeline, report
 
     cifar10 = data.load(data.find(data_dir))
     for model in models:
         config = pipeline.Config(model, recipe, runs_dir=runs_dir, models_dir=models_dir)
         pipeline.export_model(config, cifar10)
-    pipeline.describe_models(models_dir)
+    report.write_report(models_dir)
 
 
 @click.command("quantize")
 @options("models", "data_dir", "models_dir")
 def quantize_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
     """Make the int8 file of every exported version anew, as `export` does."""
-    from training import data, pipeline
+    from training import data, pipeline, report
 
     pipeline.quantize_models(list(models), data.load(data.find(data_dir)), models_dir)
-    pipeline.describe_models(models_dir)
+    report.write_report(models_dir)
+
+
+@click.command("evaluate")
+@options("models", "data_dir", "models_dir")
+def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
+    """Measure exported versions on the test set anew, and rewrite their records.
+
+    Takes the files alone: no run folder, no TensorFlow.
+    """
+    from models.record import RECORD_FILE
+    from training import data, report
+    from training.remeasure import remeasure
+
+    test = data.load_test(data.find(data_dir))
+    for model in models:
+        for record in sorted(models_dir.glob(f"{model}/[0-9]*/{RECORD_FILE}")):
+            remeasure(record.parent, test)
+    report.write_report(models_dir)
+
+
+@click.command("verify")
+@options("data_dir", "models_dir")
+@click.option(
+    "--provider",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    help="What runs the models; auto takes CUDA where it works.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "int8"]),
+    default="float32",
+    help="Arithmetic of the models.",
+)
+def verify_command(
+    data_dir: Path | None,
+    models_dir: Path,
+    provider: Literal["auto", "cpu", "cuda"],
+    precision: Literal["float32", "int8"],
+) -> None:
+    """Measure every bundled version's test accuracy on this machine, and compare the records'.
+
+    Exits with status 1 where one differs by more than 0.1 points. Takes no TensorFlow.
+    """
+    from serving.settings import Settings
+    from training import data
+    from training.verify import DifferenceError, verify
+
+    settings = Settings(models_dir=models_dir, provider=provider, precision=precision)
+    different = []
+    for result in verify(settings, data.load_test(data.find(data_dir))):
+        click.echo(result)
+        if result.differs:
+            different.append(f"{result.name} version {result.version}")
+    if different:
+        raise DifferenceError(f"the accuracy differs from the recorded: {', '.join(different)}")
+
+
+@click.command("report")
+@options("models_dir")
+@click.option(
+    "--readme",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="A document whose tables to write, too.  [default: README.md with the default models]",
+)
+@click.option("--check", is_flag=True, help="Write nothing; fail where something would differ.")
+def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
+    """Write every table and plot that shows a figure: cards, study, comparison, README's tables."""
+    from training.report import check_report, write_report
+
+    if readme is None and models_dir == Path("models"):
+        readme = Path("README.md")
+    (check_report if check else write_report)(models_dir, readme)
 
 
 @click.command("study")
@@ -211,7 +285,8 @@ def study_command(
     study.json holds already as done.
     """
     from training import data
-    from training.study import Setting, study
+    from training.results import Setting
+    from training.study import study
 
     study(
         Setting(model=model, epochs=epochs or ARTICLE[model].epochs, precision=precision),
@@ -223,7 +298,16 @@ def study_command(
     )
 
 
-for command in (all_command, train_command, export_command, quantize_command, study_command):
+for command in (
+    all_command,
+    train_command,
+    export_command,
+    quantize_command,
+    evaluate_command,
+    verify_command,
+    report_command,
+    study_command,
+):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -65,10 +64,13 @@ def find(data_dir: Path | None) -> Path:
     if data_dir is not None:
         return data_dir
     try:
+        # Imported here because it takes a backend, which evaluation does without.
+        import keras  # noqa: PLC0415
+
         extracted = keras.utils.get_file(
             origin=URL, file_hash=ARCHIVE_SHA256, extract=True, cache_subdir="datasets"
         )
-    except Exception as error:  # get_file lets urllib's, tarfile's and its own errors through
+    except Exception as error:  # Keras' absence, urllib's, tarfile's and get_file's own
         raise DataError(
             f"cannot download CIFAR-10 from {URL} ({error}); name a folder that holds the official "
             f"{FOLDER} with --data-dir or CIFAR10_DIR"

@@ -10,16 +10,12 @@ from pathlib import Path
 
 import click
 import keras
-import numpy as np
-import numpy.typing as npt
 
 from models.record import CLASSES, MODEL_FILE, RECORD_FILE, Int8, Record
-from training import TrainingError, data, plots
+from training import TrainingError, data
 from training.architectures import ARCHITECTURES, describe
 from training.distribute import check_agreement, is_first_worker
-from training.evaluate import confusion_matrix, on_noise, predict, score
-from training.files import write_text
-from training.model_card import model_card
+from training.evaluate import measure, predict, score
 from training.publish import publish
 from training.recipes import RECIPES, VERSIONS, Recipe
 from training.train import Run, load_trained_model, read_run, train
@@ -95,10 +91,16 @@ def export_model(config: Config, cifar10: data.Cifar10) -> Record:
         )
     model = load_trained_model(run, config.recipe, config.run_dir)
     onnx_bytes = export(model)
-    test = predict(onnx_bytes, cifar10.test.images)
-    verify(test, model, cifar10.test.images)
+    verify(predict(onnx_bytes, cifar10.test.images), model, cifar10.test.images)
+    temperature = None
+    if config.recipe_name != "article":  # whose overconfidence is a symptom, and is shown as one
+        # Imported here because it needs onnx, which training does without.
+        from training.calibrate import calibrate  # noqa: PLC0415
+
+        _, validation = cifar10.train.split_at(1 - config.recipe.validation_split)
+        onnx_bytes, temperature = calibrate(onnx_bytes, validation)
     int8_bytes, int8 = _quantize(onnx_bytes, cifar10)
-    record = _record(config, run, model, onnx_bytes, test, int8, cifar10)
+    record = _record(config, run, model, onnx_bytes, temperature, int8, cifar10)
     folder = publish(onnx_bytes, record, config.models_dir, int8_bytes)
     click.echo(
         f"{config.model}: {record.epochs_completed} of {record.epochs} epochs, test accuracy "
@@ -120,30 +122,16 @@ def quantize_models(names: list[str], cifar10: data.Cifar10, models_dir: Path) -
         )
 
 
-def describe_models(models_dir: Path) -> None:
-    """Write each exported model's card, and a plot of them all beside the article's."""
-    compared = []
-    for name in ARCHITECTURES:
-        files = [models_dir / name / str(version) / RECORD_FILE for version in VERSIONS.values()]
-        records = [Record.model_validate_json(f.read_bytes()) for f in files if f.exists()]
-        if records:
-            write_text(models_dir / name / "README.md", model_card(records[::-1]))
-        compared += records
-    plots.comparison(compared, models_dir / "comparison.png")
-
-
 def _quantize(onnx_bytes: bytes, cifar10: data.Cifar10) -> tuple[bytes, Int8]:
     """Return the int8 file and what its test came to."""
     # Imported here because it needs onnx, which training does without.
     from training.quantize import CALIBRATION_IMAGES, quantize  # noqa: PLC0415
 
     int8_bytes = quantize(onnx_bytes, cifar10.train.images[:CALIBRATION_IMAGES])
-    test = predict(int8_bytes, cifar10.test.images)
     return int8_bytes, Int8(
         sha256=hashlib.sha256(int8_bytes).hexdigest(),
         calibration_images=min(CALIBRATION_IMAGES, len(cifar10.train.images)),
-        test_loss=score(test, cifar10.test.labels).loss,
-        confusion_matrix=confusion_matrix(test, cifar10.test.labels),
+        **dict(measure(int8_bytes, cifar10.test)),
     )
 
 
@@ -152,11 +140,11 @@ def _record(
     run: Run,
     model: keras.Model,
     onnx_bytes: bytes,
-    test: npt.NDArray[np.float32],
+    temperature: float | None,
     int8: Int8,
     cifar10: data.Cifar10,
 ) -> Record:
-    """Evaluate the exported file, whose probabilities of the test images are `test`."""
+    """Evaluate the exported file."""
     architecture = ARCHITECTURES[config.model]
     training, validation = cifar10.train.split_at(1 - config.recipe.validation_split)
     return Record(
@@ -173,9 +161,8 @@ def _record(
         history=run.history,
         evaluated_train=score(predict(onnx_bytes, training.images), training.labels),
         evaluated_validation=score(predict(onnx_bytes, validation.images), validation.labels),
-        test_loss=score(test, cifar10.test.labels).loss,
-        noise=on_noise(onnx_bytes),
-        confusion_matrix=confusion_matrix(test, cifar10.test.labels),
+        **dict(measure(onnx_bytes, cifar10.test)),
+        temperature=temperature,
         article=architecture.article,
         classes=list(CLASSES),
         sha256=hashlib.sha256(onnx_bytes).hexdigest(),

@@ -1,18 +1,43 @@
-"""The article's plots: learning curves, the models compared, the first training images."""
+"""Every plot: learning curves, reliability, the models compared, the study, the first images.
 
+Each function draws plain data, so that a file can say in its metadata which data it shows.
+"""
+
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from PIL import Image
+from pydantic_core import to_json
 
-from models.record import CLASSES, Epoch, Record
+from models.record import CLASSES, Epoch, ReliabilityBin
 from training.data import Split
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-def curves(title: str, history: list[Epoch], path: Path) -> None:
+_KEY = "Data"  # of the metadata
+
+
+def write(path: Path, draw: Callable[..., "Figure"], *shown: object) -> None:
+    """Draw what is shown, and put its fingerprint into the file's metadata."""
+    draw(*shown).savefig(path, metadata={_KEY: _fingerprint(draw, shown)})
+
+
+def is_current(path: Path, draw: Callable[..., "Figure"], *shown: object) -> bool:
+    """Return whether a file shows the same, without drawing it: bytes differ between systems."""
+    if not path.exists():
+        return False
+    with Image.open(path) as image:
+        return image.info.get(_KEY) == _fingerprint(draw, shown)
+
+
+def curves(title: str, history: list[Epoch]) -> "Figure":
     """Plot loss and accuracy by epoch, training against validation."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = _figure(10, 4)
     figure.suptitle(title)
     epochs = range(1, len(history) + 1)
     # A single epoch has no line to draw; a marker shows it.
@@ -24,40 +49,51 @@ def curves(title: str, history: list[Epoch], path: Path) -> None:
         ([e.val_loss for e in history], [e.val_accuracy for e in history]),
         strict=True,
     ):
-        axes.plot(epochs, training, label="training", marker=marker)
-        axes.plot(epochs, validation, label="validation", marker=marker)
+        axes.plot(epochs, training, label="training, mean while it trains", marker=marker)
+        axes.plot(epochs, validation, label="validation, after the epoch", marker=marker)
         axes.set(xlabel="Epoch", ylabel=label)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.savefig(path)
+    return figure
 
 
-def comparison(records: list[Record], path: Path) -> None:
-    """Plot training, validation and test accuracy of each model, the article's test beside them."""
-    figure = Figure(figsize=(2 + 2 * len(records), 4), layout="constrained")
-    _bars(
-        figure.subplots(),
-        [
-            f"{r.name}, {r.recipe} recipe\n{r.epochs_completed} of {r.epochs} epochs"
-            for r in records
-        ],
-        {
-            "training": [[r.evaluated_train.accuracy] for r in records],
-            "validation": [[r.evaluated_validation.accuracy] for r in records],
-            "test": [[r.test_accuracy] for r in records],
-            "test, the article's": [[r.article.test_accuracy] for r in records],
-        },
+def reliability(title: str, error: float, bins: list[ReliabilityBin]) -> "Figure":
+    """Plot accuracy by top-1 confidence, on the diagonal where it is worth what it says.
+
+    `error` is the expected calibration error, a fraction.
+    """
+    figure = _figure(5, 5)
+    figure.suptitle(f"{title}: calibration error {100 * error:.1f} %")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    full = [b for b in bins if b.count]
+    width = 1 / len(bins)
+    centers = [(i + 0.5) * width for i in range(len(bins))]
+    above.plot([0, 1], [0, 1], color="gray", linestyle="--", label="confidence is accuracy")
+    above.bar(centers, [b.accuracy or 0 for b in bins], width * 0.9, alpha=0.4, label="accuracy")
+    above.plot(
+        [b.confidence for b in full], [b.accuracy for b in full], "o", label="mean of the images"
     )
-    figure.savefig(path)
+    above.set(ylabel="Accuracy", xlim=(0, 1), ylim=(0, 1))
+    above.legend(loc="upper left")
+    below.bar(centers, [b.count for b in bins], width * 0.9, color="gray")
+    below.set(xlabel="Confidence", ylabel="Test images")
+    return figure
 
 
-def study(accuracies: dict[str, dict[str, dict[str, list[float]]]], path: Path) -> None:
+def comparison(labels: list[str], accuracies: dict[str, list[float]]) -> "Figure":
+    """Plot a group of bars for each label: an accuracy of each set."""
+    figure = _figure(2 + 2 * len(labels), 4)
+    _bars(figure.subplots(), labels, {name: [[a] for a in of] for name, of in accuracies.items()})
+    return figure
+
+
+def study(accuracies: dict[str, dict[str, dict[str, list[float]]]]) -> "Figure":
     """Plot means over the seeds of each countermeasure's accuracies.
 
     `accuracies` holds a list, an element a seed, by setting, set and countermeasure.
     """
-    figure = Figure(figsize=(14, 4 * len(accuracies)), layout="constrained")
+    figure = _figure(14, 4 * len(accuracies))
     rows = figure.subplots(len(accuracies), squeeze=False)[:, 0]
     for axes, (title, sets) in zip(rows, accuracies.items(), strict=True):
         axes.set_title(title, loc="left")
@@ -66,10 +102,28 @@ def study(accuracies: dict[str, dict[str, dict[str, list[float]]]], path: Path) 
             [label.replace("-", "\n") for label in next(iter(sets.values()))],
             {name: list(of_set.values()) for name, of_set in sets.items()},
         )
+    return figure
+
+
+def first_images(split: Split, path: Path) -> None:
+    """Show the first ten images of a split with their classes."""
+    figure = _figure(10, 4.4)
+    for place, (image, label) in enumerate(zip(split.images[:10], split.labels[:10], strict=True)):
+        axes = figure.add_subplot(2, 5, place + 1)
+        axes.imshow(image)
+        axes.set_title(CLASSES[label])
+        axes.axis("off")
     figure.savefig(path)
 
 
-def _bars(axes: Axes, labels: list[str], groups: dict[str, list[list[float]]]) -> None:
+def _figure(width: float, height: float) -> "Figure":
+    # Imported here because `report --check` does without.
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _bars(axes: "Axes", labels: list[str], groups: dict[str, list[list[float]]]) -> None:
     width = 0.8 / len(groups)
     places = np.arange(len(labels))
     for i, (name, values) in enumerate(groups.items()):
@@ -77,7 +131,7 @@ def _bars(axes: Axes, labels: list[str], groups: dict[str, list[list[float]]]) -
             places + (i - (len(groups) - 1) / 2) * width,
             [100 * float(np.mean(of_label)) for of_label in values],
             width,
-            yerr=[100 * float(np.std(of_label)) for of_label in values]
+            yerr=[100 * float(np.std(of_label, ddof=1)) for of_label in values]
             if len(values[0]) > 1
             else None,
             label=name,
@@ -88,12 +142,5 @@ def _bars(axes: Axes, labels: list[str], groups: dict[str, list[list[float]]]) -
     axes.legend(ncols=len(groups), loc="upper center", bbox_to_anchor=(0.5, 1.12), frameon=False)
 
 
-def first_images(split: Split, path: Path) -> None:
-    """Show the first ten images of a split with their classes."""
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
-    for place, (image, label) in enumerate(zip(split.images[:10], split.labels[:10], strict=True)):
-        axes = figure.add_subplot(2, 5, place + 1)
-        axes.imshow(image)
-        axes.set_title(CLASSES[label])
-        axes.axis("off")
-    figure.savefig(path)
+def _fingerprint(draw: Callable[..., "Figure"], shown: tuple[object, ...]) -> str:
+    return hashlib.sha256(draw.__name__.encode() + to_json(shown)).hexdigest()

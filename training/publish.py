@@ -1,11 +1,12 @@
-"""Write a model, its record and its curves into models/<name>/<version>/, all at once or not."""
+"""Write a model, its record and its plots into models/<name>/<version>/, all at once or not."""
 
 import shutil
 from pathlib import Path
 
-from models.record import CURVES_FILE, INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, Record
+from models.record import INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, Record
 from training import plots
 from training.files import write_bytes, write_text
+from training.report import version_plots
 
 
 def publish(
@@ -28,7 +29,8 @@ def publish(
     if int8_bytes is not None:
         write_bytes(unfinished / INT8_MODEL_FILE, int8_bytes)
     write_text(unfinished / RECORD_FILE, record.model_dump_json(indent=2) + "\n")
-    plots.curves(record.title, record.history, unfinished / CURVES_FILE)
+    for name, draw, shown in version_plots(record):
+        plots.write(unfinished / name, draw, *shown)
     if folder.exists():
         shutil.rmtree(previous, ignore_errors=True)  # killed before the last line below
         folder.rename(previous)

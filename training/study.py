@@ -6,82 +6,15 @@ also on another machine; the checkpoints inside a run are `training.train`'s.
 
 from collections.abc import Iterable
 from pathlib import Path
-from statistics import mean, stdev
-
-from pydantic import BaseModel, JsonValue
 
 from models.record import Score
-from training import plots
 from training.data import Cifar10, Split
 from training.evaluate import predict_keras, score
 from training.files import write_text
-from training.recipes import COUNTERMEASURES, Recipe
+from training.recipes import Recipe
+from training.report import write_study_page
+from training.results import STUDY_FILE, Result, Setting, Study, read_study
 from training.train import Run, hyperparameters, load_trained_model, train
-
-STUDY_FILE = "study.json"
-PLOT_FILE = "study.png"
-TABLE_FILE = "STUDY.md"
-
-
-class Setting(BaseModel, frozen=True):
-    """What the variants that are compared with each other share."""
-
-    model: str
-    epochs: int  # asked for
-    precision: str
-
-    @property
-    def title(self) -> str:
-        """A line for headings."""
-        return f"{self.model}, {self.epochs} epochs, {self.precision}"
-
-
-class Result(BaseModel):
-    """One finished run; scores are of its final weights, without dropout or augmentation."""
-
-    setting: Setting
-    countermeasure: str
-    hyperparameters: dict[str, JsonValue]  # the recipe's
-    seed: int
-    epochs_completed: int
-    seconds: float
-    backend: str
-    device: str
-    train: Score
-    validation: Score
-    test: Score
-
-    @property
-    def key(self) -> tuple[Setting, str, int]:
-        """What tells this result from others."""
-        return self.setting, self.countermeasure, self.seed
-
-    @property
-    def gap(self) -> float:
-        """Generalisation gap: train minus validation accuracy."""
-        return self.train.accuracy - self.validation.accuracy
-
-
-class Study(BaseModel):
-    """What `study.json` holds."""
-
-    results: list[Result] = []
-
-    def by_countermeasure(self, setting: Setting) -> dict[str, list[Result]]:
-        """Return a setting's results, in the order of `COUNTERMEASURES`."""
-        found = {
-            name: [r for r in self.results if (r.setting, r.countermeasure) == (setting, name)]
-            for name in COUNTERMEASURES
-        }
-        return {name: results for name, results in found.items() if results}
-
-
-def read_study(models_dir: Path) -> Study:
-    """Return the study so far; an empty one if there is none."""
-    try:
-        return Study.model_validate_json((models_dir / STUDY_FILE).read_bytes())
-    except FileNotFoundError:
-        return Study()
 
 
 def study(
@@ -127,27 +60,10 @@ def study(
 
 
 def write_study(done: Study, models_dir: Path) -> None:
-    """Write the results, the table and the plot; the results in one step."""
+    """Write the results in one step, and the page that shows them."""
     models_dir.mkdir(parents=True, exist_ok=True)
     write_text(models_dir / STUDY_FILE, done.model_dump_json(indent=1) + "\n")
-    settings = dict.fromkeys(result.setting for result in done.results)
-    results = {setting: done.by_countermeasure(setting) for setting in settings}
-    sections = [_section(setting, of_setting) for setting, of_setting in results.items()]
-    write_text(models_dir / TABLE_FILE, "\n".join([_INTRODUCTION, *sections]))
-    plots.study(
-        {setting.title: _accuracies(of_setting) for setting, of_setting in results.items()},
-        models_dir / PLOT_FILE,
-    )
-
-
-def _accuracies(results: dict[str, list[Result]]) -> dict[str, dict[str, list[float]]]:
-    return {
-        "training": {name: [r.train.accuracy for r in runs] for name, runs in results.items()},
-        "validation": {
-            name: [r.validation.accuracy for r in runs] for name, runs in results.items()
-        },
-        "test": {name: [r.test.accuracy for r in runs] for name, runs in results.items()},
-    }
+    write_study_page(models_dir)
 
 
 def _evaluate(
@@ -172,57 +88,3 @@ def _evaluate(
         validation=evaluate(validation),
         test=evaluate(cifar10.test),
     )
-
-
-_INTRODUCTION = """\
-# Countermeasures to overfitting, measured
-
-Made by `python -m training study`; the figures behind it are in `study.json`. Every variant is the
-article's recipe and one change, `together` all of them; `training/recipes.py` gives their
-strengths. The same data in the same order, the same seeds. Scores are of the weights that a run
-ends with (with early stopping, those of the lowest validation loss), without dropout or
-augmentation, in per cent; loss is the mean cross-entropy. Gap is train minus validation accuracy,
-in points. ± is the standard deviation over the seeds.
-
-![Accuracies by countermeasure](study.png)
-"""
-
-
-def _section(setting: Setting, results: dict[str, list[Result]]) -> str:
-    devices = dict.fromkeys(result.device for of_name in results.values() for result in of_name)
-    rows = [_row(name, of_name) for name, of_name in results.items()]
-    return "\n".join(
-        [
-            f"## {setting.title}",
-            "",
-            f"On {' and '.join(devices)}.",
-            "",
-            "| countermeasure | seeds | train | validation | test | gap "
-            "| train loss | validation loss | test loss | epochs | minutes |",
-            "|---|" + "---:|" * 10,
-            *rows,
-            "",
-        ]
-    )
-
-
-def _row(name: str, results: list[Result]) -> str:
-    cells = [
-        f"{name}",
-        f"{len(results)}",
-        _spread([100 * r.train.accuracy for r in results]),
-        _spread([100 * r.validation.accuracy for r in results]),
-        _spread([100 * r.test.accuracy for r in results]),
-        _spread([100 * r.gap for r in results]),
-        _spread([r.train.loss for r in results], digits=3),
-        _spread([r.validation.loss for r in results], digits=3),
-        _spread([r.test.loss for r in results], digits=3),
-        _spread([float(r.epochs_completed) for r in results], digits=0),
-        _spread([r.seconds / 60 for r in results], digits=1),
-    ]
-    return f"| {' | '.join(cells)} |"
-
-
-def _spread(values: list[float], digits: int = 2) -> str:
-    text = f"{mean(values):.{digits}f}"
-    return text if len(values) == 1 else f"{text} ± {stdev(values):.{digits}f}"

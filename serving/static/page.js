@@ -236,11 +236,11 @@ function showModels() {
       `Right on ${percent(record.test_accuracy)} of the test pictures; ` +
       `the article’s was on ${percent(record.article.test_accuracy)}.`;
     drawCurves(card.querySelector("svg"), record);
-    const { article, shown } = record;
+    const { article } = record;
     const rows = [
-      ["training", shown.train_accuracy, article.train_accuracy],
-      ["validation", shown.validation_accuracy, article.validation_accuracy],
-      ["gap, in points", shown.gap, article.train_accuracy - article.validation_accuracy],
+      ["training", record.train_accuracy, article.train_accuracy],
+      ["validation", record.validation_accuracy, article.validation_accuracy],
+      ["gap, in points", record.generalization_gap, article.train_accuracy - article.validation_accuracy],
       ["test", record.test_accuracy, article.test_accuracy],
     ];
     for (const [name, here, there] of rows) {

@@ -8,7 +8,8 @@ import pytest
 from training.architectures import build
 from training.data import Cifar10
 from training.recipes import ARTICLE, COUNTERMEASURES
-from training.study import Setting, read_study, study
+from training.results import Setting, read_study
+from training.study import study
 from training.train import train
 
 SETTING = Setting(model="first", epochs=2, precision="float32")

@@ -23,9 +23,10 @@ from training.architectures import build
 from training.data import Cifar10
 from training.evaluate import predict
 from training.export import ExportError, export, verify
-from training.pipeline import Config, describe_models, export_model, train_model
+from training.pipeline import Config, export_model, train_model
 from training.publish import publish
 from training.recipes import ARTICLE
+from training.report import write_report
 from training.train import RunError, read_run
 
 EPOCHS = 6
@@ -74,7 +75,7 @@ def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
     config = Config("first", "article", 1, 7, "mixed_bfloat16", runs, models)
     train_model(config, tiny)
     export_model(config, tiny)
-    describe_models(models)
+    write_report(models)
     assert (models / "comparison.png").stat().st_size
     assert not list(models.glob("first/.*"))
     assert "| 1 | article | 1 of 1 | mixed_bfloat16 |" in (models / "first/README.md").read_text()
@@ -85,7 +86,7 @@ def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
     assert (record.epochs, record.epochs_completed) == (1, 1)
     stored = json.loads((folder / "metadata.json").read_text())
     assert stored["test_accuracy"] == record.test_accuracy
-    assert stored["generalisation_gap"] == pytest.approx(
+    assert stored["generalization_gap"] == pytest.approx(
         stored["train_accuracy"] - stored["validation_accuracy"]
     )
 

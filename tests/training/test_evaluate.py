@@ -1,0 +1,110 @@
+"""What a record says of an exported file: calibration, stability, temperature, verification."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from models.record import Record
+from tests.conftest import ROOT
+from training import data
+from training.__main__ import main
+from training.calibrate import calibrate, fit
+from training.data import Split
+from training.evaluate import calibration, predict, score, shifted
+from training.remeasure import BundleError, remeasure
+
+
+def test_calibration_of_answers_worked_by_hand() -> None:
+    probabilities = np.full((4, 10), 0.0, dtype=np.float32)
+    probabilities[:, 0], probabilities[:, 1] = 0.9, 0.1
+    found = calibration(probabilities, np.array([0, 0, 0, 1], dtype=np.uint8))
+    assert found.mean_confidence == pytest.approx(0.9)
+    assert found.expected_calibration_error == pytest.approx(0.9 - 0.75)
+    # Three answers are off by .1 in two classes, one by .9.
+    assert found.brier_score == pytest.approx((3 * 2 * 0.01 + 2 * 0.81) / 4)
+    [full] = [b for b in found.reliability if b.count]
+    assert found.reliability.index(full) == 13  # from 13/15 to 14/15
+    assert (full.count, full.accuracy) == (4, 0.75)
+    assert [(c.coverage, c.accuracy) for c in found.coverage if c.threshold in {0, 0.95}] == [
+        (1.0, 0.75),
+        (0.0, None),
+    ]
+
+
+def test_shifts_go_four_ways_over_a_reflected_border() -> None:
+    image = np.arange(32 * 32 * 3, dtype=np.uint32).astype(np.uint8).reshape(32, 32, 3)
+    left, right, up, down = shifted(np.stack([image] * 4))
+    assert np.array_equal(left[:, :-2], image[:, 2:])
+    assert np.array_equal(left[:, -2:], image[:, [30, 29]])
+    assert np.array_equal(right[:, 2:], image[:, :-2])
+    assert np.array_equal(up[:-2], image[2:])
+    assert np.array_equal(down[2:], image[:-2])
+
+
+def test_the_temperature_that_was_put_in_is_found() -> None:
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 2, (20_000, 10))
+    labels = (logits + random.gumbel(size=logits.shape)).argmax(1).astype(np.uint8)
+    assert fit((3 * logits).astype(np.float32), labels) == pytest.approx(3, rel=0.05)
+
+
+def test_a_calibrated_file_gives_the_same_answers_with_a_lower_loss() -> None:
+    onnx_bytes = (ROOT / "models/first/1/model.onnx").read_bytes()
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (300, 32, 32, 3), dtype=np.uint8)
+    before = predict(onnx_bytes, images)
+    # Right in half of the cases, and too sure of it.
+    labels = np.where(np.arange(300) % 2, before.argmax(1), before.argsort(1)[:, -2])
+    split = Split(images, labels.astype(np.uint8))
+    calibrated, temperature = calibrate(onnx_bytes, split)
+    after = predict(calibrated, images)
+    assert temperature > 1
+    assert np.array_equal(after.argmax(1), before.argmax(1))
+    assert score(after, split.labels).loss < score(before, split.labels).loss
+    expected = np.log(before[:, :1]) / temperature - np.log(before) / temperature
+    np.testing.assert_allclose(np.log(after[:, :1]) - np.log(after), expected, atol=1e-3)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "models/first/1", tmp_path / "first/1")
+    return tmp_path
+
+
+def test_verify_fails_where_the_record_says_otherwise(bundle: Path, cifar10_dir: Path) -> None:
+    options = ["--models-dir", str(bundle), "--data-dir", str(cifar10_dir), "--provider", "cpu"]
+    result = CliRunner().invoke(main, ["verify", *options])
+    assert result.exit_code == 0, result.output
+    assert "first version 1: recorded 58.05%, found 58.0" in result.output
+
+    path = bundle / "first/1/metadata.json"
+    record = json.loads(path.read_bytes())
+    record["confusion_matrix"][0][0] += 100
+    path.write_text(json.dumps(record))
+    result = CliRunner().invoke(main, ["verify", *options])
+    assert result.exit_code == 1
+    assert "differs from the recorded: first version 1" in result.output
+
+
+def test_a_record_is_made_anew_from_the_files_alone(bundle: Path, cifar10_dir: Path) -> None:
+    folder = bundle / "first/1"
+    path = folder / "metadata.json"
+    earlier = json.loads(path.read_bytes())
+    del earlier["calibration"], earlier["stability"], earlier["int8"]["calibration"]
+    path.write_text(json.dumps(earlier))
+    test = data.load_test(cifar10_dir)
+    record = remeasure(folder, Split(test.images[:500], test.labels[:500]))
+    assert record == Record.model_validate_json(path.read_bytes())
+    assert record.calibration
+    assert sum(b.count for b in record.calibration.reliability) == 500
+    assert record.int8
+    assert record.of_int8().calibration == record.int8.calibration
+    assert record.history[-1].loss == earlier["history"][-1]["loss"]
+
+    (folder / "model.onnx").write_bytes(b"another model")
+    with pytest.raises(BundleError, match=r"model\.onnx is not the file"):
+        remeasure(folder, test)

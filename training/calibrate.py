@@ -1,0 +1,79 @@
+"""Temperature scaling (Guo et al., 2017) of an exported file. Needs onnx, and no TensorFlow."""
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+
+from models.record import OUTPUT
+from training import TrainingError
+from training.data import Split
+from training.evaluate import predict
+
+_RANGE = (0.05, 20.0)  # temperatures that are looked at
+
+
+class CalibrationError(TrainingError):
+    """A file's probabilities are not the softmax of logits that could be divided."""
+
+
+def calibrate(onnx_bytes: bytes, validation: Split) -> tuple[bytes, float]:
+    """Return the file with its logits divided by the temperature that fits them best, and that.
+
+    The one that gives the validation set the lowest cross-entropy. Each image's order of classes
+    stays as it is.
+
+    Raises:
+        CalibrationError: the file does not end with one softmax.
+    """
+    model = onnx.load_from_string(onnx_bytes)
+    softmax = _softmax(model.graph)
+    temperature = fit(_logits(model, softmax.input[0], validation), validation.labels)
+    divisor, calibrated = "temperature", "calibrated_logits"
+    model.graph.initializer.append(
+        numpy_helper.from_array(np.array(temperature, dtype=np.float32), divisor)
+    )
+    place = list(model.graph.node).index(softmax)
+    divide = helper.make_node("Div", [softmax.input[0], divisor], [calibrated], name=calibrated)
+    softmax.input[0] = calibrated
+    model.graph.node.insert(place, divide)
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(), temperature
+
+
+def fit(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8]) -> float:
+    """Return the temperature with the lowest cross-entropy, of logits [N, 10] and labels [N].
+
+    The cross-entropy is convex in 1 / temperature, so its slope's sign says where to look on.
+    """
+    z = logits.astype(np.float64)
+    z -= z.max(axis=1, keepdims=True)
+    of_label = z[np.arange(len(labels)), labels]
+    low, high = np.log(_RANGE)
+    for _ in range(50):
+        middle = (low + high) / 2
+        weights = np.exp(z / np.exp(middle))
+        expected = (weights * z).sum(axis=1) / weights.sum(axis=1)
+        # Of the cross-entropy by 1 / temperature: positive where that is too large.
+        if (expected - of_label).mean() > 0:
+            low = middle
+        else:
+            high = middle
+    return float(np.exp((low + high) / 2))
+
+
+def _softmax(graph: onnx.GraphProto) -> onnx.NodeProto:
+    nodes = [node for node in graph.node if node.op_type == "Softmax" and OUTPUT in node.output]
+    if len(nodes) != 1:
+        raise CalibrationError(f"{graph.name}: {OUTPUT} is not the output of a Softmax")
+    return nodes[0]
+
+
+def _logits(model: onnx.ModelProto, name: str, validation: Split) -> npt.NDArray[np.float32]:
+    """Return them as the file computes them; of probabilities, the smallest would be lost."""
+    with_logits = onnx.ModelProto()
+    with_logits.CopyFrom(model)
+    with_logits.graph.output.append(
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+    )
+    return predict(with_logits.SerializeToString(), validation.images, output=name)

@@ -1,0 +1,50 @@
+"""Measure exported versions anew, from their files alone: no run folder, no TensorFlow."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import click
+from pydantic import ValidationError
+
+from models.record import INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, Record
+from training import TrainingError
+from training.data import Split
+from training.evaluate import measure
+from training.files import write_text
+
+
+class BundleError(TrainingError):
+    """A version's folder lacks a file, or holds one that its record is not of."""
+
+
+def remeasure(folder: Path, test: Split) -> Record:
+    """Rewrite what a version's record says of the test images and of noise, for each of its files.
+
+    The record may be of an earlier form, without some of these fields. What it says of training
+    stays, and so do the training and validation accuracies: they are of the same file.
+
+    Raises:
+        BundleError: a file is missing or is not the one that the record is of, or the record lacks
+            what cannot be measured.
+    """
+    path = folder / RECORD_FILE
+    try:
+        known = json.loads(path.read_bytes())
+        known |= measure(_read(folder / MODEL_FILE, known["sha256"]), test).model_dump()
+        if known.get("int8"):
+            int8 = _read(folder / INT8_MODEL_FILE, known["int8"]["sha256"])
+            known["int8"] |= measure(int8, test).model_dump()
+        record = Record.model_validate(known)
+    except (OSError, KeyError, ValueError, ValidationError) as error:
+        raise BundleError(f"cannot measure {folder}: {error}") from error
+    write_text(path, record.model_dump_json(indent=2) + "\n")
+    click.echo(f"{record.name} version {record.version}: test accuracy {record.test_accuracy:.2%}")
+    return record
+
+
+def _read(path: Path, sha256: str) -> bytes:
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise BundleError(f"{path} is not the file that {RECORD_FILE} beside it is of")
+    return content

@@ -1,0 +1,114 @@
+"""Every table and plot that shows a figure, from the records and the study."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from models.record import CURVES_FILE, RECORD_FILE, RELIABILITY_FILE, Record
+from training import TrainingError, plots
+from training.files import write_text
+from training.model_card import model_card
+from training.recipes import ARTICLE
+from training.results import PLOT_FILE, TABLE_FILE, read_study, study_accuracies, study_table
+from training.tables import README_TABLES, replace_tables
+
+COMPARISON_FILE = "comparison.png"
+
+# A file's name, the function that draws it, and what it shows.
+Plot = tuple[str, Callable[..., Any], Sequence[Any]]
+
+
+class StaleError(TrainingError):
+    """Files do not show what the records say."""
+
+
+def version_plots(record: Record) -> list[Plot]:
+    """Return the plots of models/<name>/<version>/."""
+    title = f"{record.title}, version {record.version}"
+    found: list[Plot] = [(CURVES_FILE, plots.curves, (title, record.history))]
+    if (measured := record.calibration) is not None:
+        shown = (title, measured.expected_calibration_error, measured.reliability)
+        found.append((RELIABILITY_FILE, plots.reliability, shown))
+    return found
+
+
+def write_report(models_dir: Path, readme: Path | None = None) -> None:
+    """Write each model's card and plots, the comparison, the study's page and README's tables.
+
+    A plot that shows the same already stays as it is.
+    """
+    for path, text in _texts(models_dir, readme).items():
+        write_text(path, text)
+    for path, draw, shown in _plots(models_dir):
+        if not plots.is_current(path, draw, *shown):
+            plots.write(path, draw, *shown)
+
+
+def check_report(models_dir: Path, readme: Path | None = None) -> None:
+    """Refuse files that differ from what `write_report` would write; plots, by what they show.
+
+    Raises:
+        StaleError: there are some; the message names them.
+    """
+    texts = _texts(models_dir, readme)
+    stale = [p for p, text in texts.items() if not p.exists() or p.read_text("utf-8") != text]
+    stale += [p for p, draw, shown in _plots(models_dir) if not plots.is_current(p, draw, *shown)]
+    if stale:
+        raise StaleError(
+            f"{', '.join(map(str, stale))}: not what the records say; "
+            "run: python -m training report"
+        )
+
+
+def write_study_page(models_dir: Path) -> None:
+    """Write the study's table and plot."""
+    done = read_study(models_dir)
+    write_text(models_dir / TABLE_FILE, study_table(done))
+    plots.write(models_dir / PLOT_FILE, plots.study, study_accuracies(done))
+
+
+def read_records(models_dir: Path) -> dict[str, list[Record]]:
+    """Return each model's records, the oldest version first; the article's models first."""
+    paths = [p for p in models_dir.glob(f"*/*/{RECORD_FILE}") if p.parent.name.isdecimal()]
+    records = [Record.model_validate_json(path.read_bytes()) for path in paths]
+    names = [name for name in ARTICLE if any(r.name == name for r in records)]
+    names += sorted({r.name for r in records} - set(names))
+    return {
+        name: sorted((r for r in records if r.name == name), key=lambda r: r.version)
+        for name in names
+    }
+
+
+def _texts(models_dir: Path, readme: Path | None) -> dict[Path, str]:
+    records, done = read_records(models_dir), read_study(models_dir)
+    texts = {models_dir / name / "README.md": model_card(of[::-1]) for name, of in records.items()}
+    if done.results:
+        texts[models_dir / TABLE_FILE] = study_table(done)
+    if readme is not None:
+        tables = {name: table(records, done) for name, table in README_TABLES.items()}
+        texts[readme] = replace_tables(readme.read_text("utf-8"), tables)
+    return texts
+
+
+def _plots(models_dir: Path) -> list[tuple[Path, Callable[..., Any], Sequence[Any]]]:
+    records = [record for of_model in read_records(models_dir).values() for record in of_model]
+    found = [
+        (models_dir / r.name / str(r.version) / name, draw, shown)
+        for r in records
+        for name, draw, shown in version_plots(r)
+    ]
+    if records:
+        labels = [
+            f"{r.name}, {r.recipe} recipe\n{r.epochs_completed} of {r.epochs} epochs"
+            for r in records
+        ]
+        accuracies = {
+            "training": [r.train_accuracy for r in records],
+            "validation": [r.validation_accuracy for r in records],
+            "test": [r.test_accuracy for r in records],
+            "test, the article's": [r.article.test_accuracy for r in records],
+        }
+        found.append((models_dir / COMPARISON_FILE, plots.comparison, (labels, accuracies)))
+    if (done := read_study(models_dir)).results:
+        found.append((models_dir / PLOT_FILE, plots.study, (study_accuracies(done),)))
+    return found

@@ -1,0 +1,120 @@
+"""README's tables, from the records and the study."""
+
+from collections.abc import Callable, Mapping
+
+from models.record import Record
+from training import TrainingError
+from training.results import Study, spread
+
+Records = dict[str, list[Record]]  # a model's versions by its name
+
+
+class MarkerError(TrainingError):
+    """A document lacks the markers between which a table goes."""
+
+
+def replace_tables(text: str, tables: Mapping[str, str]) -> str:
+    """Return a document with each table between `<!-- table: NAME -->` and `<!-- end -->`.
+
+    Raises:
+        MarkerError: one has no place.
+    """
+    for name, table in tables.items():
+        start, end = f"<!-- table: {name} -->\n", "<!-- end -->"
+        before, found, rest = text.partition(start)
+        if not found or end not in rest:
+            raise MarkerError(f"the document has no place for a table: {start.strip()} … {end}")
+        text = f"{before}{start}{table}\n{rest[rest.index(end) :]}"
+    return text
+
+
+def models_table(records: Records, _: Study) -> str:
+    """Return what each bundled version comes to, all of its finished weights."""
+    header = (
+        "| model | version | recipe | epochs | training | validation | gap | test | int8 test "
+        "| calibration error | same when mirrored | when shifted |"
+    )
+    rows = [_model_row(r, first=r is of[0]) for of in records.values() for r in of]
+    return "\n".join([header, "|---|---:|---|" + "---:|" * 9, *rows])
+
+
+def reproduction_table(records: Records, _: Study) -> str:
+    """Return the article's figures beside ours of its recipe, in its own metric."""
+    rows = []
+    for name, of_model in records.items():
+        ours = [r for r in of_model if r.recipe == "article"]
+        if not ours:
+            continue
+        article = ours[0].article
+        cells = [article.train_accuracy, article.validation_accuracy, article.test_accuracy]
+        rows.append(_row(f"`{name}`", "the article", "1", *(f"{100 * c:.2f}" for c in cells)))
+        of_metric = (
+            [100 * r.running_train_accuracy for r in ours],
+            [100 * r.history[-1].val_accuracy for r in ours],
+            [100 * r.test_accuracy for r in ours],
+        )
+        rows.append(_row("", "ours", f"{len(ours)}", *map(spread, of_metric)))
+    header = "| model | whose figures | n | training, Keras' running mean | validation | test |"
+    return "\n".join([header, "|---|---|" + "---:|" * 4, *rows])
+
+
+def study_summary(_: Records, done: Study) -> str:
+    """Return each countermeasure's mean figures, of each setting."""
+    several = len(done.settings) > 1
+    sections = []
+    for setting in done.settings:
+        rows = [
+            _row(
+                name,
+                f"{len(runs)}",
+                spread([100 * r.train.accuracy for r in runs]),
+                spread([100 * r.validation.accuracy for r in runs]),
+                spread([100 * r.gap for r in runs]),
+                spread([100 * r.test.accuracy for r in runs]),
+            )
+            for name, runs in done.by_countermeasure(setting).items()
+        ]
+        header = "| countermeasure | n | training | validation | gap | test |"
+        title = [f"{setting.title}:", ""] if several else []
+        sections.append("\n".join([*title, header, "|---|" + "---:|" * 5, *rows]))
+    return "\n\n".join(sections)
+
+
+README_TABLES: Mapping[str, Callable[[Records, Study], str]] = {
+    "reproduction": reproduction_table,
+    "models": models_table,
+    "study": study_summary,
+}
+
+
+def epochs_of(record: Record) -> str:
+    """Return how long a version was trained, and to what it would have been, where that differs."""
+    done, asked = record.epochs_completed, record.epochs
+    return f"{done}" if done == asked else f"{done} of {asked}"
+
+
+def per_cent(share: float | None, digits: int = 2) -> str:
+    """Return a share in per cent, without the sign; a dash for what was not measured."""
+    return "–" if share is None else f"{100 * share:.{digits}f}"
+
+
+def _model_row(record: Record, *, first: bool) -> str:
+    calibration, stability = record.calibration, record.stability
+    return _row(
+        f"`{record.name}`" if first else "",
+        f"{record.version}",
+        record.recipe,
+        epochs_of(record),
+        per_cent(record.train_accuracy),
+        per_cent(record.validation_accuracy),
+        per_cent(record.generalization_gap),
+        per_cent(record.test_accuracy),
+        per_cent(record.int8.test_accuracy if record.int8 else None),
+        per_cent(calibration.expected_calibration_error if calibration else None, 1),
+        per_cent(stability.mirrored if stability else None, 1),
+        per_cent(stability.shifted if stability else None, 1),
+    )
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |".replace("|  |", "| |")

@@ -1,0 +1,83 @@
+"""Bundled versions on the test set, on this machine, by the service's own sessions."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from serving.classifier import Classifier, load_classifiers
+from serving.errors import StartError
+from serving.settings import Settings
+from training import TrainingError
+from training.data import Split
+
+TOLERANCE = 0.1  # points of accuracy
+
+
+class DifferenceError(TrainingError):
+    """A version answers otherwise here than its record says."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What one version came to."""
+
+    name: str
+    version: int
+    recorded: float  # test accuracies, fractions
+    found: float
+    largest_difference: float  # of a probability, from the float32 file's on the CPU
+    images_per_second: float
+    provider: str
+
+    @property
+    def differs(self) -> bool:
+        """Whether the accuracy is another one than recorded."""
+        return 100 * abs(self.found - self.recorded) > TOLERANCE
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} version {self.version}: recorded {self.recorded:.2%}, found "
+            f"{self.found:.2%}, largest difference of a probability {self.largest_difference:.1e}, "
+            f"{self.images_per_second:,.0f} images/s, {self.provider}"
+        )
+
+
+def verify(settings: Settings, test: Split) -> list[Verified]:
+    """Run every version that the service would load with these settings on the test images.
+
+    Raises:
+        TrainingError: the service would not start.
+    """
+    reference = settings.model_copy(update={"provider": "cpu", "precision": "float32"})
+    try:
+        classifiers, references = load_classifiers(settings), load_classifiers(reference)
+    except StartError as error:
+        raise TrainingError(str(error)) from error
+    return [_verify(one, other, test) for one, other in zip(classifiers, references, strict=True)]
+
+
+def _verify(classifier: Classifier, reference: Classifier, test: Split) -> Verified:
+    started = time.perf_counter()
+    found = _predict(classifier, test)
+    seconds = time.perf_counter() - started
+    same = classifier.provider == reference.provider and (
+        classifier.record.sha256 == reference.record.sha256
+    )
+    expected = found if same else _predict(reference, test)
+    return Verified(
+        name=classifier.record.name,
+        version=classifier.record.version,
+        recorded=classifier.record.test_accuracy,
+        found=float((found.argmax(1) == test.labels).mean()),
+        largest_difference=float(np.abs(found - expected).max()),
+        images_per_second=len(found) / seconds,
+        provider=classifier.provider,
+    )
+
+
+def _predict(classifier: Classifier, test: Split) -> npt.NDArray[np.float32]:
+    size = classifier.max_batch
+    batches = range(0, len(test.images), size)
+    return np.concatenate([classifier.classify(test.images[i : i + size]) for i in batches])
