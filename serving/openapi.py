@@ -63,6 +63,23 @@ def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
         "servers": [{"url": ".", "description": "where this document is"}],
         "paths": {
             "/predict": {"post": _predict(classifiers, version)},
+            "/stability": {
+                "post": _insight(
+                    classifiers,
+                    version,
+                    "Does the answer outlive small changes of the image?",
+                    "Stability",
+                    _IMAGES,
+                )
+            },
+            "/explanations": {
+                "post": _insight(
+                    classifiers,
+                    version,
+                    "Which parts of the image does the answer rest on?",
+                    "Explanation",
+                )
+            },
             "/models": {
                 "get": _operation("Every model's records", _json("Models"), **_problems(400))
             },
@@ -172,6 +189,25 @@ def _predict(classifiers: Classifiers, version: Json) -> Json:
     }
 
 
+def _insight(
+    classifiers: Classifiers, version: Json, summary: str, schema: str, *parameters: Json
+) -> Json:
+    """Describe a route that takes what /predict takes, but one image."""
+    predict = _predict(classifiers, version)
+    shared = [p for p in predict["parameters"] if p["name"] in {"model", "version", "resize"}]
+    return {
+        **predict,
+        "summary": summary,
+        "description": "The body is a form with one image in the field `image`, or an image "
+        "itself, as for /predict.",
+        "parameters": [*shared, *parameters],
+        "responses": {
+            **predict["responses"],
+            "200": {"description": "OK", "content": _json(schema)},
+        },
+    }
+
+
 def _infer() -> Json:
     return {
         **_operation(
@@ -251,7 +287,32 @@ _STRING: Json = {"type": "string"}
 _INTEGER: Json = {"type": "integer"}
 _FRACTION: Json = {"type": "number", "minimum": 0, "maximum": 1}
 _PARAMETERS: Json = {"type": "object"}
+_CLASS: Json = {"enum": list(CLASSES)}
+_DATA_URL: Json = {"type": "string", "format": "uri", "description": "A PNG, as a data URL."}
+_IMAGES = _query(
+    "images",
+    {"type": "boolean", "default": False},
+    "Return the images of 32×32 that the models saw, too.",
+)
 _V2_TENSOR = _object(name=_STRING, datatype=_STRING, shape=_list(_INTEGER))
+
+
+def _of_image(of_model: Json, **properties: Json) -> Json:
+    return _object(
+        filename={"type": ["string", "null"]},
+        width=_INTEGER,
+        height=_INTEGER,
+        models=_list(
+            _object(
+                model=_STRING,
+                version=_INTEGER,
+                **{"class": _CLASS},
+                confidence=_FRACTION,
+                **of_model,
+            )
+        ),
+        **properties,
+    )
 
 
 def _schemas(max_images: int) -> Json:
@@ -280,6 +341,26 @@ def _schemas(max_images: int) -> Json:
                 "additionalProperties": _FRACTION,
             },
             test_accuracy=_FRACTION,
+        ),
+        "Stability": _of_image(
+            {
+                "kept": {**_FRACTION, "description": "Share of the variants with the same class."},
+                "changed": _list(
+                    _object(variant=_STRING, **{"class": _CLASS}, confidence=_FRACTION)
+                ),
+            },
+            variants=_list(_object(name=_STRING, optional={"image": _DATA_URL})),
+        ),
+        "Explanation": _of_image(
+            {
+                "map": {
+                    **_list(_list({"type": "number", "minimum": -1, "maximum": 1})),
+                    "description": "[row][column]: how much less likely the class becomes when a "
+                    "grey square hides that part of the image (Zeiler and Fergus, 2014).",
+                }
+            },
+            patch={"type": "integer", "description": "Side of the square, in pixels of 32."},
+            step={"type": "integer", "description": "Pixels from one position to the next."},
         ),
         "Models": _object(models=_list(_reference("Record"))),
         "Status": _object(status=_STRING),

@@ -1,0 +1,38 @@
+"""Which parts of an image a model's answer rests on: occlusion sensitivity.
+
+Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", 2014.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from models.record import IMAGE_SIZE
+
+PATCH = 8  # pixels, both sides
+STEP = 3  # pixels from one position to the next
+GREY = 128
+
+_STARTS = range(0, IMAGE_SIZE - PATCH + 1, STEP)
+POSITIONS = len(_STARTS)  # in each direction
+COUNT = POSITIONS**2  # images, each with the patch at another position
+
+
+def occlude(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return uint8 [COUNT, 32, 32, 3]: the image with a grey patch, row by row of positions."""
+    occluded = np.repeat(image[np.newaxis], COUNT, axis=0)
+    for index, (top, left) in enumerate((top, left) for top in _STARTS for left in _STARTS):
+        occluded[index, top : top + PATCH, left : left + PATCH] = GREY
+    return occluded
+
+
+def sensitivity(
+    whole: npt.NDArray[np.float32], occluded: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Return what each position costs: the loss of the predicted class's probability.
+
+    From the probabilities [10] of the whole image and [COUNT, 10] of the occluded ones, a map
+    float32 [POSITIONS, POSITIONS]. A negative value says that the model is surer without the part.
+    """
+    predicted = whole.argmax()
+    lost: npt.NDArray[np.float32] = whole[predicted] - occluded[:, predicted]
+    return lost.reshape(POSITIONS, POSITIONS)

@@ -1,0 +1,15 @@
+"""Small images inside an answer, so that what a model saw can be shown."""
+
+import base64
+import io
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+
+def to_data_url(pixels: npt.NDArray[np.uint8]) -> str:
+    """Return a PNG of uint8 [H, W, 3], RGB, as a URL that an <img> element shows."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

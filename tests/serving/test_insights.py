@@ -1,0 +1,109 @@
+"""What an answer is worth: /stability and /explanations through real HTTP, and on real images."""
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import requests
+from PIL import Image
+
+from serving import explanation, stability
+from serving.classifier import load_classifiers
+from serving.settings import Settings
+from tests.conftest import ROOT
+from tests.serving.test_service import MODELS, check_problem, png, upload
+from training.data import load_test
+
+SHIP = (ROOT / "serving" / "static" / "ship.png").read_bytes()
+IMAGES = 200
+
+
+@pytest.fixture(scope="module")
+def ship() -> npt.NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(SHIP)).convert("RGB"))
+
+
+def test_stability_is_what_predict_says_of_the_variants(server: str) -> None:
+    answer = requests.post(f"{server}/stability?images=true", files=upload(("s.png", SHIP))).json()
+    variants = {v["name"]: v["image"] for v in answer["variants"]}
+    assert len(variants) == stability.COUNT
+    files = [
+        (name, base64.b64decode(url.removeprefix("data:image/png;base64,")))
+        for name, url in variants.items()
+    ]
+    predictions = requests.post(f"{server}/predict", files=upload(("s.png", SHIP), *files)).json()
+    original, *others = predictions["predictions"]
+    assert [m["model"] for m in answer["models"]] == MODELS
+    for i, model in enumerate(answer["models"]):
+        expected = {
+            other["filename"]: other["models"][i]["class"]
+            for other in others
+            if other["models"][i]["class"] != original["models"][i]["class"]
+        }
+        assert model["class"] == original["models"][i]["class"]
+        assert {c["variant"]: c["class"] for c in model["changed"]} == expected
+        assert model["kept"] == pytest.approx(1 - len(expected) / len(variants))
+
+
+def test_variants_are_the_image_moved(ship: npt.NDArray[np.uint8]) -> None:
+    variants = stability.vary(ship)
+    assert np.array_equal(variants["mirrored"][:, ::-1], ship)
+    assert np.array_equal(variants["2 down and 1 left"][2:, :-1], ship[:-2, 1:])
+    difference = variants["noise of 4 grey levels"].astype(int) - ship
+    assert 2 < difference.std() < 6
+
+
+def test_an_explanation_is_what_hiding_a_part_costs(
+    server: str, ship: npt.NDArray[np.uint8]
+) -> None:
+    answer = requests.post(f"{server}/explanations", files=upload(("s.png", SHIP))).json()
+    patch, step = answer["patch"], answer["step"]
+    row, column = 1, 2
+    hidden = ship.copy()
+    hidden[row * step : row * step + patch, column * step : column * step + patch] = 128
+    predictions = requests.post(
+        f"{server}/predict", files=upload(("s.png", SHIP), ("h.png", png(hidden)))
+    ).json()
+    whole, occluded = (p["models"] for p in predictions["predictions"])
+    for i, model in enumerate(answer["models"]):
+        assert np.shape(model["map"]) == (explanation.POSITIONS, explanation.POSITIONS)
+        name = whole[i]["class"]
+        lost = whole[i]["probabilities"][name] - occluded[i]["probabilities"][name]
+        assert model["map"][row][column] == pytest.approx(lost, abs=1e-4)
+
+
+@pytest.mark.parametrize("path", ["/stability", "/explanations"])
+def test_a_closer_look_takes_one_image(server: str, path: str) -> None:
+    two = requests.post(server + path, files=upload(("a.png", SHIP), ("b.png", SHIP)))
+    check_problem(two, 400, "2 images")
+    check_problem(requests.post(server + path, files=upload(("a.png", b"no"))), 400, "a.png")
+    check_problem(requests.post(f"{server}{path}?model=x", data=SHIP), 404, "'x'")
+    wide = png(np.zeros((40, 60, 3), dtype=np.uint8))
+    check_problem(requests.post(server + path, files=upload(("w.png", wide))), 422, "w.png")
+    resized = requests.post(f"{server}{path}?resize=true&model=first", files=upload(("w", wide)))
+    assert (resized.json()["width"], resized.json()["height"]) == (60, 40)
+    assert [m["model"] for m in resized.json()["models"]] == ["first"]
+
+
+@pytest.mark.parametrize("name", ["first", "second"])  # final, which holds too, takes minutes
+def test_the_strongest_region_matters_more_than_a_random_one(cifar10_dir: Path, name: str) -> None:
+    """Hidden in another color than the map was made with, or it would be so by construction."""
+    classifier = load_classifiers(Settings(provider="cpu")).find(name)
+    random = np.random.default_rng(0)
+    strongest, anywhere = [], []
+    for image in load_test(cifar10_dir).images[:IMAGES]:
+        [whole] = classifier.classify(image[np.newaxis])
+        lost = explanation.sensitivity(whole, classifier.classify(explanation.occlude(image)))
+        places = [divmod(int(lost.argmax()), explanation.POSITIONS)]
+        places.append(tuple(random.integers(explanation.POSITIONS, size=2)))
+        hidden = np.stack([image, image])
+        for one, (row, column) in zip(hidden, places, strict=True):
+            top, left = explanation.STEP * row, explanation.STEP * column
+            one[top : top + explanation.PATCH, left : left + explanation.PATCH] = image.mean((0, 1))
+        kept = classifier.classify(hidden)[:, whole.argmax()]
+        strongest.append(whole.max() - kept[0])
+        anywhere.append(whole.max() - kept[1])
+    assert np.mean(strongest) > np.mean(anywhere) + 0.05
