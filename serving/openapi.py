@@ -148,6 +148,12 @@ def _predict(classifiers: Classifiers, version: Json) -> Json:
             "Answer with this many classes, the likeliest first.",
         ),
         _query(
+            "min_confidence",
+            {"type": "number", "minimum": 0, "maximum": 1},
+            "A model that is less sure answers with the class null and a best_guess. What a "
+            "threshold buys on the test set is in the record's calibration.coverage.",
+        ),
+        _query(
             "resize",
             {"type": "boolean", "default": False},
             f"Crop the center square and resample it to {IMAGE_SIZE}×{IMAGE_SIZE}.",
@@ -333,7 +339,7 @@ def _schemas(max_images: int) -> Json:
         "Answer": _object(
             model=_STRING,
             version=_INTEGER,
-            **{"class": {"enum": list(CLASSES)}},
+            **{"class": {"enum": [*CLASSES, None], "description": "null: below min_confidence"}},
             confidence=_FRACTION,
             probabilities={
                 "type": "object",
@@ -341,6 +347,7 @@ def _schemas(max_images: int) -> Json:
                 "additionalProperties": _FRACTION,
             },
             test_accuracy=_FRACTION,
+            optional={"best_guess": _CLASS},
         ),
         "Stability": _of_image(
             {

@@ -1,5 +1,6 @@
 """Parameters of a request: from the query and the form alike, refused where they are not known."""
 
+import math
 from collections.abc import Collection
 
 from werkzeug.datastructures import MultiDict
@@ -58,3 +59,21 @@ def whole_number(sent: Sent, name: str, *, most: int) -> int | None:
     if value not in map(str, range(1, most + 1)):
         raise BadRequestError(f"{name} is {value!r}; it is a whole number from 1 to {most}.")
     return int(value)
+
+
+def fraction(sent: Sent, name: str) -> float | None:
+    """Return a parameter from 0 to 1, or None without it.
+
+    Raises:
+        BadRequestError: it is no such number.
+    """
+    value = single(sent, name)
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise BadRequestError(f"{name} is {value!r}; it is a number from 0 to 1, such as 0.8.")
+    return number

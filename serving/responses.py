@@ -1,6 +1,6 @@
 """What the service answers, as types, and how it becomes JSON."""
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import orjson
 from flask.json.provider import JSONProvider
@@ -10,10 +10,11 @@ Answer = TypedDict(
     {
         "model": str,
         "version": int,
-        "class": str,
+        "class": str | None,  # None where it is less sure than was asked for
         "confidence": float,
         "probabilities": dict[str, float],  # by class
         "test_accuracy": float,
+        "best_guess": NotRequired[str],  # where the class is None
     },
 )
 Answer.__doc__ = "A model's answer to an image."

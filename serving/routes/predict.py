@@ -11,12 +11,12 @@ from serving.classifier import Classifier
 from serving.decoding import Upload
 from serving.errors import ServingError, problem_document
 from serving.images import DecodedImage
-from serving.parameters import boolean, check_names, single, whole_number
+from serving.parameters import boolean, check_names, fraction, single, whole_number
 from serving.responses import Answer, Prediction, Predictions, Refusal
 from serving.service import Service
 from serving.uploads import FIELD, no_image, read_uploads
 
-PARAMETERS = ("model", "version", "top_k", "resize", "partial")
+PARAMETERS = ("model", "version", "top_k", "min_confidence", "resize", "partial")
 
 
 def create_blueprint(service: Service) -> Blueprint:
@@ -36,13 +36,14 @@ def create_blueprint(service: Service) -> Blueprint:
         chosen = [classifiers.find(name, version) for name in names]
         with metrics.count_models(chosen):
             top_k = whole_number(sent, "top_k", most=len(CLASSES))
+            least = fraction(sent, "min_confidence") or 0.0
             resize, partial = boolean(sent, "resize"), boolean(sent, "partial")
             with metrics.decode_seconds.time():
                 service.batcher.check_room(len(uploads) * len(chosen))  # before work is wasted
                 decode = service.decoders.decode_each if partial else service.decoders.decode
                 outcomes = list(decode(uploads, resize=resize))
             images = [outcome for outcome in outcomes if isinstance(outcome, DecodedImage)]
-            answers = _classify(service, chosen, images, top_k)
+            answers = _classify(service, chosen, images, top_k, least)
         return {
             "predictions": [
                 _prediction(upload, outcome, answers)
@@ -54,7 +55,11 @@ def create_blueprint(service: Service) -> Blueprint:
 
 
 def _classify(
-    service: Service, chosen: list[Classifier], images: list[DecodedImage], top_k: int | None
+    service: Service,
+    chosen: list[Classifier],
+    images: list[DecodedImage],
+    top_k: int | None,
+    least: float,
 ) -> Iterator[list[Answer]]:
     """Return every model's answer to each image."""
     if not images:  # all were refused
@@ -65,7 +70,7 @@ def _classify(
     rows = [of_model.tolist() for of_model in probabilities]
     return (
         [
-            _answer(classifier, of_model[i], top_k)
+            _answer(classifier, of_model[i], top_k, least)
             for classifier, of_model in zip(chosen, rows, strict=True)
         ]
         for i in range(len(images))
@@ -85,16 +90,23 @@ def _prediction(
     }
 
 
-def _answer(classifier: Classifier, probabilities: list[float], top_k: int | None) -> Answer:
+def _answer(
+    classifier: Classifier, probabilities: list[float], top_k: int | None, least: float
+) -> Answer:
     best_first = sorted(range(len(CLASSES)), key=probabilities.__getitem__, reverse=True)
     shown = range(len(CLASSES)) if top_k is None else best_first[:top_k]
     best = best_first[0]
     # Further digits differ from one processor to the next.
-    return {
+    confidence = round(probabilities[best], 6)
+    answer: Answer = {
         "model": classifier.record.name,
         "version": classifier.record.version,
         "class": CLASSES[best],
-        "confidence": round(probabilities[best], 6),
+        "confidence": confidence,
         "probabilities": {CLASSES[i]: round(probabilities[i], 6) for i in shown},
         "test_accuracy": classifier.record.test_accuracy,
     }
+    if confidence < least:
+        answer["class"] = None
+        answer["best_guess"] = CLASSES[best]
+    return answer

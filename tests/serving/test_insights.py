@@ -75,6 +75,21 @@ def test_an_explanation_is_what_hiding_a_part_costs(
         assert model["map"][row][column] == pytest.approx(lost, abs=1e-4)
 
 
+def test_a_model_abstains_below_the_confidence_asked_for(server: str) -> None:
+    [plain] = requests.post(f"{server}/predict", data=SHIP).json()["predictions"]
+    by_confidence = sorted(plain["models"], key=lambda answer: answer["confidence"])
+    least = by_confidence[1]["confidence"]
+    asked = requests.post(f"{server}/predict?min_confidence={least}", data=SHIP).json()
+    abstained = by_confidence[0] | {"class": None, "best_guess": by_confidence[0]["class"]}
+    for answer in asked["predictions"][0]["models"]:
+        expected = abstained if answer["model"] == abstained["model"] else answer
+        assert answer == expected
+        assert (answer["class"] is None) == (answer["confidence"] < least)
+    for wrong in ("1.1", "nan", "sure"):
+        refused = requests.post(f"{server}/predict?min_confidence={wrong}", data=SHIP)
+        check_problem(refused, 400, "min_confidence")
+
+
 @pytest.mark.parametrize("path", ["/stability", "/explanations"])
 def test_a_closer_look_takes_one_image(server: str, path: str) -> None:
     two = requests.post(server + path, files=upload(("a.png", SHIP), ("b.png", SHIP)))
