@@ -154,6 +154,11 @@ def _predict(classifiers: Classifiers, version: Json) -> Json:
             "threshold buys on the test set is in the record's calibration.coverage.",
         ),
         _query(
+            "details",
+            {"type": "boolean", "default": False},
+            "Say with each answer how often answers like it were right on the test set.",
+        ),
+        _query(
             "resize",
             {"type": "boolean", "default": False},
             f"Crop the center square and resample it to {IMAGE_SIZE}×{IMAGE_SIZE}.",
@@ -292,6 +297,7 @@ def _fixed(value: str) -> Json:
 _STRING: Json = {"type": "string"}
 _INTEGER: Json = {"type": "integer"}
 _FRACTION: Json = {"type": "number", "minimum": 0, "maximum": 1}
+_FRACTION_OR_NULL: Json = {**_FRACTION, "type": ["number", "null"]}
 _PARAMETERS: Json = {"type": "object"}
 _CLASS: Json = {"enum": list(CLASSES)}
 _DATA_URL: Json = {"type": "string", "format": "uri", "description": "A PNG, as a data URL."}
@@ -347,7 +353,21 @@ def _schemas(max_images: int) -> Json:
                 "additionalProperties": _FRACTION,
             },
             test_accuracy=_FRACTION,
-            optional={"best_guess": _CLASS},
+            optional={"best_guess": _CLASS, "details": _reference("Worth")},
+        ),
+        "Worth": _object(
+            right_when_this_sure={
+                **_FRACTION_OR_NULL,
+                "description": "Share of right answers among test images with such a confidence.",
+            },
+            right_when_this_class={
+                **_FRACTION_OR_NULL,
+                "description": "Share of right answers among test images that got this class.",
+            },
+            most_often_really={
+                **_list(_object(true_class=_CLASS, share=_FRACTION)),
+                "description": "The two classes that this answer most often stands for wrongly.",
+            },
         ),
         "Stability": _of_image(
             {

@@ -5,6 +5,8 @@ from typing import Any, NotRequired, TypedDict
 import orjson
 from flask.json.provider import JSONProvider
 
+from serving.worth import Worth
+
 Answer = TypedDict(
     "Answer",
     {
@@ -15,6 +17,7 @@ Answer = TypedDict(
         "probabilities": dict[str, float],  # by class
         "test_accuracy": float,
         "best_guess": NotRequired[str],  # where the class is None
+        "details": NotRequired[Worth],  # where they were asked for
     },
 )
 Answer.__doc__ = "A model's answer to an image."

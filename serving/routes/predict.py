@@ -15,8 +15,9 @@ from serving.parameters import boolean, check_names, fraction, single, whole_num
 from serving.responses import Answer, Prediction, Predictions, Refusal
 from serving.service import Service
 from serving.uploads import FIELD, no_image, read_uploads
+from serving.worth import worth
 
-PARAMETERS = ("model", "version", "top_k", "min_confidence", "resize", "partial")
+PARAMETERS = ("model", "version", "top_k", "min_confidence", "resize", "partial", "details")
 
 
 def create_blueprint(service: Service) -> Blueprint:
@@ -37,13 +38,14 @@ def create_blueprint(service: Service) -> Blueprint:
         with metrics.count_models(chosen):
             top_k = whole_number(sent, "top_k", most=len(CLASSES))
             least = fraction(sent, "min_confidence") or 0.0
+            details = boolean(sent, "details")
             resize, partial = boolean(sent, "resize"), boolean(sent, "partial")
             with metrics.decode_seconds.time():
                 service.batcher.check_room(len(uploads) * len(chosen))  # before work is wasted
                 decode = service.decoders.decode_each if partial else service.decoders.decode
                 outcomes = list(decode(uploads, resize=resize))
             images = [outcome for outcome in outcomes if isinstance(outcome, DecodedImage)]
-            answers = _classify(service, chosen, images, top_k, least)
+            answers = _classify(service, chosen, images, top_k, least, details)
         return {
             "predictions": [
                 _prediction(upload, outcome, answers)
@@ -60,6 +62,7 @@ def _classify(
     images: list[DecodedImage],
     top_k: int | None,
     least: float,
+    details: bool,
 ) -> Iterator[list[Answer]]:
     """Return every model's answer to each image."""
     if not images:  # all were refused
@@ -70,7 +73,7 @@ def _classify(
     rows = [of_model.tolist() for of_model in probabilities]
     return (
         [
-            _answer(classifier, of_model[i], top_k, least)
+            _answer(classifier, of_model[i], top_k, least, details)
             for classifier, of_model in zip(chosen, rows, strict=True)
         ]
         for i in range(len(images))
@@ -91,7 +94,11 @@ def _prediction(
 
 
 def _answer(
-    classifier: Classifier, probabilities: list[float], top_k: int | None, least: float
+    classifier: Classifier,
+    probabilities: list[float],
+    top_k: int | None,
+    least: float,
+    details: bool,
 ) -> Answer:
     best_first = sorted(range(len(CLASSES)), key=probabilities.__getitem__, reverse=True)
     shown = range(len(CLASSES)) if top_k is None else best_first[:top_k]
@@ -109,4 +116,6 @@ def _answer(
     if confidence < least:
         answer["class"] = None
         answer["best_guess"] = CLASSES[best]
+    if details:
+        answer["details"] = worth(classifier.record, best, confidence)
     return answer

@@ -90,6 +90,25 @@ def test_a_model_abstains_below_the_confidence_asked_for(server: str) -> None:
         check_problem(refused, 400, "min_confidence")
 
 
+def test_details_are_what_the_record_says_of_such_answers(server: str) -> None:
+    detailed = requests.post(f"{server}/predict?details=true", data=SHIP).json()
+    for answer in detailed["predictions"][0]["models"]:
+        record = requests.get(f"{server}/models/{answer['model']}").json()
+        matrix = np.array(record["confusion_matrix"])
+        best = record["classes"].index(answer["class"])
+        details = answer["details"]
+        share = matrix[:, best] / matrix[:, best].sum()
+        assert details["right_when_this_class"] == pytest.approx(share[best], abs=1e-6)
+        confused = {c["true_class"]: c["share"] for c in details["most_often_really"]}
+        assert answer["class"] not in confused
+        assert list(confused.values()) == pytest.approx(sorted(share)[-2:-4:-1], abs=1e-6)
+        if record["calibration"]:
+            bins = record["calibration"]["reliability"]
+            edges = np.linspace(0, 1, len(bins) + 1)[1:-1]
+            expected = bins[np.digitize(answer["confidence"], edges, right=True)]["accuracy"]
+            assert details["right_when_this_sure"] == pytest.approx(expected, abs=1e-6)
+
+
 @pytest.mark.parametrize("path", ["/stability", "/explanations"])
 def test_a_closer_look_takes_one_image(server: str, path: str) -> None:
     two = requests.post(server + path, files=upload(("a.png", SHIP), ("b.png", SHIP)))

@@ -1,0 +1,45 @@
+"""What an answer is worth: how often answers like it were right on the model's test set."""
+
+import math
+from typing import TypedDict
+
+from models.record import CLASSES, Record
+
+
+class Confusion(TypedDict):
+    """A class that the model's answer often stands for wrongly."""
+
+    true_class: str
+    share: float  # of the test images that got the answer
+
+
+class Worth(TypedDict):
+    """What the record tells of an answer; None where it tells nothing."""
+
+    right_when_this_sure: float | None
+    right_when_this_class: float | None
+    most_often_really: list[Confusion]
+
+
+def worth(record: Record, best: int, confidence: float) -> Worth:
+    """Look up an answer, a class's index and a probability, in the record of the test set."""
+    column = [row[best] for row in record.confusion_matrix]
+    answered = sum(column)
+    others = sorted((i for i in range(len(CLASSES)) if i != best), key=lambda i: -column[i])
+    return {
+        "right_when_this_sure": _reliability(record, confidence),
+        "right_when_this_class": round(column[best] / answered, 6) if answered else None,
+        "most_often_really": [
+            {"true_class": CLASSES[i], "share": round(column[i] / answered, 6)}
+            for i in others[:2]
+            if column[i]
+        ],
+    }
+
+
+def _reliability(record: Record, confidence: float) -> float | None:
+    if record.calibration is None:
+        return None
+    bins = record.calibration.reliability
+    accuracy = bins[max(math.ceil(confidence * len(bins)) - 1, 0)].accuracy  # closed above
+    return None if accuracy is None else round(accuracy, 6)
