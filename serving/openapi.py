@@ -68,7 +68,7 @@ def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
                     classifiers,
                     version,
                     "Does the answer outlive small changes of the image?",
-                    "Stability",
+                    "ImageStability",
                     _IMAGES,
                 )
             },
@@ -77,7 +77,7 @@ def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
                     classifiers,
                     version,
                     "Which parts of the image does the answer rest on?",
-                    "Explanation",
+                    "ImageExplanation",
                 )
             },
             "/models": {
@@ -369,7 +369,7 @@ def _schemas(max_images: int) -> Json:
                 "description": "The two classes that this answer most often stands for wrongly.",
             },
         ),
-        "Stability": _of_image(
+        "ImageStability": _of_image(
             {
                 "kept": {**_FRACTION, "description": "Share of the variants with the same class."},
                 "changed": _list(
@@ -378,7 +378,7 @@ def _schemas(max_images: int) -> Json:
             },
             variants=_list(_object(name=_STRING, optional={"image": _DATA_URL})),
         ),
-        "Explanation": _of_image(
+        "ImageExplanation": _of_image(
             {
                 "map": {
                     **_list(_list({"type": "number", "minimum": -1, "maximum": 1})),
