@@ -135,6 +135,7 @@ async function classify() {
   try {
     const query = new URLSearchParams(shownRecords().map((record) => ["model", record.name]));
     if (chosenVersion()) query.set("version", chosenVersion());
+    query.set("details", "true");
     if (images.length > 1) query.set("partial", "true");
     const answer = sent.length && (await ask(`predict?${query}`, { method: "POST", body: form }));
     const predictions = answer ? (await answer.json()).predictions : [];
@@ -269,6 +270,7 @@ function showAnswers(answers) {
     const card = document.querySelector(`[data-model="${answer.model}"]`);
     card.querySelector(".class").textContent = answer.class;
     card.querySelector(".confidence").textContent = `${percent(answer.confidence)} sure`;
+    card.querySelector(".worth").textContent = worth(answer);
     const bars = Object.entries(answer.probabilities).flatMap(([name, probability]) => {
       const term = document.createElement("dt");
       term.textContent = name;
@@ -283,9 +285,26 @@ function showAnswers(answers) {
       return [term, value];
     });
     card.querySelector(".probabilities").replaceChildren(...bars);
-    for (const part of card.querySelectorAll(".answer, .probabilities")) part.hidden = false;
+    for (const part of card.querySelectorAll(".answer, .worth, .probabilities")) part.hidden = false;
   }
   $("verdict").textContent = verdict(answers);
+}
+
+/** What the model's test says of such an answer. */
+function worth({ class: name, details }) {
+  const of100 = (share) => Math.round(100 * share);
+  const sentences = [];
+  if (details.right_when_this_sure !== null) {
+    sentences.push(`When it is this sure it is right ${of100(details.right_when_this_sure)} times in 100.`);
+  }
+  if (details.right_when_this_class !== null) {
+    const really = details.most_often_really.map((c) => `${c.true_class} ${of100(c.share)} times`);
+    sentences.push(
+      `Of 100 test images that it calls ${name}, ${of100(details.right_when_this_class)} are; ` +
+        `most of the others: ${really.join(", ")}.`,
+    );
+  }
+  return sentences.join(" ");
 }
 
 function verdict(answers) {

@@ -47,6 +47,17 @@ def test_a_chosen_picture_gets_the_services_answers(page: Page, server: str) -> 
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
+def test_the_page_says_what_an_answer_is_worth(page: Page, server: str) -> None:
+    page.set_input_files("#file", SHIP)
+    [prediction] = requests.post(
+        f"{server}/predict?details=true", files=upload(("ship.png", SHIP.read_bytes()))
+    ).json()["predictions"]
+    for answer in prediction["models"]:
+        share = 100 * answer["details"]["right_when_this_class"]
+        worth = page.locator(f"[data-model={answer['model']}] .worth")
+        expect(worth).to_contain_text(f"it calls {answer['class']}, {share:.0f} are")
+
+
 def test_the_keyboard_is_enough(page: Page) -> None:
     focused = "document.activeElement.id || document.activeElement.tagName"
     reached = []
