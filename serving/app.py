@@ -8,8 +8,8 @@ from serving.buffering import buffer_bodies
 from serving.classifier import load_classifiers
 from serving.compression import compress_answers, decompress_bodies
 from serving.decoding import Decoders
-from serving.errors import register_error_handlers
 from serving.metrics import Metrics
+from serving.problems import register_error_handlers
 from serving.responses import OrjsonProvider
 from serving.routes import health, inference_protocol, insights, models, page, predict
 from serving.service import Service
@@ -29,7 +29,7 @@ def create_app(settings: Settings | None = None, batcher: type[Batcher] = Batche
     service = Service(
         settings=settings,
         classifiers=classifiers,
-        decoders=Decoders(settings.decoders, settings.decoder_timeout),
+        decoders=Decoders(settings.decoders, settings.decoder_timeout, settings.decode_timeout),
         batcher=batcher(metrics, settings),
         metrics=metrics,
     )

@@ -1,16 +1,37 @@
-"""Decodes the images of requests where they hold up nobody."""
+"""Decodes the images of requests where they hold up nobody.
 
+Each format has files that keep its decoder busy for minutes, and a thread cannot be ended. So an
+image that is not small is decoded in a process, which is killed when it takes too long.
+"""
+
+import json
+import logging
+import math
+import os
+import sys
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import gevent
-from gevent.threadpool import ThreadPool
-from gevent.util import wrap_errors
+import numpy as np
+from gevent.queue import Empty, LifoQueue
+from gevent.subprocess import PIPE, Popen
 
-from serving.errors import OverloadedError, ServingError, TooLargeError
-from serving.images import MAX_PIXELS, DecodedImage, decode
+from models.record import IMAGE_SIZE
+from serving import errors
+from serving.errors import BrokenImageError, OverloadedError, ServingError, TooLargeError
+from serving.images import MAX_PIXELS, DecodedImage, decode, is_small
 
-INLINE_LIMIT = 2**14  # bytes; a plain image of 32 by 32 pixels has up to 4,000
+COMMAND = (sys.executable, "-m", "serving.decoder")
+ROOT = Path(__file__).parents[1]
+START_LIMIT = 30.0  # seconds; it takes a third of one on an idle machine
+SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -23,17 +44,21 @@ class Upload:
 
 
 class Decoders:
-    """A few threads for the images that take long, and the memory that they may take at once."""
+    """A few processes for the images that take long; each is started when it is first needed."""
 
-    def __init__(self, threads: int, timeout: float) -> None:
-        self._pool = ThreadPool(threads)
-        self._timeout = timeout  # seconds until a thread is free
+    def __init__(self, processes: int, wait_limit: float, work_limit: float) -> None:
+        self._wait_limit = wait_limit  # seconds of a request until decoders are free
+        self._work_limit = work_limit  # seconds that a request holds them
+        self._free = LifoQueue()  # the last used one first: others need not be started
+        for _ in range(processes):
+            self._free.put(_Process())
 
     def decode(self, uploads: Iterable[Upload], *, resize: bool) -> list[DecodedImage]:
         """Decode the images of a request, in order, up to the first that is refused.
 
         Raises:
-            ServingError: as images.decode(), too many pixels together, or no thread in time.
+            ServingError: as images.decode(), too many pixels together, too much work, or no
+                decoder in time.
         """
         images = []
         for outcome in self.decode_each(uploads, resize=resize):
@@ -48,13 +73,14 @@ class Decoders:
         """Decode each image of a request, in order, to its pixels or its refusal.
 
         Raises:
-            ServingError: too many pixels together, or no thread in time.
+            ServingError: too many pixels together, or no decoder in time.
         """
         pixels = 0
+        left = _Left(self._wait_limit, self._work_limit)
         for upload in uploads:
             gevent.sleep(0)  # so that many images leave the loop to others
             try:
-                image = self._decode(upload, resize=resize)
+                image = self._decode(upload, left, resize=resize)
             except OverloadedError:
                 raise
             except ServingError as refusal:
@@ -64,21 +90,119 @@ class Decoders:
             pixels += image.width * image.height
             if pixels > MAX_PIXELS:
                 raise TooLargeError(
-                    f"The pictures have more than {MAX_PIXELS:,} pixels together. "
+                    f"The images have more than {MAX_PIXELS:,} pixels together. "
                     "Send fewer or smaller ones at a time."
                 )
 
-    def _decode(self, upload: Upload, *, resize: bool) -> DecodedImage:
-        if len(upload.content) <= INLINE_LIMIT and not resize:
+    def _decode(self, upload: Upload, left: "_Left", *, resize: bool) -> DecodedImage:
+        if is_small(upload.content) and not resize:
             return decode(upload.content, name=upload.name, resize=resize)
-        busy = OverloadedError("Too many large pictures at once. Send it again in a second.")
-        # So that gevent logs no refusal as its own error.
-        decode_or_refuse = wrap_errors(ServingError, decode)
-        with gevent.Timeout(self._timeout, busy):
-            task = self._pool.spawn(
-                decode_or_refuse, upload.content, name=upload.name, resize=resize
-            )
-        image: DecodedImage | ServingError = task.get()
-        if isinstance(image, ServingError):
-            raise image
-        return image
+        asked = time.monotonic()
+        try:
+            process: _Process = self._free.get(timeout=max(0.0, left.wait))
+        except Empty:
+            raise OverloadedError(
+                "Too many large images at once. Send it again in a second."
+            ) from None
+        left.wait -= time.monotonic() - asked
+        try:
+            return process.decode(upload, left, resize=resize)
+        finally:
+            self._free.put(process)
+
+
+@dataclass
+class _Left:
+    """Seconds that a request may still wait for decoders, and hold them."""
+
+    wait: float
+    work: float
+
+
+class _Process:
+    """One decoder, which is replaced when an image has kept it too long or ended it."""
+
+    def __init__(self) -> None:
+        self._process: Popen | None = None
+
+    def decode(self, upload: Upload, left: _Left, *, resize: bool) -> DecodedImage:
+        idle = self._process is not None
+        try:
+            answer, pixels = self._ask(upload, left, resize=resize)
+        except (OSError, ValueError):
+            if not idle:
+                raise _broke_down(upload) from None
+            # It may have ended before, as where the machine is short of memory.
+            try:
+                answer, pixels = self._ask(upload, left, resize=resize)
+            except (OSError, ValueError):
+                raise _broke_down(upload) from None
+        if "error" in answer:
+            kind: type[ServingError] = getattr(errors, answer["error"])
+            raise kind(answer["message"])
+        return DecodedImage(
+            np.frombuffer(pixels, np.uint8).reshape(SHAPE), answer["width"], answer["height"]
+        )
+
+    def _ask(self, upload: Upload, left: _Left, *, resize: bool) -> tuple[dict[str, Any], bytes]:
+        """Have the process decode an image in the time that is left, or end it.
+
+        Raises:
+            OSError, ValueError: the process has ended.
+        """
+        if left.work <= 0:
+            raise _too_long(upload)
+        process = self._process or self._start()
+        order = {"bytes": len(upload.content), "name": upload.name, "resize": resize}
+        begun = time.monotonic()
+        done = False
+        try:
+            with gevent.Timeout(left.work, _too_long(upload)):
+                process.stdin.write(json.dumps(order).encode() + b"\n")
+                process.stdin.write(upload.content)
+                process.stdin.flush()
+                answer = json.loads(process.stdout.readline())
+                pixels = process.stdout.read(math.prod(SHAPE)) if "width" in answer else b""
+            if "width" in answer and len(pixels) < math.prod(SHAPE):
+                raise ValueError("the answer is cut off")
+            done = True
+            return answer, pixels
+        finally:
+            left.work -= time.monotonic() - begun
+            if not done:
+                self._end()
+
+    def _start(self) -> Popen:
+        # Its arithmetic is on 32×32 pixels, for which OpenBLAS' threads would only take memory.
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        try:
+            self._process = Popen(COMMAND, stdin=PIPE, stdout=PIPE, cwd=ROOT, env=environment)
+            with gevent.Timeout(START_LIMIT, OSError("it takes too long")):
+                if not self._process.stdout.readline():
+                    raise OSError("it ended")
+        except OSError as error:
+            self._end()
+            logger.exception("no decoder could be started")
+            raise OverloadedError("No decoder can be started. Send it again later.") from error
+        return self._process
+
+    def _end(self) -> None:
+        if self._process:
+            self._process.kill()
+            for pipe in (self._process.stdin, self._process.stdout):
+                with suppress(OSError):
+                    pipe.close()
+            self._process.wait()
+            self._process = None
+
+
+def _too_long(upload: Upload) -> TooLargeError:
+    return TooLargeError(
+        f"{upload.name} takes too long to decode. Send a smaller or plainer image, or fewer at a "
+        "time."
+    )
+
+
+def _broke_down(upload: Upload) -> BrokenImageError:
+    logger.warning("a decoder broke down on an image of %d bytes", len(upload.content))
+    return BrokenImageError(f"{upload.name} is broken: it ended its decoder. Save it anew.")

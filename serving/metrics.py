@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 
 from models.record import CLASSES
 from serving.classifier import Classifier, Classifiers
-from serving.errors import status_of
+from serving.problems import status_of
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's, for several workers
 

@@ -13,8 +13,8 @@ from models.record import CLASSES, IMAGE_SIZE, INPUT, OUTPUT, Record
 from serving import NAME, VERSION
 from serving.access import KEY_HEADER
 from serving.classifier import Classifiers
-from serving.errors import CONTENT_TYPE
 from serving.images import MIMETYPES
+from serving.problems import CONTENT_TYPE
 from serving.routes.inference_protocol import HEADER_LENGTH
 from serving.settings import Settings
 
@@ -184,8 +184,8 @@ def _predict(classifiers: Classifiers, version: Json) -> Json:
         ),
         # Swagger UI would send an example of each parameter that the form's schema names.
         "description": "The body is a form with one or several files in the field `image`, or an "
-        "image itself: PNG, JPEG, WebP, GIF (its first frame) or BMP. The form may have the "
-        "parameters as fields, too.",
+        "image itself: PNG, JPEG, WebP, GIF, BMP or AVIF (of several frames, the first). "
+        "The form may have the parameters as fields, too.",
         "parameters": parameters,
         "requestBody": {
             "required": True,

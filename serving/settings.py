@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     )
     decoders: PositiveInt = Field(
         2,
-        description="Threads that decode large images, each of which takes up to 300 MB meanwhile.",
+        description="Processes that decode large images, each of which takes up to 500 MB.",
     )
     max_connections: PositiveInt = Field(
         800,
@@ -122,7 +122,12 @@ class Settings(BaseSettings):
         120, description="Seconds without a sign of life until a worker is killed and replaced."
     )
     decoder_timeout: PositiveFloat = Field(
-        10.0, description="Seconds that a large image waits for a decoder before it is refused."
+        10.0,
+        description="Seconds that a request's large images wait for decoders before it is refused.",
+    )
+    decode_timeout: PositiveFloat = Field(
+        2.0,
+        description="Seconds that a request's large images hold decoders before it is refused.",
     )
     api_key: Annotated[str, AfterValidator(_check_keys)] = Field(
         "",

@@ -11,7 +11,7 @@ from werkzeug.http import parse_options_header
 
 from serving.decoding import Upload
 from serving.errors import BadRequestError, TooLargeError, UnsupportedTypeError
-from serving.images import FORMATS
+from serving.images import ACCEPTED
 from serving.parameters import Sent
 
 FIELD = "image"
@@ -150,6 +150,6 @@ def _read_body() -> Upload:
             f"--data-binary, or send a form ({_HOW})."
         )
     raise UnsupportedTypeError(
-        f"{declared}; send a {', '.join(FORMATS)} image, declared as its type (image/png, say) or "
+        f"{declared}; send a {ACCEPTED} image, declared as its type (image/png, say) or "
         f"as {FORM} ({_HOW})."
     )

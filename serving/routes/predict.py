@@ -9,9 +9,10 @@ from werkzeug.datastructures import MultiDict
 from models.record import CLASSES
 from serving.classifier import Classifier
 from serving.decoding import Upload
-from serving.errors import ServingError, problem_document
+from serving.errors import ServingError
 from serving.images import DecodedImage
 from serving.parameters import boolean, check_names, fraction, single, whole_number
+from serving.problems import problem_document
 from serving.responses import Answer, Prediction, Predictions, Refusal
 from serving.service import Service
 from serving.uploads import FIELD, no_image, read_uploads

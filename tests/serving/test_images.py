@@ -1,13 +1,20 @@
 """Decoding, against pictures that Pillow writes in every accepted format and mode."""
 
+import base64
 import io
+import struct
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from serving.errors import BrokenImageError, ImageSizeError, TooLargeError
+from serving.errors import (
+    BrokenImageError,
+    ImageSizeError,
+    TooLargeError,
+    UnsupportedTypeError,
+)
 from serving.images import MAX_PIXELS, decode
 
 GRADIENT = np.add.outer(np.arange(32) * 4, np.arange(32) * 4).astype(np.uint8)
@@ -104,7 +111,39 @@ def test_a_truncated_file_is_refused(format_: str) -> None:
             decode(content[:length], name="it", resize=False)
 
 
-def test_other_formats_are_refused() -> None:
-    for format_ in ("TIFF", "PPM", "ICO", "TGA"):
-        with pytest.raises(BrokenImageError, match="is not a picture"):
-            decode(encode(Image.fromarray(RGB), format_), name="it", resize=False)
+def test_other_formats_are_named() -> None:
+    for content, named in (
+        (encode(Image.fromarray(RGB), "TIFF"), "a TIFF file"),
+        (encode(Image.fromarray(RGB), "PPM"), "a PNM file"),
+        (encode(Image.fromarray(RGB), "ICO"), "an ICO file"),
+        (encode(Image.fromarray(RGB), "JPEG2000"), "a JPEG 2000 file"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC file"),
+        (b"\0\0\0\x14ftypisom\0\0\0\0mp42", "an MP4 video file"),
+        (b"\xff\x0a\xfa\x1f", "a JPEG XL file"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL file"),
+        (b'<?xml version="1.0"?>\n<!-- a -->\n<svg width="1"/>', "an SVG file"),
+        (b"%PDF-1.7\n", "a PDF file"),
+        (b"\n<!DOCTYPE html><title>Not found</title>", "an HTML file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer file"),
+        (base64.b64encode(encode(Image.fromarray(RGB), "PNG")), "a base64 text file"),
+        (b"data:image/png;base64,iVBORw0KGgo=", "a base64 text file"),
+        (jpeg_of_bits(12), "a JPEG file of 12 bits"),
+        (jpeg_of_bits(8).replace(b"\xff\xc0", b"\xff\xc3"), "a lossless JPEG file"),
+        (apple_png(), "Apple's own variant"),
+    ):
+        with pytest.raises(UnsupportedTypeError, match=f"^it is .*{named}.* PNG, JPEG"):
+            decode(content, name="it", resize=False)
+    for content in (b"hello", bytes(100), encode(Image.fromarray(RGB), "TGA")):
+        with pytest.raises(BrokenImageError, match=r"^it is not an image\."):
+            decode(content, name="it", resize=False)
+
+
+def jpeg_of_bits(bits: int) -> bytes:
+    content = bytearray(encode(Image.fromarray(RGB), "JPEG"))
+    content[content.index(b"\xff\xc0") + 4] = bits
+    return bytes(content)
+
+
+def apple_png() -> bytes:
+    content = encode(Image.fromarray(RGB), "PNG")
+    return content[:8] + struct.pack(">I", 4) + b"CgBIP\0 \2\x2b\xd5\xb3\x7f" + content[8:]

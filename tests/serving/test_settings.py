@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from serving import errors
 from serving.__main__ import main
+from serving.problems import status_of
 from serving.settings import Settings, variables
 
 
@@ -61,6 +62,6 @@ def test_an_option_without_a_default_is_taken(tmp_path: Path) -> None:
 def test_every_error_has_a_status() -> None:
     kinds = {kind for kind in vars(errors).values() if isinstance(kind, type)}
     wanted = {kind for kind in kinds if issubclass(kind, errors.ServingError)}
-    assert {errors.status_of(kind("")) for kind in wanted - {errors.ServingError}} <= set(
+    assert {status_of(kind("")) for kind in wanted - {errors.ServingError}} <= set(
         errors.STATUSES.values()
     )

@@ -1,0 +1,49 @@
+"""A process that decodes images, `python -m serving.decoder`: one that can be killed.
+
+On its input, each image is a line of JSON with `bytes`, `name` and `resize`, and then its bytes.
+On its output, after a line that says that it is ready, each answer is a line of JSON: `width` and
+`height`, and then 3,072 bytes, or the `error` that images.decode() raises and its `message`.
+"""
+
+import json
+import signal
+import sys
+
+if sys.platform != "win32":
+    import resource
+
+from serving.errors import ServingError
+from serving.images import decode
+
+MEMORY_LIMIT = 2 * 2**30  # bytes of address space, of which the libraries take 200 MB
+
+
+def main() -> None:
+    """Answer until the input ends, as it does when the service does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the service's
+    _limit_memory()
+    images, answers = sys.stdin.buffer, sys.stdout.buffer
+    answers.write(b"ready\n")
+    answers.flush()
+    while line := images.readline():
+        order = json.loads(line)
+        content = images.read(order["bytes"])
+        pixels = b""
+        try:
+            image = decode(content, name=order["name"], resize=order["resize"])
+        except ServingError as error:
+            answer: dict[str, object] = {"error": type(error).__name__, "message": str(error)}
+        else:
+            answer = {"width": image.width, "height": image.height}
+            pixels = image.pixels.tobytes()
+        answers.write(json.dumps(answer).encode() + b"\n" + pixels)
+        answers.flush()
+
+
+def _limit_memory() -> None:
+    if sys.platform != "win32":
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+
+
+if __name__ == "__main__":
+    main()

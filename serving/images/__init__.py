@@ -1,0 +1,152 @@
+"""An uploaded file's bytes to the pixels that the models see, or a clear refusal."""
+
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from models.record import IMAGE_SIZE
+from serving.errors import (
+    BrokenImageError,
+    ImageSizeError,
+    ServingError,
+    TooLargeError,
+    UnsupportedTypeError,
+)
+from serving.images import avif, bmp, gif, jpeg, png, webp
+from serving.images.color import to_srgb
+from serving.images.encoded import EncodedImage, UnreadVariantError
+from serving.images.formats import FORMATS, name_format
+
+__all__ = ["ACCEPTED", "FORMATS", "MAX_PIXELS", "MIMETYPES", "DecodedImage", "decode", "is_small"]
+
+ACCEPTED = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+MIMETYPES = frozenset(
+    f"image/{kind}" for kind in ("png", "jpeg", "jpg", "webp", "gif", "bmp", "x-ms-bmp", "avif")
+)
+MAX_PIXELS = 25_000_000  # of an image to resize: 75 MB once decoded
+MAX_SCANS = 100  # of a JPEG; each costs a pass over the image, and may have 42 bytes
+MAX_SCANNED_PIXELS = 1_000_000_000  # of a JPEG in all its scans; about a second
+SMALL = 2**14  # bytes; a plain image of 32×32 pixels has up to 4,000
+SIZE = (IMAGE_SIZE, IMAGE_SIZE)
+
+_READERS: dict[str, Callable[[bytes], EncodedImage]] = {
+    "PNG": png.read,
+    "JPEG": jpeg.read,
+    "WebP": webp.read,
+    "GIF": gif.read,
+    "BMP": bmp.read,
+    "AVIF": avif.read,
+}
+_TRANSPOSES = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SPOKEN_VOWEL = re.compile("[AEIO]|HTML|M[NP]|SVG|XML")
+
+# Pillow warns of what decode() refuses or ignores, in lines that are no log.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """Pixels, uint8 [32, 32, 3] sRGB, and the size that the image is displayed in, in pixels."""
+
+    pixels: npt.NDArray[np.uint8]
+    width: int
+    height: int
+
+
+def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
+    """Decode one of `FORMATS`; of several frames, the first.
+
+    The orientation is applied, an embedded color profile is converted to sRGB, transparency is
+    laid over white, and any other mode becomes 8-bit RGB. With `resize`, the largest centered
+    square is resampled to 32×32. `name` is what the refusals call the image.
+
+    Raises:
+        BrokenImageError: the bytes are empty, no image, or a broken one.
+        UnsupportedTypeError: they are of another format, or of a variant that is not read.
+        ImageSizeError: the image is not 32×32 and `resize` is off.
+        TooLargeError: the image to resize has more than `MAX_PIXELS`.
+    """
+    if not content:
+        raise BrokenImageError(f"{name} is empty.")
+    found = name_format(content)
+    if found is None:
+        raise BrokenImageError(f"{name} is not an image. Send a {ACCEPTED} file.")
+    if found not in _READERS:
+        article = "an" if _SPOKEN_VOWEL.match(found) else "a"
+        raise UnsupportedTypeError(f"{name} is {article} {found} file; send {ACCEPTED}.")
+    try:
+        encoded = _READERS[found](content)
+        _check(encoded, name=name, resize=resize)
+        pixels = _load(encoded, resize=resize)
+    except ServingError:
+        raise
+    except UnreadVariantError as error:
+        raise UnsupportedTypeError(
+            f"{name} is {error}, which is not read; send a plain {ACCEPTED} file."
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise _too_many_pixels(name) from error
+    except Exception as error:  # Pillow's decoders raise many kinds for what is broken in a file
+        raise BrokenImageError(
+            f"{name} is a broken or truncated {found} file. Send the whole file."
+        ) from error
+    return DecodedImage(pixels, *_displayed(encoded))
+
+
+def is_small(content: bytes) -> bool:
+    """Return whether decode() without `resize` takes a few milliseconds, whatever the bytes are.
+
+    Its work is bounded by 32×32 pixels and by the bytes, but for AVIF, where a frame may have more
+    pixels than the file says.
+    """
+    return len(content) <= SMALL and name_format(content) != "AVIF"
+
+
+def _check(encoded: EncodedImage, *, name: str, resize: bool) -> None:
+    """Refuse an image by its header, before it costs anything."""
+    pixels = encoded.width * encoded.height
+    if encoded.scans > MAX_SCANS or encoded.scans * pixels > MAX_SCANNED_PIXELS:
+        raise BrokenImageError(
+            f"{name} has too many scans ({encoded.scans:,}). Save it as a plain JPEG."
+        )
+    width, height = _displayed(encoded)
+    if not resize and (width, height) != SIZE:
+        raise ImageSizeError(
+            f"{name} is {width}×{height} pixels, and the models take {IMAGE_SIZE}×{IMAGE_SIZE}. "
+            "Add ?resize=true to have its center cropped and resampled."
+        )
+    if pixels > MAX_PIXELS:
+        raise _too_many_pixels(name)
+
+
+def _displayed(encoded: EncodedImage) -> tuple[int, int]:
+    turned = encoded.orientation >= 5
+    return (encoded.height, encoded.width) if turned else (encoded.width, encoded.height)
+
+
+def _load(encoded: EncodedImage, *, resize: bool) -> npt.NDArray[np.uint8]:
+    image = encoded.load(resize)
+    if resize:
+        image = ImageOps.fit(image, SIZE, Image.Resampling.BICUBIC)
+    if encoded.orientation in _TRANSPOSES:
+        image = image.transpose(_TRANSPOSES[encoded.orientation])
+    return np.asarray(to_srgb(image, encoded.profile))
+
+
+def _too_many_pixels(name: str) -> TooLargeError:
+    return TooLargeError(
+        f"{name} has too many pixels: at most {MAX_PIXELS:,} are accepted. Send a smaller image."
+    )

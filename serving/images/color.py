@@ -1,0 +1,47 @@
+"""Any mode and profile to 8-bit sRGB over white."""
+
+import io
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageCms
+
+_SRGB = ImageCms.createProfile("sRGB")
+_SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # of profiles, and the mode of each
+
+
+def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Convert an image of mode L, LA, RGB, RGBA or CMYK; a broken or alien profile is ignored."""
+    alpha = image.getchannel("A") if image.mode in {"LA", "RGBA"} else None
+    if alpha:
+        image = image.convert(image.mode.removesuffix("A"))
+    rgb = image.convert("RGB")
+    if profile:
+        rgb = _convert(image, rgb, profile)
+    if alpha:
+        over_white = Image.new("RGB", rgb.size, "white")
+        over_white.paste(rgb, mask=alpha)
+        rgb = over_white
+    return rgb
+
+
+def _convert(image: Image.Image, rgb: Image.Image, profile: bytes) -> Image.Image:
+    try:
+        mode, transform = _build_transform(profile)
+        if mode != image.mode:
+            if mode != "RGB":
+                return rgb
+            image = rgb
+        converted = transform.apply(image)
+    except (ImageCms.PyCMSError, OSError, KeyError, ValueError):
+        return rgb
+    # sRGB's own profile changes nothing but by rounding.
+    change = np.abs(np.asarray(converted, np.int16) - np.asarray(rgb, np.int16))
+    return converted if change.max() > 1 else rgb
+
+
+@lru_cache(maxsize=8)  # it takes longer than the rest of a small image, and phones have one
+def _build_transform(profile: bytes) -> tuple[str, ImageCms.ImageCmsTransform]:
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    mode = _SPACES[source.profile.xcolor_space.strip()]
+    return mode, ImageCms.buildTransform(source, _SRGB, mode, "RGB")

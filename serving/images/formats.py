@@ -1,0 +1,102 @@
+"""What kind of file some bytes are, by how they begin.
+
+No library names all of these: Git LFS pointers, base64 and HTML are what people send by mistake.
+"""
+
+import re
+
+FORMATS = ("PNG", "JPEG", "WebP", "GIF", "BMP", "AVIF")  # what images.decode() reads
+
+_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"\xff\xd8", "JPEG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"II*\x00", "TIFF"),  # as are DNG, NEF and most other raw formats
+    (b"MM\x00*", "TIFF"),
+    (b"II+\x00", "TIFF"),
+    (b"MM\x00+", "TIFF"),
+    (b"II\xbc\x01", "JPEG XR"),
+    (b"FUJIFILMCCD-RAW", "raw camera"),
+    (b"8BPS", "Photoshop"),
+    (b"\x00\x00\x01\x00", "ICO"),
+    (b"v/1\x01", "OpenEXR"),
+    (b"#?RADIANCE", "Radiance HDR"),
+    (b"DDS ", "DDS"),
+    (b"qoif", "QOI"),
+    (b"\x8aMNG", "MNG"),
+    (b"BPG\xfb", "BPG"),
+    (b"gimp xcf", "GIMP"),
+    (b"\xd7\xcd\xc6\x9a", "WMF"),
+    (b"\x01\x00\x00\x00\x58\x00\x00\x00", "EMF"),
+    (b"%PDF-", "PDF"),
+    (b"%!PS", "PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript"),
+    (b"PK\x03\x04", "ZIP"),  # as are office documents
+    (b"\x1f\x8b", "gzip"),
+    (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
+    (b"Rar!\x1a\x07", "RAR"),
+    (b"\x1aE\xdf\xa3", "Matroska or WebM video"),
+    (b"ID3", "MP3"),
+    (b"OggS", "Ogg"),
+    (b"\x93NUMPY", "NumPy"),
+    (b"version https://git-lfs.github.com/", "Git LFS pointer"),
+)
+_BRANDS = (  # of the files that are boxes: ISO/IEC 14496-12
+    (rb"avi[fs]", "AVIF"),
+    (rb"hei[cxms]|hev[cxms]|mif[12]|msf1", "HEIC"),
+    (rb"crx ", "raw camera"),
+    (rb"qt  ", "QuickTime video"),
+    (rb"jp2 |jpx ", "JPEG 2000"),
+)
+_RIFF = {b"WEBP": "WebP", b"AVI ": "AVI video", b"WAVE": "WAV"}
+_PORTABLE = re.compile(rb"P[1-7fF]\s")
+_MARKUP = re.compile(rb"<(?:!doctype\s+|\w+:)?(html|svg)\b", re.IGNORECASE)
+_DATA_URL = re.compile(rb"\s*data:[\w/+.-]*[;,]")
+_BASE64 = re.compile(rb"\s*[A-Za-z0-9+/\r\n]{16,}={0,2}\s*")
+
+
+def name_format(content: bytes) -> str | None:
+    """Return one of `FORMATS`, or what else the file is called, or None for what is not known."""
+    for magic, name in _MAGIC:
+        if content.startswith(magic):
+            return name
+    if content.startswith(b"BM") and content[15:18] == bytes(3):  # the header's size, under 256
+        return "BMP"
+    if content.startswith(b"RIFF"):
+        return _RIFF.get(content[8:12])
+    if content[4:8] == b"ftyp":
+        return _name_boxes(content)
+    if _PORTABLE.match(content):
+        return "PNM"
+    return _name_text(content[:4096])
+
+
+def _name_boxes(content: bytes) -> str:
+    size = int.from_bytes(content[:4])
+    brands = [content[8:12], *(content[i : i + 4] for i in range(16, min(size, 256), 4))]
+    # An AVIF image may lead with the brand that it shares with HEIC, and names its own later.
+    if brands[0] in {b"mif1", b"msf1"}:
+        brands = [*brands[1:], brands[0]]
+    for brand in brands:
+        for pattern, name in _BRANDS:
+            if re.fullmatch(pattern, brand):
+                return name
+    return "MP4 video"
+
+
+def _name_text(start: bytes) -> str | None:
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text.startswith((b"<", b"<?xml")) and (found := _MARKUP.search(text)):
+        return found[1].decode().upper()
+    if text.startswith(b"<?xml"):
+        return "XML"
+    if text.startswith((b"{", b"[")):
+        return "JSON"
+    if _DATA_URL.match(text) or _BASE64.fullmatch(start):
+        return "base64 text"
+    return None

@@ -1,0 +1,26 @@
+"""GIF, its first frame: https://www.w3.org/Graphics/GIF/spec-gif89a.txt."""
+
+import io
+
+from PIL import GifImagePlugin, Image
+
+from serving.images.encoded import EncodedImage
+
+
+def read(content: bytes) -> EncodedImage:
+    """Read up to the first frame; raises what Pillow does where that fails."""
+    image = GifImagePlugin.GifImageFile(io.BytesIO(content))
+    width, height = image.size
+    extents = image.tile[0][1]
+
+    def load(_: bool) -> Image.Image:
+        transparent = "transparency" in image.info
+        frame = image.convert("RGBA" if transparent else "RGB")
+        if transparent or extents == (0, 0, width, height):
+            return frame
+        # Nothing is drawn where the frame does not reach.
+        canvas = Image.new("RGBA", (width, height))
+        canvas.paste(frame.crop(extents), extents)
+        return canvas
+
+    return EncodedImage(width, height, load)

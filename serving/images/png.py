@@ -1,0 +1,136 @@
+"""PNG: https://www.w3.org/TR/png-3/.
+
+Pillow unpacks the pixels. The chunks are walked here, since its own walk refuses an image for what
+lies beside its pixels, and takes transparent colours of less or more than 8 bits for others.
+"""
+
+import struct
+import zlib
+from collections import defaultdict
+
+import numpy as np
+from PIL import Image
+
+from serving.images.encoded import EncodedImage, UnreadVariantError
+from serving.images.exif import read_orientation
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MAX_PROFILE = 4 * 2**20  # bytes; a printer's has up to 3 MB
+_CRITICAL = {b"IHDR", b"PLTE", b"IDAT", b"tRNS"}  # tRNS decides pixels, too
+_RAW_MODES = {  # by depth and color type: Pillow's mode, and its name for the file's samples
+    (1, 0): ("1", "1"),
+    (2, 0): ("L", "L;2"),
+    (4, 0): ("L", "L;4"),
+    (8, 0): ("L", "L"),
+    (16, 0): ("I;16", "I;16B"),
+    (8, 2): ("RGB", "RGB"),
+    (16, 2): ("RGB", "RGB;16B"),
+    (1, 3): ("P", "P;1"),
+    (2, 3): ("P", "P;2"),
+    (4, 3): ("P", "P;4"),
+    (8, 3): ("P", "P"),
+    (8, 4): ("LA", "LA"),
+    (16, 4): ("RGBA", "LA;16B"),
+    (8, 6): ("RGBA", "RGBA"),
+    (16, 6): ("RGBA", "RGBA;16B"),
+}
+
+
+def read(content: bytes) -> EncodedImage:
+    """Walk the chunks.
+
+    Raises:
+        ValueError, KeyError, struct.error: a chunk that decides pixels is missing or broken.
+        UnreadVariantError: it is Apple's variant.
+    """
+    chunks = _read_chunks(content)
+    header = chunks[b"IHDR"][0]
+    width, height, depth, color, compression, filters, interlace = struct.unpack(
+        ">IIBBBBB", header[:13]
+    )
+    if compression or filters or interlace > 1:
+        raise ValueError("unknown compression, filter or interlace method")
+    mode, raw_mode = _RAW_MODES[depth, color]
+    packed = b"".join(chunks[b"IDAT"])
+    transparent = chunks[b"tRNS"][0] if chunks[b"tRNS"] else None
+
+    def unpack(raw_mode: str) -> Image.Image:
+        return Image.frombytes(mode, (width, height), packed, "zip", raw_mode, interlace)
+
+    def load(_: bool) -> Image.Image:
+        image = unpack(raw_mode)
+        if mode == "P":
+            image.putpalette(chunks[b"PLTE"][0][:768])
+            if transparent is None:
+                return image.convert("RGB")
+            image.info["transparency"] = transparent[:256]
+            return image.convert("RGBA")
+        if mode == "I;16":
+            samples = np.asarray(image)
+            image = Image.fromarray((samples >> 8).astype(np.uint8))
+            if transparent is not None:
+                hidden = samples == struct.unpack(">H", transparent[:2])[0]
+                image.putalpha(_opaque_but(hidden))
+            return image
+        if color == 0:
+            image = image.convert("L")
+            if transparent is not None:
+                # Of its 16 bits the lowest count; Pillow has spread the samples over 0 to 255.
+                top = 2**depth - 1
+                value = (struct.unpack(">H", transparent[:2])[0] & top) * 255 // top
+                image.putalpha(_opaque_but(np.asarray(image) == value))
+            return image
+        if color == 2 and transparent is not None:
+            red_green_blue = np.array(struct.unpack(">3H", transparent[:6]))
+            low = np.asarray(image)
+            hidden = (low == (red_green_blue >> (depth - 8)) % 256).all(axis=-1)
+            if depth == 16:
+                # Pillow keeps the high bytes; read in the other order, it keeps the low ones.
+                hidden &= (np.asarray(unpack("RGB;16L")) == red_green_blue % 256).all(axis=-1)
+            image.putalpha(_opaque_but(hidden))
+        return image
+
+    return EncodedImage(
+        width,
+        height,
+        load,
+        orientation=read_orientation(b"".join(chunks[b"eXIf"][:1])),
+        profile=_read_profile(b"".join(chunks[b"iCCP"][:1])),
+    )
+
+
+def _read_chunks(content: bytes) -> dict[bytes, list[bytes]]:
+    """Return what the chunks hold, by type, without ancillary ones that are broken."""
+    chunks: dict[bytes, list[bytes]] = defaultdict(list)
+    position = len(SIGNATURE)
+    view = memoryview(content)
+    while position + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, position)
+        data = view[position + 8 : position + 8 + length]
+        checksum = content[position + 8 + length : position + 12 + length]
+        position += 12 + length
+        if kind == b"IEND":
+            break
+        if kind == b"CgBI":
+            raise UnreadVariantError("a PNG file in Apple's own variant (CgBI)")
+        if kind in _CRITICAL:
+            if zlib.crc32(data, zlib.crc32(kind)) != int.from_bytes(checksum) or not checksum:
+                raise ValueError(f"{kind!r} is broken")
+            chunks[kind].append(bytes(data))
+        elif kind in {b"iCCP", b"eXIf"}:
+            chunks[kind].append(bytes(data))
+    return chunks
+
+
+def _read_profile(chunk: bytes) -> bytes | None:
+    _, _, compressed = chunk.partition(b"\0")
+    unpacking = zlib.decompressobj()
+    try:
+        profile = unpacking.decompress(compressed[1:], MAX_PROFILE)
+    except zlib.error:
+        return None
+    return profile if unpacking.eof else None
+
+
+def _opaque_but(hidden: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8))

@@ -1,0 +1,67 @@
+"""WebP, its first frame: RFC 9649.
+
+The container is made anew around what the first frame needs, since libwebp refuses an image for a
+wrong length, and is not asked to look at Exif blocks and profiles.
+"""
+
+import io
+import struct
+
+from PIL import Image, WebPImagePlugin
+
+from serving.images.encoded import EncodedImage
+from serving.images.exif import read_orientation
+
+_FRAME = {b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"}
+_METADATA = 0b0010_1100  # VP8X's flags of a profile, Exif and XMP
+
+
+def read(content: bytes) -> EncodedImage:
+    """Walk the chunks.
+
+    Raises:
+        ValueError, struct.error: the first frame's are missing or broken.
+    """
+    kept: list[bytes] = []
+    exif = b""
+    profile = None
+    position = 12
+    while position + 8 <= len(content):
+        kind, length = struct.unpack_from("<4sI", content, position)
+        data = content[position + 8 : position + 8 + length]
+        position += 8 + length + length % 2
+        if kind == b"VP8X":
+            data = bytes([data[0] & ~_METADATA]) + data[1:]
+        elif kind == b"EXIF":
+            exif = exif or data
+        elif kind == b"ICCP":
+            profile = profile or data
+        if kind == b"VP8X" or (
+            kind in _FRAME and not any(chunk.startswith((kind, b"VP8 ", b"VP8L")) for chunk in kept)
+        ):
+            if len(data) < length:
+                raise ValueError("truncated")
+            kept.append(struct.pack("<4sI", kind, length) + data + b"\0" * (length % 2))
+    body = b"WEBP" + b"".join(kept)
+    riff = b"RIFF" + struct.pack("<I", len(body)) + body
+
+    def load(_: bool) -> Image.Image:
+        image = WebPImagePlugin.WebPImageFile(io.BytesIO(riff))
+        image.load()
+        return image
+
+    width, height = _read_size(kept[0])
+    return EncodedImage(width, height, load, orientation=read_orientation(exif), profile=profile)
+
+
+def _read_size(chunk: bytes) -> tuple[int, int]:
+    kind, data = chunk[:4], chunk[8:]
+    if kind == b"VP8X":
+        return int.from_bytes(data[4:7], "little") + 1, int.from_bytes(data[7:10], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 6)
+        return width & 0x3FFF, height & 0x3FFF
+    raise ValueError("no frame")

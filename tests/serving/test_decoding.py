@@ -1,0 +1,126 @@
+"""Decoding in processes: one that an image keeps is ended, and the next image gets another."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import gevent
+import numpy as np
+import numpy.typing as npt
+import pytest
+import requests
+from PIL import Image
+
+from serving.decoding import Decoders, Upload
+from serving.errors import ImageSizeError, OverloadedError, TooLargeError
+from tests.conftest import listening
+from tests.serving.test_service import check_problem
+
+
+def png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def upload(pixels: npt.NDArray[np.uint8]) -> Upload:
+    return Upload("a.png", "a.png", png(pixels))
+
+
+def decoders_of(pid: int) -> list[int]:
+    """Return the ids of the decoder processes that a process has started."""
+    found = subprocess.run(
+        ["pgrep", "-P", str(pid), "-f", "serving.decoder"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    return [int(line) for line in found.stdout.split()]
+
+
+@pytest.fixture
+def noise() -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def decoders() -> Iterator[Decoders]:
+    yield Decoders(1, wait_limit=30, work_limit=1)
+    for pid in decoders_of(os.getpid()):
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_a_process_decodes_as_this_one_does(
+    decoders: Decoders, noise: npt.NDArray[np.uint8]
+) -> None:
+    (image,) = decoders.decode([upload(noise[:, :48])], resize=True)
+    assert (image.width, image.height, image.pixels.shape) == (48, 64, (32, 32, 3))
+    large = Upload("a.png", "a.png", png(noise) + bytes(2**14))
+    with pytest.raises(ImageSizeError, match=r"^a.png is 64×64 pixels"):
+        decoders.decode([large], resize=False)
+    assert len(decoders_of(os.getpid())) == 1
+
+
+def test_a_decoder_that_takes_too_long_is_replaced(
+    decoders: Decoders, noise: npt.NDArray[np.uint8]
+) -> None:
+    expected = decoders.decode([upload(noise)], resize=True)[0].pixels
+    (stuck,) = decoders_of(os.getpid())
+    os.kill(stuck, signal.SIGSTOP)  # as an endless image would keep it, whatever it does
+    with pytest.raises(TooLargeError, match=r"^a.png takes too long"):
+        decoders.decode([upload(noise)], resize=True)
+    assert not decoders_of(os.getpid())
+    assert np.array_equal(decoders.decode([upload(noise)], resize=True)[0].pixels, expected)
+    (idle,) = decoders_of(os.getpid())
+    os.kill(idle, signal.SIGKILL)  # as a machine that is short of memory does
+    assert np.array_equal(decoders.decode([upload(noise)], resize=True)[0].pixels, expected)
+
+
+def test_the_wait_for_a_decoder_is_bounded(noise: npt.NDArray[np.uint8]) -> None:
+    decoders = Decoders(1, wait_limit=0.1, work_limit=5)
+    decoders.decode([upload(noise)], resize=True)
+    (stuck,) = decoders_of(os.getpid())
+    os.kill(stuck, signal.SIGSTOP)
+    holder = gevent.spawn(decoders.decode, [upload(noise)], resize=True)
+    gevent.sleep(0)  # so that it has the decoder
+    with pytest.raises(OverloadedError, match="Too many large images"):
+        decoders.decode([upload(noise)], resize=True)
+    os.kill(stuck, signal.SIGCONT)
+    assert len(holder.get()) == 1
+
+
+def test_the_images_of_a_request_share_its_time(
+    decoders: Decoders, noise: npt.NDArray[np.uint8]
+) -> None:
+    few = upload(np.asarray(Image.fromarray(noise).resize((400, 400))))
+    with pytest.raises(TooLargeError, match="takes too long"):
+        # Under 25 megapixels, but much more than a second.
+        Decoders(1, wait_limit=30, work_limit=0.1).decode([few] * 128, resize=True)
+
+
+def test_the_server_goes_on_while_images_keep_its_decoders(noise: npt.NDArray[np.uint8]) -> None:
+    environment = {"SERVING_DECODE_TIMEOUT": "1"}
+    command = (sys.executable, "-m", "serving", "--port", "0")
+    with listening(*command, environment=environment) as (server, service):
+        url = f"{server}/predict?resize=true"
+        assert requests.post(url, data=png(noise)).status_code == 200
+        found = subprocess.run(
+            ["pgrep", "-f", "serving.decoder"], capture_output=True, text=True, check=True
+        )
+        mine = [pid for pid in map(int, found.stdout.split()) if _is_below(pid, service)]
+        for pid in mine:
+            os.kill(pid, signal.SIGSTOP)
+        assert len(mine) == 1
+        check_problem(requests.post(url, data=png(noise)), 413, "too long")
+        assert requests.post(url, data=png(noise)).status_code == 200
+
+
+def _is_below(pid: int, ancestor: int) -> bool:
+    while pid > 1 and pid != ancestor:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        pid = int(stat.rpartition(")")[2].split()[1])
+    return pid == ancestor
