@@ -6,7 +6,9 @@ takes an index of several images for another format, and reads no file without a
 
 import io
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 
 from PIL import Image, ImageChops, JpegImagePlugin
 
@@ -21,7 +23,6 @@ _APP0, _APP1, _APP2, _APP14, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
 _TABLES = {0xC4, 0xCC, 0xDB, 0xDC, 0xDD}  # DHT, DAC, DQT, DNL, DRI
 _PROGRESSIVE = {0xC2, 0xCA}
 _FRAMES = {0xC0, 0xC1, 0xC9} | _PROGRESSIVE
-_ENDLESS = 10**9
 _UNREAD_FRAMES = {
     **dict.fromkeys((0xC3, 0xCB), "a lossless JPEG file"),
     **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF, 0xDE), "a hierarchical JPEG file"),
@@ -84,7 +85,8 @@ def _walk(content: bytes) -> tuple[list[_Segment], bool]:
     """Return the segments of the first image, and whether its end is marked."""
     segments: list[_Segment] = []
     scans = 0
-    left = 0  # components that no scan has had; of a progressive image, there may always be more
+    progressive = False
+    missing: set[tuple[int, int]] = set()  # coefficients of components, until their last bit
     position = 2
     while found := _MARKER.search(content, position):
         marker = content[found.end() - 1]
@@ -96,8 +98,8 @@ def _walk(content: bytes) -> tuple[list[_Segment], bool]:
         position = found.end() + max(length, 2)
         whole = length >= 2 and position <= len(content)
         known = marker in _TABLES or marker == _SOS or _is_aside(marker)
-        if scans and not (whole and known and (marker != _SOS or left > 0)):
-            return segments, False  # what follows is no part of the image
+        if scans and (not known or not (progressive or missing)):
+            break  # what follows is no part of the image
         if not whole:
             raise ValueError("a segment is cut off")
         segment = _Segment(marker, content[found.end() + 2 : position])
@@ -107,15 +109,24 @@ def _walk(content: bytes) -> tuple[list[_Segment], bool]:
         if marker in _FRAMES:
             if segment.content[0] != 8:
                 raise UnreadVariantError(f"a JPEG file of {segment.content[0]} bits a sample")
-            left = _ENDLESS if marker in _PROGRESSIVE else segment.content[5]
+            progressive = marker in _PROGRESSIVE
+            components = segment.content[6 : 6 + 3 * segment.content[5] : 3]
+            missing = set(product(components, range(64)))
         elif marker == _SOS:
             scans += 1
-            left -= segment.content[0]
-    if not scans:
-        raise ValueError("no scan")
-    if segments[-1].marker == _SOS:
+            missing.difference_update(_completed(segment.content))
+    if not scans or missing:
+        raise ValueError("scans are missing")
+    if not found and segments[-1].marker == _SOS:
         segments[-1].coded = content[position:].rstrip(b"\xff")
     return segments, False
+
+
+def _completed(header: bytes) -> Iterable[tuple[int, int]]:
+    """Return the components and coefficients that a scan gives to their last bit."""
+    count = header[0]
+    first, last, bits = header[1 + 2 * count : 4 + 2 * count]
+    return () if bits & 15 else product(header[1 : 1 + 2 * count : 2], range(first, last + 1))
 
 
 def _is_aside(marker: int) -> bool:
