@@ -139,9 +139,13 @@ def _preprocessing(recipe: Recipe) -> list[keras.Layer]:
     if recipe.scaling:
         preprocessing.append(layers.Rescaling(1 / 127.5, offset=-1, dtype="float32"))
     if recipe.standardization:
-        variance = [deviation**2 for deviation in PIXEL_DEVIATION]
+        # Not Normalization, whose mean and variance tf2onnx takes for inputs of the graph.
         preprocessing.append(
-            layers.Normalization(mean=PIXEL_MEAN, variance=variance, dtype="float32")
+            layers.Rescaling(
+                [1 / deviation for deviation in PIXEL_DEVIATION],
+                offset=[-m / d for m, d in zip(PIXEL_MEAN, PIXEL_DEVIATION, strict=True)],
+                dtype="float32",
+            )
         )
     return preprocessing
 
