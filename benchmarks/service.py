@@ -195,7 +195,7 @@ def main(seconds: int, version: str, precision: Precision, workers: int, cores: 
             threads=len(cores.split(",")) if cores else None,
         )
     )
-    every = [classifiers.find(name, version) for name in classifiers.names]
+    every = classifiers.choose(version=version)
     limits = bare(every), bare(every[:1])
     command = (
         *(("taskset", "--cpu-list", cores) if cores else ()),

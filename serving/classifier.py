@@ -84,6 +84,14 @@ class Classifiers:
         """Return a model's versions, the newest first."""
         return list(self._versions[name])
 
+    def choose(self, names: Iterable[str] = (), version: str | None = None) -> list[Classifier]:
+        """Return a version of each named model once; of every model where none is named.
+
+        Raises:
+            UnknownModelError: one is not there.
+        """
+        return [self.find(name, version) for name in dict.fromkeys(names) or self.names]
+
     def find(self, name: str, version: str | None = None) -> Classifier:
         """Return a model's version; the newest for None.
 

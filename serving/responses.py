@@ -2,6 +2,7 @@
 
 from typing import Any, NotRequired, TypedDict
 
+import numpy as np
 import orjson
 from flask.json.provider import JSONProvider
 
@@ -53,6 +54,11 @@ class Predictions(TypedDict):
     """The answer of /predict."""
 
     predictions: list[Prediction | Refusal]
+
+
+def rounded(fraction: float | np.floating[Any]) -> float:
+    """Return a probability or a share; further digits differ from one processor to the next."""
+    return round(float(fraction), 6)
 
 
 class OrjsonProvider(JSONProvider):

@@ -4,6 +4,8 @@ The multipart parser of werkzeug drops every part of a form with one that it can
 an error; the library `multipart` says what is wrong, and reads small forms as fast.
 """
 
+from collections.abc import Collection
+
 from flask import request
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 from werkzeug.datastructures import MultiDict
@@ -12,7 +14,7 @@ from werkzeug.http import parse_options_header
 from serving.decoding import Upload
 from serving.errors import BadRequestError, TooLargeError, UnsupportedTypeError
 from serving.images import ACCEPTED
-from serving.parameters import Sent
+from serving.parameters import Sent, check_names
 
 FIELD = "image"
 FORM = "multipart/form-data"
@@ -22,13 +24,26 @@ MAX_TEXT = 1000  # bytes of a parameter, or of what is taken for the name of a f
 _HOW = f"curl -F {FIELD}=@photo.png"
 
 
-def read_uploads(max_images: int) -> tuple[list[Upload], Sent]:
-    """Return the images of the request, in order, and its form's other fields.
+def read_uploads(max_images: int, parameters: Collection[str]) -> tuple[list[Upload], Sent]:
+    """Return the images of the request, in order, and its parameters, of the query and the form.
 
     Raises:
-        ServingError: there is no image or there are too many, or the body is not what it is
-            declared as.
+        ServingError: there is no image or there are too many, the body is not what it is declared
+            as, or a parameter is none of `parameters`.
     """
+    uploads, fields = _read_request(max_images)
+    sent = MultiDict([*request.args.items(multi=True), *fields.items(multi=True)])
+    check_names(sent, parameters, also=f" Images are sent in the field {FIELD!r}.")
+    if not uploads:
+        found = ", ".join(map(repr, fields)) or "none"
+        raise BadRequestError(
+            f"There is no file in the field {FIELD!r} ({_HOW}); the other fields sent: {found}."
+        )
+    return uploads, sent
+
+
+def _read_request(max_images: int) -> tuple[list[Upload], Sent]:
+    """Return the images, in order, and the form's other fields."""
     if request.mimetype != FORM:
         return [_read_body()], MultiDict()
     uploads: list[Upload] = []
@@ -47,14 +62,6 @@ def read_uploads(max_images: int) -> tuple[list[Upload], Sent]:
             f"There are {len(uploads)} files; at most {max_images} are accepted in one request."
         )
     return uploads, fields
-
-
-def no_image(fields: Sent) -> BadRequestError:
-    """Return the refusal of a form without an image."""
-    found = ", ".join(map(repr, fields)) or "none"
-    return BadRequestError(
-        f"There is no file in the field {FIELD!r} ({_HOW}); the other fields sent: {found}."
-    )
 
 
 def _read_parts(most: int) -> list[tuple[MultipartSegment, bytes]]:

@@ -28,6 +28,7 @@ from serving.classify.rows import (
 from serving.errors import StartError, UnknownModelError
 from serving.images import DecodedImage
 from serving.options import read_settings, settings_options
+from serving.responses import rounded
 from serving.settings import Precision
 
 HELD = 256  # files, broken ones among them, that wait at most for a batch to be full
@@ -110,10 +111,10 @@ def _list_files(paths: tuple[str, ...]) -> list[str]:
 def _choose(
     classifiers: Classifiers, names: tuple[str, ...], version: str | None
 ) -> list[Classifier]:
+    chosen = classifiers.choose(names, version)
     if names:
-        return [classifiers.find(name, version) for name in dict.fromkeys(names)]
-    every = [classifiers.find(name, version) for name in classifiers.names]
-    return [max(every, key=lambda classifier: classifier.record.test_accuracy)]
+        return chosen
+    return [max(chosen, key=lambda classifier: classifier.record.test_accuracy)]
 
 
 @dataclass(frozen=True)
@@ -160,8 +161,7 @@ class _Run:
 
     def _best(self, probabilities: npt.NDArray[np.float32]) -> dict[str, float]:
         best_first = np.argsort(-probabilities, kind="stable")[: self.top_k]
-        # Further digits differ from one processor to the next.
-        return {CLASSES[i]: round(float(probabilities[i]), 6) for i in best_first}
+        return {CLASSES[i]: rounded(probabilities[i]) for i in best_first}
 
 
 def _batches(decoded: Iterable[Decoded], size: int) -> Iterator[list[Decoded]]:

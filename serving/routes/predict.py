@@ -3,19 +3,18 @@
 from collections.abc import Iterator
 
 import numpy as np
-from flask import Blueprint, request
-from werkzeug.datastructures import MultiDict
+from flask import Blueprint
 
 from models.record import CLASSES
 from serving.classifier import Classifier
 from serving.decoding import Upload
 from serving.errors import ServingError
 from serving.images import DecodedImage
-from serving.parameters import boolean, check_names, fraction, single, whole_number
+from serving.parameters import boolean, fraction, single, whole_number
 from serving.problems import problem_document
-from serving.responses import Answer, Prediction, Predictions, Refusal
+from serving.responses import Answer, Prediction, Predictions, Refusal, rounded
 from serving.service import Service
-from serving.uploads import FIELD, no_image, read_uploads
+from serving.uploads import read_uploads
 from serving.worth import worth
 
 PARAMETERS = ("model", "version", "top_k", "min_confidence", "resize", "partial", "details")
@@ -28,14 +27,8 @@ def create_blueprint(service: Service) -> Blueprint:
 
     @blueprint.post("/predict")
     def predict() -> Predictions:
-        uploads, fields = read_uploads(service.settings.max_images)
-        sent = MultiDict([*request.args.items(multi=True), *fields.items(multi=True)])
-        check_names(sent, PARAMETERS, also=f" Images are sent in the field {FIELD!r}.")
-        if not uploads:
-            raise no_image(fields)
-        names = dict.fromkeys(sent.getlist("model")) or classifiers.names
-        version = single(sent, "version")
-        chosen = [classifiers.find(name, version) for name in names]
+        uploads, sent = read_uploads(service.settings.max_images, PARAMETERS)
+        chosen = classifiers.choose(sent.getlist("model"), single(sent, "version"))
         with metrics.count_models(chosen):
             top_k = whole_number(sent, "top_k", most=len(CLASSES))
             least = fraction(sent, "min_confidence") or 0.0
@@ -104,14 +97,13 @@ def _answer(
     best_first = sorted(range(len(CLASSES)), key=probabilities.__getitem__, reverse=True)
     shown = range(len(CLASSES)) if top_k is None else best_first[:top_k]
     best = best_first[0]
-    # Further digits differ from one processor to the next.
-    confidence = round(probabilities[best], 6)
+    confidence = rounded(probabilities[best])
     answer: Answer = {
         "model": classifier.record.name,
         "version": classifier.record.version,
         "class": CLASSES[best],
         "confidence": confidence,
-        "probabilities": {CLASSES[i]: round(probabilities[i], 6) for i in shown},
+        "probabilities": {CLASSES[i]: rounded(probabilities[i]) for i in shown},
         "test_accuracy": classifier.record.test_accuracy,
     }
     if confidence < least:
