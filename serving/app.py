@@ -39,7 +39,7 @@ def create_app(settings: Settings | None = None, batcher: type[Batcher] = Batche
     # A slash too many at the end is no reason to refuse; inside a path it is, since the redirect
     # that werkzeug would answer with drops a proxy's path prefix.
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
-    register_error_handlers(app, settings)
+    register_error_handlers(app)
     observe(app, metrics)
     start_tracing(app)
     trust_proxies(app, settings)

@@ -4,16 +4,10 @@ from http import HTTPStatus
 
 import orjson
 from flask import Flask, Response, request
-from werkzeug.exceptions import (
-    HTTPException,
-    MethodNotAllowed,
-    NotFound,
-    RequestEntityTooLarge,
-)
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from serving.errors import HEADERS, STATUSES, ServingError
 from serving.responses import Problem
-from serving.settings import Settings
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -51,11 +45,11 @@ def problem_response(error: HTTPException | ServingError) -> Response:
         headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
     else:
         headers = HEADERS.get(type(error), {})
-    content = orjson.dumps(problem_document(error))
-    return Response(content, status_of(error), headers, content_type=CONTENT_TYPE)
+    document = problem_document(error)
+    return Response(orjson.dumps(document), document["status"], headers, content_type=CONTENT_TYPE)
 
 
-def register_error_handlers(app: Flask, settings: Settings) -> None:
+def register_error_handlers(app: Flask) -> None:
     """Have the application answer every error with a problem document."""
 
     @app.errorhandler(NotFound)
@@ -71,14 +65,6 @@ def register_error_handlers(app: Flask, settings: Settings) -> None:
         error.description = (
             f"{request.path} does not take {request.method}; "
             f"it takes {', '.join(sorted(error.valid_methods or ()))}."
-        )
-        return problem_response(error)
-
-    @app.errorhandler(RequestEntityTooLarge)
-    def too_large(error: RequestEntityTooLarge) -> Response:
-        error.description = (
-            f"The request is too large: at most {settings.max_body // 2**20} MiB in at most "
-            f"{settings.max_images} files are accepted. Send fewer or smaller pictures."
         )
         return problem_response(error)
 

@@ -109,6 +109,8 @@ def test_broken_requests_are_refused(server: str, picture: npt.NDArray[np.uint8]
         ({"parameters": {"binary_data_size": 3072}}, "0 bytes follow"),
     ):
         check_problem(requests.post(url, json={"inputs": [{**good, **change}]}), 400, words)
+    crowd = {**good, "shape": [129, 32, 32, 3]}
+    check_problem(requests.post(url, json={"inputs": [crowd]}), 413, "129 images", "at most 128")
     check_problem(requests.post(url, data=b"{"), 400, "JSON")
     check_problem(requests.post(url, json={"inputs": []}), 400, "'image'")
     check_problem(requests.post(url, json={"inputs": [good], "outputs": [{"name": "x"}]}), 400)
