@@ -42,18 +42,3 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def check_writable(folder: Path) -> None:
-    """Make a folder, and find out before hours of work whether it takes files.
-
-    Raises:
-        WriteError: it does not.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise WriteError(f"cannot write into {folder}: {error.strerror}") from error

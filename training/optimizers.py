@@ -44,12 +44,3 @@ class ConvolutionalMuon(keras.optimizers.Muon):
     def lr_adjust(self, x: Any) -> Any:
         """Scale an update to AdamW's usual size (Liu et al., 2025, arXiv:2502.16982)."""
         return x * self.rms_rate * math.sqrt(max(math.prod(x.shape[:-1]), x.shape[-1]))
-
-
-def adamw(
-    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule, weight_decay: float
-) -> keras.optimizers.AdamW:
-    """Return AdamW whose weight decay spares biases, gamma and beta."""
-    optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=_NOT_KERNELS)
-    return optimizer

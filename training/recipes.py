@@ -17,7 +17,7 @@ class Recipe:
     epochs: int
     batch_size: int = 128  # examples
     validation_split: float = 0.2  # the last fifth of the training set, in the official order
-    optimizer: Literal["adam", "adamw", "muon"] = "adam"
+    optimizer: Literal["adam", "muon"] = "adam"
     learning_rate: float = 1e-3  # at its peak
     warmup_epochs: int = 0  # linear from 0 to the peak
     cosine: bool = False  # after the warm-up, down to 0 at the last step

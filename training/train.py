@@ -26,7 +26,7 @@ from training.architectures import build
 from training.data import Split
 from training.distribute import Share, alone, check_agreement, is_first_worker
 from training.files import write_text
-from training.optimizers import ConvolutionalMuon, adamw
+from training.optimizers import ConvolutionalMuon
 from training.recipes import Recipe
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy")
@@ -225,8 +225,6 @@ def _optimizer(recipe: Recipe, steps_per_epoch: int, epochs: int) -> keras.optim
     match recipe.optimizer:
         case "muon":
             return ConvolutionalMuon(learning_rate, recipe.weight_decay)
-        case "adamw":
-            return adamw(learning_rate, recipe.weight_decay)
         case "adam":
             return keras.optimizers.Adam(learning_rate)
 
