@@ -126,17 +126,13 @@ class _Process:
         self._process: Popen | None = None
 
     def decode(self, upload: Upload, left: _Left, *, resize: bool) -> DecodedImage:
-        idle = self._process is not None
-        try:
-            answer, pixels = self._ask(upload, left, resize=resize)
-        except (OSError, ValueError):
-            if not idle:
-                raise _broke_down(upload) from None
-            # It may have ended before, as where the machine is short of memory.
-            try:
+        # One that was idle may have ended before, as where the machine is short of memory.
+        for _ in range(1 if self._process is None else 2):
+            with suppress(OSError, ValueError):
                 answer, pixels = self._ask(upload, left, resize=resize)
-            except (OSError, ValueError):
-                raise _broke_down(upload) from None
+                break
+        else:
+            raise _broke_down(upload)
         if "error" in answer:
             kind: type[ServingError] = getattr(errors, answer["error"])
             raise kind(answer["message"])

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import click
 from pydantic import ValidationError
 
-from serving.settings import Settings, variables
+from serving.settings import PREFIX, Settings, variables
 
 Command = Callable[..., None]
 
@@ -53,7 +53,7 @@ def read_settings(**options: Any) -> Settings:
         return Settings(**options)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]).removeprefix("SERVING_").lower()
+        name = str(first["loc"][0]).removeprefix(PREFIX).lower()
         flag = f"--{name.replace('_', '-')} ({', '.join(variables(name))})"
         shown = repr(first["input"]) if Settings.model_fields[name].repr else "not a value for it"
         raise click.UsageError(f"{flag} is {shown}: {first['msg']}") from error
