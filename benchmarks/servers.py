@@ -4,7 +4,6 @@
 """
 
 import os
-import re
 import secrets
 import signal
 import socket
@@ -20,7 +19,7 @@ from statistics import median
 import click
 import requests
 
-from benchmarks.service import CLIENTS, ROOT, Load, load
+from benchmarks.service import CLIENTS, ROOT, Load, load, shared_once_mebibytes
 
 START_LIMIT = 60.0  # seconds
 STOP_LIMIT = 5.0
@@ -59,8 +58,7 @@ class Server:
 
     def mebibytes(self) -> float:
         """Return the memory that its processes hold, what they share counted once."""
-        rollups = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids())
-        return sum(int(re.findall(r"Pss:\s+(\d+)", rollup)[0]) for rollup in rollups) / 1024
+        return shared_once_mebibytes(self.pids())
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -172,7 +172,12 @@ def measure_fairness(url: str, seconds: int) -> None:
 def resident_mebibytes(pid: int) -> float:
     """Return the memory that a process and its workers hold, what they share counted once."""
     workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    rollups = (Path(f"/proc/{each}/smaps_rollup").read_text() for each in (pid, *workers))
+    return shared_once_mebibytes([pid, *map(int, workers)])
+
+
+def shared_once_mebibytes(pids: Iterable[int]) -> float:
+    """Return the memory that processes hold, what they share counted once."""
+    rollups = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids)
     return sum(int(re.findall(r"Pss:\s+(\d+)", rollup)[0]) for rollup in rollups) / 1024
 
 
