@@ -23,7 +23,8 @@ import click
 import numpy as np
 import requests
 
-from serving.classifier import Classifier, Classifiers, load_classifiers
+from serving.classifier import Classifier
+from serving.registry import Classifiers, load_classifiers
 from serving.settings import Precision, Settings
 from serving.uploads import FIELD
 

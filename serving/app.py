@@ -5,11 +5,11 @@ from flask import Flask
 from serving.access import allow_origins, require_key, trust_proxies
 from serving.batching import Batcher
 from serving.buffering import buffer_bodies
-from serving.classifier import load_classifiers
 from serving.compression import compress_answers, decompress_bodies
 from serving.decoding import Decoders
 from serving.metrics import Metrics
 from serving.problems import register_error_handlers
+from serving.registry import load_classifiers
 from serving.responses import OrjsonProvider
 from serving.routes import health, inference_protocol, insights, models, page, predict
 from serving.service import Service

@@ -1,10 +1,5 @@
-"""ONNX Runtime sessions over the bundled models: images to probabilities."""
+"""An ONNX Runtime session over a model: images to probabilities."""
 
-import contextlib
-import hashlib
-import io
-import logging
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,30 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 from loky import cpu_count
-from pydantic import ValidationError
 
-from models.record import (
-    BATCH,
-    CLASSES,
-    CURVES_FILE,
-    IMAGE_SIZE,
-    INPUT,
-    INT8_MODEL_FILE,
-    MODEL_FILE,
-    OUTPUT,
-    RECORD_FILE,
-    Record,
-)
-from serving.errors import StartError, UnknownModelError
-from serving.settings import Provider, Settings
-
-logger = logging.getLogger(__name__)
-
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
-MAX_BATCH = {CPU: 16, CUDA: 128}  # measured on the CPU alone
-FATAL = 4  # ONNX Runtime's log severities
-WARNING = 2
+from models.record import BATCH, CLASSES, IMAGE_SIZE, INPUT, OUTPUT, Record
+from serving.errors import StartError
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,124 +31,6 @@ class Classifier:
         """Return probabilities [N, 10] of images [N, 32, 32, 3], RGB."""
         [probabilities] = self.session.run([OUTPUT], {INPUT: images})
         return probabilities  # type: ignore[no-any-return]  # ONNX Runtime is untyped
-
-
-class Classifiers:
-    """The loaded models, in the order of their size, the newest version of each first."""
-
-    def __init__(self, classifiers: Iterable[Classifier]) -> None:
-        # The article's order: its models grow.
-        ordered = sorted(
-            classifiers, key=lambda c: (c.record.parameters, c.record.name, -c.record.version)
-        )
-        self._versions: dict[str, dict[str, Classifier]] = {}
-        for classifier in ordered:
-            record = classifier.record
-            self._versions.setdefault(record.name, {})[str(record.version)] = classifier
-
-    def __iter__(self) -> Iterator[Classifier]:
-        return (c for versions in self._versions.values() for c in versions.values())
-
-    @property
-    def names(self) -> list[str]:
-        """Return each model's name once."""
-        return list(self._versions)
-
-    def versions(self, name: str) -> list[str]:
-        """Return a model's versions, the newest first."""
-        return list(self._versions[name])
-
-    def choose(self, names: Iterable[str] = (), version: str | None = None) -> list[Classifier]:
-        """Return a version of each named model once; of every model where none is named.
-
-        Raises:
-            UnknownModelError: one is not there.
-        """
-        return [self.find(name, version) for name in dict.fromkeys(names) or self.names]
-
-    def find(self, name: str, version: str | None = None) -> Classifier:
-        """Return a model's version; the newest for None.
-
-        Raises:
-            UnknownModelError: it is not there.
-        """
-        if name not in self._versions:
-            raise UnknownModelError(
-                f"There is no model {name!r}; the models are {', '.join(self._versions)}."
-            )
-        versions = self._versions[name]
-        if version is None:
-            return next(iter(versions.values()))
-        if version not in versions:
-            raise UnknownModelError(
-                f"There is no version {version!r} of the model {name}; the versions are "
-                f"{', '.join(versions)}."
-            )
-        return versions[version]
-
-
-def load_classifiers(settings: Settings) -> Classifiers:
-    """Load, check and warm up every version of every model in `settings.models_dir`.
-
-    With int8, their records are those of the int8 files.
-
-    Raises:
-        StartError: there is no model, one is missing, altered or of another form, or the provider
-            is `cuda` and CUDA does not work here or is asked for int8.
-    """
-    models_dir, provider, precision = settings.models_dir, settings.provider, settings.precision
-    if precision == "int8":
-        if provider == "cuda":
-            raise StartError(
-                "precision int8 is faster on the CPU alone, and provider cuda is set; "
-                "set --provider or SERVING_PROVIDER to cpu, "
-                "or --precision or SERVING_PRECISION to float32"
-            )
-        provider = "cpu"
-    files = []
-    for folder in _versions(models_dir):
-        record = _read_record(folder)
-        if precision == "int8":
-            files.append((folder / INT8_MODEL_FILE, _of_int8(record, folder)))
-        else:
-            files.append((folder / MODEL_FILE, record))
-    if not files:
-        raise StartError(
-            f"{models_dir.resolve()} {'holds no models' if models_dir.is_dir() else 'is no folder'}"
-            "; set --models-dir or SERVING_MODELS_DIR to the one with <name>/<version>/"
-        )
-    onnx_files = [_read_model(path, record) for path, record in files]
-    providers = _choose_providers(provider, onnx_files[0])
-    options = session_options(settings.threads or usable_threads(settings.workers))
-    logger.info(
-        "provider: %s, precision: %s, threads: %d",
-        providers[0],
-        precision,
-        options.intra_op_num_threads,
-    )
-    max_batch = settings.max_batch or MAX_BATCH[providers[0]]
-    provider_options = [_cuda_options(settings) if name == CUDA else {} for name in providers]
-    classifiers = []
-    for (path, record), onnx_file in zip(files, onnx_files, strict=True):
-        classifier = Classifier(
-            record=record,
-            curves=path.with_name(CURVES_FILE).resolve(),
-            session=_start_session(path, onnx_file, options, providers, provider_options),
-            max_batch=max_batch,
-        )
-        for size in {1, max_batch}:
-            classifier.classify(np.zeros((size, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8))
-        classifiers.append(classifier)
-        logger.info(
-            "%s version %d (%s recipe): test accuracy %.2f %%, after %d of %d epochs",
-            record.name,
-            record.version,
-            record.recipe,
-            100 * record.test_accuracy,
-            record.epochs_completed,
-            record.epochs,
-        )
-    return Classifiers(classifiers)
 
 
 def usable_threads(workers: int = 1) -> int:
@@ -201,59 +57,18 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
-def _versions(models_dir: Path) -> list[Path]:
-    # An interrupted export leaves folders that start with a dot.
-    return [path for path in models_dir.glob("*/*/") if path.name.isdecimal()]
-
-
-def _read_record(folder: Path) -> Record:
-    path = folder / RECORD_FILE
-    try:
-        record = Record.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise StartError(f"cannot read {path}: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the file"
-        raise StartError(f"{path} is not a model's record: {field}: {first['msg']}") from error
-    if (record.name, str(record.version)) != (folder.parent.name, folder.name):
-        raise StartError(
-            f"{path} is the record of {record.name} version {record.version}, not of this folder"
-        )
-    return record
-
-
-def _of_int8(record: Record, folder: Path) -> Record:
-    try:
-        return record.of_int8()
-    except ValueError as error:
-        raise StartError(
-            f"{folder} has no {INT8_MODEL_FILE}; make it with python -m training quantize, "
-            "or set --precision or SERVING_PRECISION to float32"
-        ) from error
-
-
-def _read_model(path: Path, record: Record) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise StartError(f"cannot read {path}: {error.strerror}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != record.sha256:
-        raise StartError(
-            f"{path} is damaged or altered: its SHA-256 is {found}, "
-            f"and {RECORD_FILE} beside it says {record.sha256}"
-        )
-    return content
-
-
-def _start_session(
+def start_session(
     path: Path,
     onnx_file: bytes,
     options: onnxruntime.SessionOptions,
     providers: list[str],
     provider_options: list[dict[str, str]],
 ) -> onnxruntime.InferenceSession:
+    """Load a model's file and check that it takes images and returns probabilities.
+
+    Raises:
+        StartError: it is not a model, or has other inputs and outputs.
+    """
     try:
         session = onnxruntime.InferenceSession(onnx_file, options, providers, provider_options)
     except Exception as error:  # ONNX Runtime's exceptions share no narrower base
@@ -266,48 +81,3 @@ def _start_session(
     if found != contract:
         raise StartError(f"{path} has inputs and outputs {found}, not {contract}")
     return session
-
-
-def _choose_providers(provider: Provider, onnx_file: bytes) -> list[str]:
-    if provider == "cpu":
-        return [CPU]
-    if _cuda_works(onnx_file):
-        return [CUDA, CPU]
-    if provider == "cuda":
-        raise StartError(
-            "provider cuda is set, but CUDA does not work here: it takes an NVIDIA GPU, its driver "
-            "and the libraries of the extra `cuda` (uv run --extra cuda python -m serving); "
-            "set --provider or SERVING_PROVIDER to auto or cpu to do without"
-        )
-    return [CPU]
-
-
-def _cuda_options(settings: Settings) -> dict[str, str]:
-    """Return the GPU and its memory; not measured, since no GPU could be had."""
-    options = {
-        "device_id": str(settings.cuda_device),
-        # By its own default cuDNN tries every algorithm for each new size of a batch.
-        "cudnn_conv_algo_search": "HEURISTIC",
-    }
-    if settings.cuda_memory:
-        options["gpu_mem_limit"] = str(settings.cuda_memory)
-    return options
-
-
-def _cuda_works(onnx_file: bytes) -> bool:
-    """Tell whether a session runs on CUDA, by trying, without ONNX Runtime's red errors.
-
-    `get_available_providers()` lists what the wheel was built with, not what the machine has.
-    """
-    if CUDA not in onnxruntime.get_available_providers():
-        return False
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
-        onnxruntime.preload_dlls()
-    onnxruntime.set_default_logger_severity(FATAL)
-    try:
-        session = onnxruntime.InferenceSession(onnx_file, providers=[CUDA], enable_fallback=False)
-    except Exception:  # no GPU, no driver, or too old a one: its kind does not matter
-        return False
-    finally:
-        onnxruntime.set_default_logger_severity(WARNING)
-    return CUDA in session.get_providers()

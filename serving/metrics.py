@@ -21,8 +21,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from models.record import CLASSES
-from serving.classifier import Classifier, Classifiers
+from serving.classifier import Classifier
 from serving.problems import status_of
+from serving.registry import Classifiers
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's, for several workers
 

@@ -12,9 +12,9 @@ from pydantic.json_schema import models_json_schema
 from models.record import CLASSES, IMAGE_SIZE, INPUT, OUTPUT, Record
 from serving import NAME, VERSION
 from serving.access import KEY_HEADER
-from serving.classifier import Classifiers
 from serving.images import MIMETYPES
 from serving.problems import CONTENT_TYPE
+from serving.registry import Classifiers
 from serving.routes.inference_protocol import HEADER_LENGTH
 from serving.settings import Settings
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from serving.batching import Batcher
-from serving.classifier import Classifiers
 from serving.decoding import Decoders
 from serving.errors import NotReadyError
 from serving.metrics import Metrics
+from serving.registry import Classifiers
 from serving.settings import Settings
 
 

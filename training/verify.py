@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from serving.classifier import CPU, Classifier, load_classifiers
+from serving.classifier import Classifier
 from serving.errors import StartError
+from serving.providers import CPU
+from serving.registry import load_classifiers
 from serving.settings import Settings
 from training import TrainingError
 from training.data import Split

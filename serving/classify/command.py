@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.record import CLASSES
-from serving.classifier import Classifier, Classifiers, load_classifiers
+from serving.classifier import Classifier
 from serving.classify.files import Decoded, decode_files, find_files, read_list
 from serving.classify.rows import (
     CsvRows,
@@ -28,6 +28,7 @@ from serving.classify.rows import (
 from serving.errors import StartError, UnknownModelError
 from serving.images import DecodedImage
 from serving.options import read_settings, settings_options
+from serving.registry import Classifiers, load_classifiers
 from serving.responses import rounded
 from serving.settings import Precision
 

@@ -11,9 +11,9 @@ import pytest
 from gevent.pool import Group
 
 from serving.batching import Batcher
-from serving.classifier import Classifiers, load_classifiers
 from serving.errors import ModelError, OverloadedError
 from serving.metrics import Metrics
+from serving.registry import Classifiers, load_classifiers
 from serving.settings import Settings
 
 MAX_WAITING = 64

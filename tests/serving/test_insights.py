@@ -11,7 +11,7 @@ import requests
 from PIL import Image
 
 from serving import explanation, stability
-from serving.classifier import load_classifiers
+from serving.registry import load_classifiers
 from serving.settings import Settings
 from tests.conftest import ROOT
 from tests.serving.test_service import MODELS, check_problem, png, upload

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 COUNT = """
 import os, pathlib
-from serving.classifier import load_classifiers
+from serving.registry import load_classifiers
 from serving.settings import Settings
 before = len(os.listdir("/proc/self/task"))
 classifiers = [*load_classifiers(Settings(provider="cpu"))]

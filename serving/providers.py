@@ -1,0 +1,65 @@
+"""ONNX Runtime's execution providers: CUDA where it works, else the CPU."""
+
+import contextlib
+import io
+
+import onnxruntime
+
+from serving.errors import StartError
+from serving.settings import Provider, Settings
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+MAX_BATCH = {CPU: 16, CUDA: 128}  # images; measured on the CPU alone
+FATAL = 4  # ONNX Runtime's log severities
+WARNING = 2
+
+
+def choose_providers(provider: Provider, onnx_file: bytes) -> list[str]:
+    """Return the providers for a session, in order of preference; a model is there to try CUDA.
+
+    Raises:
+        StartError: `provider` is cuda, which does not work here.
+    """
+    if provider == "cpu":
+        return [CPU]
+    if _cuda_works(onnx_file):
+        return [CUDA, CPU]
+    if provider == "cuda":
+        raise StartError(
+            "provider cuda is set, but CUDA does not work here: it takes an NVIDIA GPU, its driver "
+            "and the libraries of the extra `cuda` (uv run --extra cuda python -m serving); "
+            "set --provider or SERVING_PROVIDER to auto or cpu to do without"
+        )
+    return [CPU]
+
+
+def cuda_options(settings: Settings) -> dict[str, str]:
+    """Return the GPU and its memory; not measured, since no GPU could be had."""
+    options = {
+        "device_id": str(settings.cuda_device),
+        # By its own default cuDNN tries every algorithm for each new size of a batch.
+        "cudnn_conv_algo_search": "HEURISTIC",
+    }
+    if settings.cuda_memory:
+        options["gpu_mem_limit"] = str(settings.cuda_memory)
+    return options
+
+
+def _cuda_works(onnx_file: bytes) -> bool:
+    """Tell whether a session runs on CUDA, by trying, without ONNX Runtime's red errors.
+
+    `get_available_providers()` lists what the wheel was built with, not what the machine has.
+    """
+    if CUDA not in onnxruntime.get_available_providers():
+        return False
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
+        onnxruntime.preload_dlls()
+    onnxruntime.set_default_logger_severity(FATAL)
+    try:
+        session = onnxruntime.InferenceSession(onnx_file, providers=[CUDA], enable_fallback=False)
+    except Exception:  # no GPU, no driver, or too old a one: its kind does not matter
+        return False
+    finally:
+        onnxruntime.set_default_logger_severity(WARNING)
+    return CUDA in session.get_providers()
