@@ -1,0 +1,114 @@
+"""The API's description, OpenAPI 3.1: written here, checked against the service by Schemathesis.
+
+The libraries that generate one (flask-openapi3, APIFlask, flask-smorest, spectree) take over the
+reading of requests, and none of them describes a body that is either a form or the image itself.
+"""
+
+from pydantic.json_schema import models_json_schema
+
+from models.record import Record
+from serving import NAME, VERSION
+from serving.access import KEY_HEADER
+from serving.openapi.images import image_paths, image_schemas
+from serving.openapi.parts import (
+    INTEGER,
+    STRING,
+    Json,
+    as_bytes,
+    as_json,
+    in_path,
+    list_of,
+    object_of,
+    operation,
+    problems,
+    query,
+    reference,
+)
+from serving.openapi.protocol import protocol_paths, protocol_schemas
+from serving.registry import Classifiers
+from serving.settings import Settings
+
+PROBES = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
+OPEN_PATHS = PROBES | {"/metrics"}
+
+
+def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
+    """Return the OpenAPI document; it names the loaded models."""
+    _, records = models_json_schema(
+        [(Record, "serialization")], ref_template="#/components/schemas/{model}"
+    )
+    version = query("version", {"type": "string"}, "Without it, each model's newest answers.")
+    document: Json = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": NAME,
+            "version": VERSION,
+            "description": "Classifies 32×32 images with convolutional networks trained on "
+            "CIFAR-10; each answer carries the model's recorded test accuracy.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": ".", "description": "where this document is"}],
+        "paths": {
+            **image_paths(classifiers, version),
+            **_paths(classifiers, version),
+            **protocol_paths(classifiers),
+        },
+        "components": {
+            "schemas": {
+                **records["$defs"],
+                **_schemas(),
+                **image_schemas(),
+                **protocol_schemas(settings.max_images),
+            }
+        },
+    }
+    if settings.api_key:
+        _ask_for_key(document, open_paths=PROBES if settings.metrics_need_key else OPEN_PATHS)
+    return document
+
+
+def _ask_for_key(document: Json, *, open_paths: frozenset[str]) -> None:
+    document["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "key": {"type": "apiKey", "in": "header", "name": KEY_HEADER},
+    }
+    document["security"] = [{"bearer": []}, {"key": []}]
+    for path, item in document["paths"].items():
+        for described in (item[method] for method in ("get", "post") if method in item):
+            if path in open_paths:
+                described["security"] = []
+            else:
+                described["responses"] |= problems(401)
+
+
+def _paths(classifiers: Classifiers, version: Json) -> Json:
+    name = in_path("name", classifiers.names)
+    refused = problems(400, 404)
+    return {
+        "/models": {"get": operation("Every model's records", as_json("Models"), **problems(400))},
+        "/models/{name}": {
+            "parameters": [name, version],
+            "get": operation("A model's record", as_json("Record"), **refused),
+        },
+        "/models/{name}/curves.png": {
+            "parameters": [name, version],
+            "get": operation("A model's learning curves", as_bytes("image/png"), **refused),
+        },
+        "/health/live": {"get": operation("Is the process alive?", as_json("Status"))},
+        "/health/ready": {
+            "get": operation("Will it answer requests?", as_json("Status"), **problems(503))
+        },
+        "/metrics": {"get": operation("Prometheus' metrics", as_bytes("text/plain"))},
+    }
+
+
+def _schemas() -> Json:
+    return {
+        "Models": object_of(models=list_of(reference("Record"))),
+        "Status": object_of(status=STRING),
+        "Problem": {
+            **object_of(type=STRING, title=STRING, status=INTEGER, detail=STRING, error=STRING),
+            "description": "A problem document, RFC 9457; `detail` says what to do. "
+            "`error` repeats it for the Open Inference Protocol's clients.",
+        },
+    }
