@@ -31,6 +31,7 @@ class Prediction(TypedDict):
     width: int
     height: int
     models: list[Answer]
+    crop: NotRequired[str]  # what the models saw, as a data URL, where it was asked for
 
 
 class Problem(TypedDict):

@@ -86,6 +86,11 @@ def _predict(classifiers: Classifiers, version: Json) -> Json:
             {"type": "boolean", "default": False},
             "Answer an image that is refused with its problem, and the others with predictions.",
         ),
+        query(
+            "crop",
+            {"type": "boolean", "default": False},
+            f"Return the image of {IMAGE_SIZE}×{IMAGE_SIZE} that the models saw, too.",
+        ),
     ]
     # `format` is what has Swagger UI show a file chooser.
     image = {"type": "string", "format": "binary"}
@@ -152,6 +157,7 @@ def image_schemas() -> Json:
             width=INTEGER,
             height=INTEGER,
             models=list_of(reference("Answer")),
+            optional={"crop": _DATA_URL},
         ),
         "Answer": object_of(
             model=STRING,

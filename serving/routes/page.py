@@ -11,8 +11,8 @@ from serving.service import Service
 DOCS = "/docs"
 # The page loads nothing from elsewhere and is shown in no other page.
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 # Swagger UI brings a script, styles and images within its page.
 DOCS_SECURITY_POLICY = (

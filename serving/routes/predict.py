@@ -14,10 +14,20 @@ from serving.parameters import boolean, fraction, single, whole_number
 from serving.problems import problem_document
 from serving.responses import Answer, Prediction, Predictions, Refusal, rounded
 from serving.service import Service
+from serving.thumbnails import to_data_url
 from serving.uploads import read_uploads
 from serving.worth import worth
 
-PARAMETERS = ("model", "version", "top_k", "min_confidence", "resize", "partial", "details")
+PARAMETERS = (
+    "model",
+    "version",
+    "top_k",
+    "min_confidence",
+    "resize",
+    "partial",
+    "details",
+    "crop",
+)
 
 
 def create_blueprint(service: Service) -> Blueprint:
@@ -32,7 +42,7 @@ def create_blueprint(service: Service) -> Blueprint:
         with metrics.count_models(chosen):
             top_k = whole_number(sent, "top_k", most=len(CLASSES))
             least = fraction(sent, "min_confidence") or 0.0
-            details = boolean(sent, "details")
+            details, crop = boolean(sent, "details"), boolean(sent, "crop")
             resize, partial = boolean(sent, "resize"), boolean(sent, "partial")
             with metrics.decode_seconds.time():
                 service.batcher.check_room(len(uploads) * len(chosen))  # before work is wasted
@@ -42,7 +52,7 @@ def create_blueprint(service: Service) -> Blueprint:
             answers = _classify(service, chosen, images, top_k, least, details)
         return {
             "predictions": [
-                _prediction(upload, outcome, answers)
+                _prediction(upload, outcome, answers, crop)
                 for upload, outcome in zip(uploads, outcomes, strict=True)
             ]
         }
@@ -75,16 +85,22 @@ def _classify(
 
 
 def _prediction(
-    upload: Upload, outcome: DecodedImage | ServingError, answers: Iterator[list[Answer]]
+    upload: Upload,
+    outcome: DecodedImage | ServingError,
+    answers: Iterator[list[Answer]],
+    crop: bool,
 ) -> Prediction | Refusal:
     if isinstance(outcome, ServingError):
         return {"filename": upload.filename, "problem": problem_document(outcome)}
-    return {
+    prediction: Prediction = {
         "filename": upload.filename,
         "width": outcome.width,
         "height": outcome.height,
         "models": next(answers),
     }
+    if crop:
+        prediction["crop"] = to_data_url(outcome.pixels)
+    return prediction
 
 
 def _answer(

@@ -1,15 +1,20 @@
 """The page in a real headless Chromium, driven by Playwright."""
 
+import io
+import re
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import requests
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import ROOT, run_server
-from tests.serving.test_service import MODELS, upload
+from tests.serving.test_service import MODELS, png, upload
 
 SHIP = ROOT / "serving" / "static" / "ship.png"
 
@@ -24,123 +29,159 @@ def page(browser: Browser, server: str) -> Iterator[Page]:
     page.on("console", lambda message: problems.append(message.text))
     page.on("request", lambda request: addresses.append(request.url))
     page.goto(server)
-    expect(page.locator("article")).to_have_count(len(MODELS))
+    expect(page.locator(".model")).to_have_count(len(MODELS))
     yield page
     page.close()
     # Chromium logs a refused request by itself.
     assert [text for text in problems if not text.startswith("Failed to load resource")] == []
-    assert [url for url in addresses if not url.startswith(server)] == []
+    assert [url for url in addresses if not url.startswith((server, "data:"))] == []
 
 
-def test_a_chosen_picture_gets_the_services_answers(page: Page, server: str) -> None:
+def predict(server: str, path: Path, query: str = "") -> Any:
+    files = upload((path.name, path.read_bytes()))
+    answer = requests.post(f"{server}/predict?resize=true&{query}", files=files)
+    return answer.json()["predictions"][0]
+
+
+def test_a_chosen_image_gets_the_services_answers(page: Page, server: str) -> None:
     page.set_input_files("#file", SHIP)
     expect(page.locator("#verdict")).not_to_be_empty()
-    [prediction] = requests.post(
-        f"{server}/predict", files=upload(("ship.png", SHIP.read_bytes()))
-    ).json()["predictions"]
-    for answer in prediction["models"]:
-        card = page.locator(f"[data-model={answer['model']}]")
+    for answer in predict(server, SHIP)["models"]:
+        card = page.locator(f"[data-model={answer['model']}].answer")
         expect(card.locator(".class")).to_have_text(answer["class"])
         expect(card.locator(".confidence")).to_have_text(f"{100 * answer['confidence']:.1f} % sure")
         expect(card.locator(".probabilities progress")).to_have_count(10)
-        expect(card.locator(".accuracy")).to_contain_text(f"{100 * answer['test_accuracy']:.1f} %")
+        model = page.locator(".model", has_text=f"{100 * answer['test_accuracy']:.1f} %")
+        expect(model).to_be_visible()
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
 def test_the_page_says_what_an_answer_is_worth(page: Page, server: str) -> None:
     page.set_input_files("#file", SHIP)
-    [prediction] = requests.post(
-        f"{server}/predict?details=true", files=upload(("ship.png", SHIP.read_bytes()))
-    ).json()["predictions"]
-    for answer in prediction["models"]:
+    for answer in predict(server, SHIP, "details=true")["models"]:
         share = 100 * answer["details"]["right_when_this_class"]
         worth = page.locator(f"[data-model={answer['model']}] .worth")
         expect(worth).to_contain_text(f"it calls {answer['class']}, {share:.0f} are")
 
 
+def test_a_photo_is_sent_as_it_is_and_shown_as_it_was_cropped(
+    page: Page, server: str, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(png(random.integers(0, 256, (90, 200, 3), dtype=np.uint8)))
+    page.set_input_files("#file", photo)
+    expect(page.locator(".seen")).to_contain_text("200 × 90 pixels")  # as the service was sent it
+    prediction = predict(server, photo, "crop=true")
+    assert "crop" not in predict(server, photo)
+    expect(page.locator(".crop")).to_have_attribute("src", prediction["crop"])
+    crop = Image.open(io.BytesIO(b64decode(prediction["crop"].partition(",")[2])))
+    again = requests.post(f"{server}/predict", data=png(np.asarray(crop))).json()
+    assert again["predictions"][0]["models"] == prediction["models"]
+    assert page.evaluate("document.querySelector('.crop').naturalWidth") == 32
+    for answer in prediction["models"]:
+        shown = page.locator(f"[data-model={answer['model']}] .class")
+        expect(shown).to_have_text(answer["class"])
+
+
 def test_the_keyboard_is_enough(page: Page) -> None:
-    focused = "document.activeElement.id || document.activeElement.tagName"
+    focused = "document.activeElement.id || document.activeElement.hash"
     reached = []
-    for _ in range(3):
+    for _ in range(5):
         page.keyboard.press("Tab")
         reached.append(page.evaluate(focused))
-    assert reached == ["file", "camera", "example"]
+    assert reached == ["#try", "#card/first", "file", "camera", "example"]
     page.keyboard.press("Enter")
-    expect(page.locator("#seen")).to_be_visible()
+    expect(page.locator(".crop")).to_be_visible()
     expect(page.locator(".answer").first).to_be_visible()
 
 
 def test_curves_and_figures_can_be_opened(page: Page, server: str) -> None:
     record = requests.get(f"{server}/models/first").json()
-    card = page.locator("[data-model=first]")
+    card = page.locator(".model").first
     card.locator("summary").click()
     lines = card.locator("polyline")
     expect(lines).to_have_count(2)
     assert len((lines.nth(1).get_attribute("points") or "").split()) == len(record["history"])
     expect(card.locator("tbody")).to_contain_text(f"{100 * record['article']['test_accuracy']:.1f}")
+    crossed = any(epoch["val_accuracy"] > epoch["accuracy"] for epoch in record["history"])
+    expect(card.locator(".note")).to_have_count(int(crossed))
 
 
 def test_another_version_can_be_chosen(page: Page, server: str) -> None:
     page.set_input_files("#file", SHIP)
     expect(page.locator("#verdict")).not_to_be_empty()
-    choice = page.get_by_label("the article’s recipe")
-    if not choice.is_visible():
-        pytest.skip("one version is bundled")
-    choice.check()
-    [prediction] = requests.post(
-        f"{server}/predict?version=1", files=upload(("ship.png", SHIP.read_bytes()))
-    ).json()["predictions"]
-    for answer in prediction["models"]:
-        card = page.locator(f"[data-model={answer['model']}]")
+    page.get_by_label("the article’s recipe").check()
+    for answer in predict(server, SHIP, "version=1")["models"]:
+        card = page.locator(f"[data-model={answer['model']}].answer")
         expect(card.locator(".confidence")).to_have_text(f"{100 * answer['confidence']:.1f} % sure")
-        expect(card.locator(".accuracy")).to_contain_text(f"{100 * answer['test_accuracy']:.1f} %")
 
 
-def test_a_bad_file_is_explained(page: Page, tmp_path: Path) -> None:
-    (tmp_path / "notes.png").write_text("no picture")
-    page.set_input_files("#file", tmp_path / "notes.png")
-    expect(page.get_by_role("alert")).to_contain_text("notes.png is not a picture")
+def test_a_choice_stands_on_one_line_with_its_label(page: Page) -> None:
+    for choice in page.locator("#versions label").all():
+        box = choice.bounding_box()
+        assert box
+        assert box["height"] < 40
+
+
+def test_a_bad_file_takes_the_last_answer_away(page: Page, tmp_path: Path) -> None:
     page.set_input_files("#file", SHIP)
+    expect(page.locator(".answer").first).to_be_visible()
+    (tmp_path / "notes.png").write_text("no image")
+    page.set_input_files("#file", tmp_path / "notes.png")
+    expect(page.get_by_role("alert")).to_contain_text("notes.png is not an image")
+    expect(page.locator("#verdict")).to_be_empty()
+    expect(page.locator(".answer, .crop")).to_have_count(0)
+    page.set_input_files("#file", SHIP)
+    expect(page.locator(".answer").first).to_be_visible()
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
 def test_the_services_refusal_is_shown(page: Page) -> None:
-    page.set_input_files("#file", SHIP)
-    expect(page.locator("#verdict")).not_to_be_empty()
     page.route(
         "**/predict*", lambda route: route.fulfill(status=503, json={"detail": "Too many at once."})
     )
     page.set_input_files("#file", SHIP)
     expect(page.get_by_role("alert")).to_have_text("Too many at once.")
-    # The last picture's answers do not stand beside this one.
-    expect(page.locator("#verdict")).to_be_empty()
-    expect(page.locator(".answer").first).to_be_hidden()
 
 
-def test_several_files_show_which_failed(page: Page, server: str, tmp_path: Path) -> None:
-    (tmp_path / "notes.png").write_text("no picture")
+def test_each_of_several_files_has_a_card(page: Page, server: str, tmp_path: Path) -> None:
+    (tmp_path / "notes.png").write_text("no image")
     page.set_input_files("#file", [SHIP, tmp_path / "notes.png", SHIP])
-    rows = page.locator("#list tbody tr")
-    expect(rows).to_have_count(3)
     expect(page.locator("#verdict")).to_have_text("1 of 3 images could not be classified.")
-    expect(page.locator("#list .failed")).to_contain_text("notes.png is not a picture")
-    [prediction] = requests.post(
-        f"{server}/predict", files=upload(("ship.png", SHIP.read_bytes()))
-    ).json()["predictions"]
-    for answer in prediction["models"]:
-        shown = f"{answer['class']}, {100 * answer['confidence']:.1f} %"
-        expect(rows.first).to_contain_text(shown)
-        expect(rows.last).to_contain_text(shown)
-    refused = {"predictions": [
-        {"filename": "ship.png", "problem": {"detail": "ship.png is too odd."}}, prediction,
-    ]}  # fmt: skip
-    page.route("**/predict*", lambda route: route.fulfill(json=refused))
-    page.set_input_files("#file", [SHIP, SHIP])
-    expect(page.locator("#list .failed")).to_contain_text("ship.png is too odd.")
-    page.unroute("**/predict*")
+    cards = page.locator(".result")
+    expect(cards).to_have_count(3)
+    expect(cards.nth(1).get_by_role("alert")).to_contain_text("notes.png is not an image")
+    expect(cards.nth(1).locator(".answer")).to_have_count(0)
+    for answer in predict(server, SHIP)["models"]:
+        for card in (cards.first, cards.last):
+            shown = card.locator(f"[data-model={answer['model']}]")
+            expect(shown).to_contain_text(f"{answer['class']} {100 * answer['confidence']:.1f} %")
+
+
+def test_one_model_is_not_all(browser: Browser, server: str) -> None:
+    page = browser.new_page()
+    one = requests.get(f"{server}/models/final").json()
+    page.route("**/models", lambda route: route.fulfill(json={"models": [one]}))
+    page.goto(server)
     page.set_input_files("#file", SHIP)
-    expect(page.locator("#verdict")).not_to_be_empty()
-    expect(page.locator("#list")).to_be_hidden()
+    expect(page.locator("#verdict")).to_have_text(re.compile(f"^{one['title']} says "))
+    page.close()
+
+
+def test_a_card_shows_the_records_of_a_model(page: Page, server: str) -> None:
+    page.get_by_role("link", name="Final model’s card").click()
+    expect(page.get_by_role("heading", name="Final model’s card")).to_be_focused()
+    expect(page.locator("#view-try")).to_be_hidden()
+    for version in requests.get(f"{server}/models").json()["models"]:
+        if version["name"] == "final":
+            test = page.get_by_role("row", name="on test images")
+            expect(test).to_contain_text(f"{100 * version['test_accuracy']:.1f} %")
+    page.get_by_role("link", name="First model").click()
+    expect(page.get_by_role("heading", name="First model’s card")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.get_by_role("link", name="Try an image").click()
+    expect(page.locator("#view-try")).to_be_visible()
 
 
 def test_the_page_asks_for_the_key(browser: Browser) -> None:
@@ -152,26 +193,13 @@ def test_the_page_asks_for_the_key(browser: Browser) -> None:
             page.get_by_role("button", name="use this key").click()
             if key == "wrong":
                 expect(page.locator("#reason")).to_contain_text("not one of this service's")
-        expect(page.locator("article")).to_have_count(len(MODELS))
+        expect(page.locator(".model")).to_have_count(len(MODELS))
         page.set_input_files("#file", SHIP)
         expect(page.locator("#verdict")).not_to_be_empty()
         expect(page.locator("#key")).to_be_hidden()
         page.reload()  # which remembers it
-        expect(page.locator("article")).to_have_count(len(MODELS))
+        expect(page.locator(".model")).to_have_count(len(MODELS))
         page.close()
-
-
-def test_a_photo_is_cropped_to_its_centre(page: Page, tmp_path: Path) -> None:
-    photo = Image.new("RGB", (900, 300), "red")
-    photo.paste("blue", (300, 0, 600, 300))
-    photo.save(tmp_path / "photo.png")
-    page.set_input_files("#file", tmp_path / "photo.png")
-    expect(page.locator("#verdict")).not_to_be_empty()
-    colours = page.evaluate(
-        """() => { const { data } = document.getElementById("picture").getContext("2d")
-           .getImageData(0, 0, 32, 32); return [...data]; }"""
-    )
-    assert colours == [0, 0, 255, 255] * 32 * 32
 
 
 def test_it_fits_a_phone_and_follows_the_dark_mode(page: Page) -> None:

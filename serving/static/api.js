@@ -1,0 +1,50 @@
+// Requests to the service, with its API key where it asks for one.
+
+import { $ } from "./dom.js";
+
+let key = sessionStorage.getItem("key");
+
+/** Fetch, or throw an Error whose message is for a person. */
+export async function ask(url, options) {
+  let response;
+  try {
+    response = await fetch(url, { ...options, headers: key ? { "X-API-Key": key } : {} });
+  } catch {
+    throw new Error("The service does not answer. Is it still running?");
+  }
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => ({}));
+  if (response.status === 401) {
+    await askForKey(problem.detail);
+    return ask(url, options);
+  }
+  throw new Error(problem.detail ?? `The service answered ${response.status}.`);
+}
+
+export async function askForJson(url) {
+  return (await ask(url)).json();
+}
+
+/** Send an image as it is, which the service crops and resamples, and return its answer. */
+export async function post(path, query, file) {
+  const form = new FormData();
+  form.append("image", file, file.name ?? "image");
+  const asked = new URLSearchParams([["resize", "true"], ...query]);
+  return (await ask(`${path}?${asked}`, { method: "POST", body: form })).json();
+}
+
+/** Wait until the visitor has entered a key. */
+async function askForKey(reason) {
+  $("reason").textContent = key ? reason : "This service asks for an API key.";
+  $("key").hidden = false;
+  await new Promise((entered) => {
+    const enter = (event) => {
+      event.preventDefault();
+      entered();
+    };
+    $("key").addEventListener("submit", enter, { once: true });
+  });
+  key = $("key").elements.key.value;
+  sessionStorage.setItem("key", key);
+  $("key").hidden = true;
+}

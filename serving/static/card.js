@@ -1,0 +1,94 @@
+// A model's card: the records of its versions, side by side, to read.
+
+import { curvesFigure } from "./curves.js";
+import { $, element, percent, points, table } from "./dom.js";
+import { modelNames, records, titleOf, versionsOf } from "./records.js";
+
+/** Show the card of a model, or of the first where there is none of that name. */
+export function showCard(asked) {
+  const name = modelNames().includes(asked) ? asked : modelNames()[0];
+  const versions = versionsOf(name);
+  const headings = versions.map(({ version, recipe }) => `version ${version}, ${recipe} recipe`);
+  const rows = (cells) => cells.map(([text, cell]) => [text, ...versions.map(cell)]);
+  $("view-card").replaceChildren(
+    element("h2", { tabIndex: -1 }, `${titleOf(name)}’s card`),
+    element("p", {}, ...links(name)),
+    element(
+      "p",
+      {},
+      `A convolutional network of ${versions[0].parameters.toLocaleString("en")} parameters that ` +
+        "tells CIFAR-10’s ten classes apart, made to see overfitting and what reduces it. It is no " +
+        "tool for decisions about people, safety or money: it gives every image one of its classes, " +
+        "whatever it shows.",
+    ),
+    scrolling(table("Training", ["", ...headings], rows(TRAINING))),
+    scrolling(table("What it is worth", ["", ...headings], rows(WORTH))),
+    scrolling(
+      table(
+        "Right on test images of each class, %",
+        ["", ...headings],
+        rows(records[0].classes.map((c) => [c, (record) => points(record.class_accuracy[c])])),
+      ),
+    ),
+    ...versions.map((record, i) =>
+      element("section", {}, element("h3", {}, headings[i]), curvesFigure(headings[i], [record])),
+    ),
+    element("h3", {}, "The records as JSON"),
+    element(
+      "p",
+      {},
+      ...versions.flatMap(({ version }) => [
+        element("a", { href: `models/${name}?version=${version}` }, `version ${version}`),
+        " ",
+      ]),
+    ),
+  );
+}
+
+const TRAINING = [
+  ["epochs", (r) => (r.epochs_completed === r.epochs ? `${r.epochs}` : `${r.epochs_completed} of ${r.epochs}`)],
+  ["arithmetic", (r) => r.precision],
+  ["seed", (r) => `${r.seed}`],
+  ["layers", (r) => r.layers],
+  ["on", (r) => r.device],
+  ["minutes", (r) => (r.training_seconds / 60).toFixed(0)],
+  ["exported", (r) => r.date.slice(0, 10)],
+];
+
+const WORTH = [
+  ["right on training images", (r) => percent(r.train_accuracy)],
+  ["on validation images", (r) => percent(r.validation_accuracy)],
+  ["gap, in points", (r) => points(r.generalization_gap)],
+  ["on test images", (r) => percent(r.test_accuracy)],
+  ["mean confidence on them", (r) => known(r.calibration, (c) => percent(c.mean_confidence))],
+  [
+    "calibration error, in points",
+    (r) => known(r.calibration, (c) => points(c.expected_calibration_error)),
+  ],
+  ["same answer when mirrored", (r) => known(r.stability, (s) => percent(s.mirrored))],
+  ["when moved by 2 pixels", (r) => known(r.stability, (s) => percent(s.shifted))],
+  [
+    "takes pure noise for",
+    (r) => known(r.noise, (n) => `${n.most_common_class}, ${percent(n.confidence)} sure`),
+  ],
+];
+
+function known(measured, text) {
+  return measured ? text(measured) : "–";
+}
+
+function links(shown) {
+  return modelNames().flatMap((name) => [
+    element(
+      "a",
+      { href: `#card/${name}`, ...(name === shown ? { "aria-current": "page" } : {}) },
+      titleOf(name),
+    ),
+    " ",
+  ]);
+}
+
+function scrolling(wide) {
+  const label = wide.caption.textContent;
+  return element("div", { class: "scrolling", role: "region", tabIndex: 0, "aria-label": label }, wide);
+}

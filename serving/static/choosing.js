@@ -1,0 +1,41 @@
+// The ways in which a visitor hands over images: chosen, taken, dropped, pasted, or the example.
+
+import { ask } from "./api.js";
+import { $, showError } from "./dom.js";
+
+/** Call `see` with the files each time that some are chosen. */
+export function listen(see) {
+  for (const input of [$("file"), $("camera")]) {
+    input.addEventListener("change", () => {
+      if (input.files.length) see([...input.files]);
+      input.value = ""; // so that the same file can be chosen again
+    });
+  }
+  $("example").addEventListener("click", async () => {
+    try {
+      const content = await (await ask("static/ship.png")).blob();
+      see([new File([content], "ship.png", { type: content.type })]);
+    } catch (error) {
+      showError(error.message);
+    }
+  });
+  document.addEventListener("paste", (event) => {
+    const files = [...event.clipboardData.files];
+    if (files.length) see(files);
+    else if (!event.target.closest("input")) showError("There is no image in what was pasted.");
+  });
+  const drop = $("drop");
+  // On the whole page, so that an image dropped beside the box does not replace the page.
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    drop.classList.add("over");
+  });
+  document.addEventListener("dragleave", () => drop.classList.remove("over"));
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    const files = [...event.dataTransfer.files];
+    if (files.length) see(files);
+    else showError("What was dropped is not a file. Save the image first, then drop it.");
+  });
+}

@@ -1,0 +1,52 @@
+// Elements in one line each.
+
+export const $ = (id) => document.getElementById(id);
+
+/** Make an element: its properties, or attributes where it has no such property; its children. */
+export function element(name, properties = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key in made) made[key] = value;
+    else made.setAttribute(key, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+/** Make an element of an SVG. */
+export function shape(name, attributes = {}, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+/** Make a table of rows whose first cell is the row's heading. */
+export function table(caption, headings, rows) {
+  return element(
+    "table",
+    {},
+    element("caption", {}, caption),
+    element("thead", {}, element("tr", {}, ...headings.map((text) => head("col", text)))),
+    element(
+      "tbody",
+      {},
+      ...rows.map(([first, ...cells]) =>
+        element("tr", {}, head("row", first), ...cells.map((cell) => element("td", {}, cell))),
+      ),
+    ),
+  );
+}
+
+function head(scope, text) {
+  return element("th", { scope }, text);
+}
+
+export const percent = (fraction) => `${(100 * fraction).toFixed(1)} %`;
+export const points = (fraction) => (100 * fraction).toFixed(1);
+export const of100 = (share) => Math.round(100 * share);
+
+export function showError(message) {
+  $("error").textContent = message;
+  $("error").hidden = !message;
+}
