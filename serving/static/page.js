@@ -5,7 +5,8 @@ import { listen } from "./choosing.js";
 import { $, element, showError } from "./dom.js";
 import { showModels } from "./models.js";
 import { addVersions, loadRecords, modelNames, records } from "./records.js";
-import { classifyAgain, see } from "./results.js";
+import { classifyAgain, judgeAgain, see } from "./results.js";
+import { addThreshold, showThreshold } from "./threshold.js";
 
 const VIEWS = { try: () => {}, card: showCard };
 
@@ -18,8 +19,10 @@ async function start() {
   $("classes").textContent = records[0].classes.join(", ");
   addVersions(() => {
     showModels();
+    showThreshold();
     classifyAgain();
   });
+  addThreshold(judgeAgain);
   showModels();
   listen((files) => {
     location.hash = "#try";

@@ -1,10 +1,12 @@
 // The chosen images, each with a card of its own: what the service saw, and what each model says.
 
 import { post } from "./api.js";
+import { closerLook } from "./closer.js";
 import { $, element, of100, percent, showError } from "./dom.js";
 import { chosenVersion, shownRecords, titleOf } from "./records.js";
+import { leastConfidence } from "./threshold.js";
 
-let images = []; // of the last choice: each one's file, and its card
+let images = []; // of the last choice: each one's file, its card, and what the models say of it
 let latest = 0; // number of the newest choice; the answers to an older one are not shown any more
 
 /** Show a card for each file, and fill them in one by one. */
@@ -18,7 +20,10 @@ export async function see(files) {
 /** Have the chosen images classified by the models that are shown now. */
 export async function classifyAgain() {
   const number = ++latest;
-  for (const image of images) showWaiting(image);
+  for (const image of images) {
+    image.answers = null;
+    showWaiting(image);
+  }
   $("verdict").textContent = "";
   const query = [["details", "true"], ["crop", "true"], ...asked()];
   let failed = 0;
@@ -28,6 +33,7 @@ export async function classifyAgain() {
     try {
       const { predictions } = await post("predict", query, image.file);
       if (number !== latest) return;
+      image.answers = predictions[0].models;
       showPrediction(image, predictions[0]);
     } catch (error) {
       if (number !== latest) return;
@@ -36,6 +42,12 @@ export async function classifyAgain() {
     }
   }
   $("verdict").textContent = summary(failed);
+}
+
+/** Show again what the models say, at another threshold. */
+export function judgeAgain() {
+  for (const image of images) if (image.answers) showAnswers(image);
+  if (images.length === 1 && images[0].answers) $("verdict").textContent = summary(0);
 }
 
 /** The models that are shown, as parameters of a request. */
@@ -70,8 +82,8 @@ function showProblem({ file, card }, message) {
   );
 }
 
-function showPrediction({ file, card }, prediction) {
-  const { crop, models, width, height } = prediction;
+function showPrediction(image, { crop, models, width, height }) {
+  const { file, card } = image;
   const seen = element(
     "figure",
     { class: "seen" },
@@ -87,9 +99,23 @@ function showPrediction({ file, card }, prediction) {
   card.setAttribute("aria-busy", "false");
   card.replaceChildren(
     element("h2", {}, file.name),
-    element("p", { class: "verdict", hidden: alone }, verdict(models)),
+    element("p", { class: "verdict", hidden: alone }),
     element("div", { class: "beside" }, seen, element("div", { class: "answers" }, ...answers)),
+    closerLook(file, card, asked()),
   );
+  showAnswers(image);
+}
+
+function showAnswers({ card, answers }) {
+  for (const answer of answers) {
+    card.querySelector(`[data-model="${answer.model}"] .said`).replaceChildren(...said(answer));
+  }
+  card.querySelector(".verdict").textContent = verdict(answers);
+}
+
+/** The class that counts as the answer; null where the model is less sure than was asked for. */
+function answered(answer) {
+  return answer.confidence < leastConfidence() ? null : answer.class;
 }
 
 function answerOf(answer, open) {
@@ -97,7 +123,7 @@ function answerOf(answer, open) {
     "article",
     { class: "answer", "data-model": answer.model },
     element("h3", {}, titleOf(answer.model)),
-    element("p", {}, ...said(answer)),
+    element("p", { class: "said" }),
     element("p", { class: "worth" }, worth(answer)),
     element(
       "details",
@@ -109,10 +135,12 @@ function answerOf(answer, open) {
 }
 
 function said(answer) {
+  const sure = `${percent(answer.confidence)} sure`;
+  const abstains = answered(answer) === null;
   return [
-    element("strong", { class: "class" }, answer.class),
+    element("strong", { class: "class" }, abstains ? "no answer" : answer.class),
     " ",
-    element("span", { class: "confidence" }, `${percent(answer.confidence)} sure`),
+    element("span", { class: "confidence" }, abstains ? `best guess: ${answer.class}, ${sure}` : sure),
   ];
 }
 
@@ -146,13 +174,17 @@ function worth({ class: name, details }) {
 }
 
 function verdict(answers) {
-  const votes = Map.groupBy(answers, (answer) => answer.class);
-  if (votes.size === 1) {
-    const [name] = votes.keys();
-    if (answers.length === 1) return `${titleOf(answers[0].model)} says ${name}.`;
-    return `${answers.length === 2 ? "Both" : `All ${answers.length}`} say ${name}.`;
-  }
-  if (votes.size === answers.length) return "Each says something else.";
-  const sides = [...votes].sort(([, one], [, other]) => other.length - one.length);
-  return sides.map(([name, of]) => `${of.map((a) => a.model).join(" and ")}: ${name}`).join("; ") + ".";
+  const votes = [...Map.groupBy(answers, answered)].map(([name, of]) => ({
+    says: name === null ? "abstain" : `say ${name}`,
+    says1: name === null ? "abstains" : `says ${name}`,
+    of,
+  }));
+  const [{ says, says1 }] = votes;
+  if (answers.length === 1) return `${titleOf(answers[0].model)} ${says1}.`;
+  if (votes.length === 1) return `${answers.length === 2 ? "Both" : `All ${answers.length}`} ${says}.`;
+  votes.sort((one, other) => other.of.length - one.of.length);
+  const sides = votes.map(({ says, says1, of }) =>
+    `${of.map((a) => a.model).join(" and ")} ${of.length > 1 ? says : says1}`,
+  );
+  return `${sides.join("; ")}.`;
 }

@@ -3,12 +3,10 @@
 import io
 import re
 from base64 import b64decode
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import requests
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
@@ -17,24 +15,6 @@ from tests.conftest import ROOT, run_server
 from tests.serving.test_service import MODELS, png, upload
 
 SHIP = ROOT / "serving" / "static" / "ship.png"
-
-
-@pytest.fixture
-def page(browser: Browser, server: str) -> Iterator[Page]:
-    """The page, which must neither log an error nor ask another host for anything."""
-    page = browser.new_page(viewport={"width": 390, "height": 844})
-    problems: list[str] = []
-    addresses: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda message: problems.append(message.text))
-    page.on("request", lambda request: addresses.append(request.url))
-    page.goto(server)
-    expect(page.locator(".model")).to_have_count(len(MODELS))
-    yield page
-    page.close()
-    # Chromium logs a refused request by itself.
-    assert [text for text in problems if not text.startswith("Failed to load resource")] == []
-    assert [url for url in addresses if not url.startswith((server, "data:"))] == []
 
 
 def predict(server: str, path: Path, query: str = "") -> Any:

@@ -1,0 +1,56 @@
+// A closer look at one image: does the answer hold, and what does it rest on?
+
+import { element } from "./dom.js";
+import { explain } from "./explanation.js";
+import { vary } from "./stability.js";
+
+/** Buttons that show more of an image's answers; `asked` are the parameters they were asked with. */
+export function closerLook(file, card, asked) {
+  const status = element("p", { role: "status", class: "quiet" });
+  const place = element("div");
+  return element(
+    "div",
+    {},
+    element(
+      "div",
+      { class: "buttons" },
+      toggle("Does the answer hold?", status, async () => {
+        const models = await vary(file, card);
+        place.append(...models);
+        return models;
+      }),
+      toggle("What does it look at?", status, () => explain(file, card, asked)),
+    ),
+    status,
+    place,
+  );
+}
+
+/** A button that shows the elements that `load` makes at the first press, and hides them again. */
+function toggle(text, status, load) {
+  const button = element("button", { type: "button", "aria-pressed": "false" }, text);
+  let parts = null;
+  let loading = false;
+  button.addEventListener("click", async () => {
+    if (loading) return;
+    if (parts === null) {
+      loading = true;
+      status.className = "quiet";
+      status.textContent = "The networks are being asked …";
+      try {
+        parts = await load();
+        status.textContent = "";
+      } catch (error) {
+        status.className = "problem";
+        status.textContent = error.message;
+        return;
+      } finally {
+        loading = false;
+      }
+    }
+    const shown = button.getAttribute("aria-pressed") === "false";
+    button.setAttribute("aria-pressed", String(shown));
+    for (const part of parts) part.hidden = !shown;
+  });
+  return button;
+}

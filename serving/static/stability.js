@@ -1,0 +1,74 @@
+// Does an answer outlive small changes of the image? The recipes of each model beside each other.
+
+import { post } from "./api.js";
+import { element, percent } from "./dom.js";
+import { modelNames, recipeName, titleOf, versionsOf } from "./records.js";
+
+/** Ask every version of the models that a card shows, and return a section for each model. */
+export async function vary(file, card) {
+  const names = modelNames().filter((name) => card.querySelector(`[data-model="${name}"]`));
+  const versions = new Map(names.map((name) => [name, versionsOf(name).toReversed()]));
+  const answers = new Map(); // by version, one after the other: each runs the models many times
+  for (const version of new Set([...versions.values()].flat().map((record) => record.version))) {
+    const having = names.filter((name) => versions.get(name).some((r) => r.version === version));
+    const query = [["images", "true"], ["version", version], ...having.map((name) => ["model", name])];
+    answers.set(version, await post("stability", query, file));
+  }
+  return names.map((name) =>
+    element(
+      "section",
+      { class: "stability" },
+      element("h3", {}, `${titleOf(name)}: does it hold?`),
+      element(
+        "div",
+        { class: "pair" },
+        ...versions.get(name).map((record) => strip(record, answers.get(record.version))),
+      ),
+      element(
+        "p",
+        { class: "quiet" },
+        "Mirrored, moved by up to 2 pixels or made a little noisy, it is the same image to a " +
+          "person: a network that has learned what it shows keeps its answer.",
+      ),
+    ),
+  );
+}
+
+function strip(record, { variants, models }) {
+  const answer = models.find(({ model }) => model === record.name);
+  const changed = new Map(answer.changed.map((change) => [change.variant, change]));
+  const kept = variants.length - changed.size;
+  return element(
+    "figure",
+    { "data-version": record.version },
+    element(
+      "figcaption",
+      {},
+      element("strong", {}, `With ${recipeName(record)}`),
+      ` it says ${answer.class}, and keeps that on ${kept} of ${variants.length} changed images.`,
+      becomes(answer.changed),
+    ),
+    element(
+      "ol",
+      { class: "strip" },
+      ...variants.map((variant) => variantOf(variant, changed.get(variant.name), answer.class)),
+    ),
+  );
+}
+
+function becomes(changed) {
+  const classes = Map.groupBy(changed, (change) => change.class);
+  const counts = [...classes].map(([name, of]) => `${name} (${of.length})`);
+  return counts.length ? ` It becomes ${counts.join(", ")}.` : "";
+}
+
+function variantOf({ name, image }, change, kept) {
+  const says = change ? `${change.class}, ${percent(change.confidence)} sure` : `still ${kept}`;
+  const text = `${name}: ${says}`;
+  return element(
+    "li",
+    { class: change ? "changed" : "kept", title: text },
+    element("img", { src: image, alt: text }),
+    element("span", { "aria-hidden": "true" }, change ? "✗" : "✓"),
+  );
+}

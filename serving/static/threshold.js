@@ -1,0 +1,40 @@
+// Below which confidence a model shall not answer, and what that buys on the test set.
+
+import { $, element, of100 } from "./dom.js";
+import { shownRecords } from "./records.js";
+
+let thresholds = [0]; // for which the records have figures
+
+/** The least confidence that is asked for, a fraction. */
+export function leastConfidence() {
+  return thresholds[$("least").value] ?? 0;
+}
+
+/** Offer the thresholds that are in the records, and call `choose` when another is chosen. */
+export function addThreshold(choose) {
+  $("least").addEventListener("input", () => {
+    showThreshold();
+    choose();
+  });
+  showThreshold();
+}
+
+/** Say what the threshold buys of the models that are shown. */
+export function showThreshold() {
+  const measured = shownRecords().filter((record) => record.calibration);
+  $("threshold").hidden = measured.length === 0;
+  thresholds = measured[0]?.calibration.coverage.map((at) => at.threshold) ?? [0];
+  $("least").max = thresholds.length - 1;
+  const least = leastConfidence();
+  const shown = least ? `${of100(least)} %` : "any";
+  $("least").setAttribute("aria-valuetext", shown);
+  $("least-shown").textContent = shown;
+  $("buys").replaceChildren(...measured.map((record) => element("li", {}, buys(record, least))));
+}
+
+function buys({ title, calibration }, least) {
+  const { coverage, accuracy } = calibration.coverage.find((at) => at.threshold === least);
+  const at = least ? `at ${String(least).slice(1)}` : "asked always,";
+  const right = of100(coverage * (accuracy ?? 0));
+  return `${title}: ${at} it answers ${of100(coverage)} of 100 test images and is right on ${right} of those.`;
+}

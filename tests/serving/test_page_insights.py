@@ -1,0 +1,138 @@
+"""What the page shows of an answer's worth: thresholds, changed images and maps, in Chromium."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+from playwright.sync_api import Page, expect
+
+from serving import stability
+from tests.serving.test_page import SHIP, predict
+from tests.serving.test_service import MODELS, png, upload
+
+
+@pytest.fixture
+def noise(tmp_path: Path) -> Path:
+    """An image of blurred noise, of whose class the models are not sure."""
+    random = np.random.default_rng(2).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    path = tmp_path / "noise.png"
+    path.write_bytes(png(random.repeat(8, axis=0).repeat(8, axis=1)))
+    return path
+
+
+def ask(server: str, path: str, file: Path, query: str = "") -> Any:
+    files = upload((file.name, file.read_bytes()))
+    return requests.post(f"{server}/{path}?resize=true&{query}", files=files).json()
+
+
+def half_up(share: float) -> int:
+    return int(100 * share + 0.5)  # as JavaScript rounds
+
+
+def test_a_threshold_says_what_it_buys_and_has_models_abstain(
+    page: Page, server: str, noise: Path
+) -> None:
+    page.set_input_files("#file", noise)
+    expect(page.locator(".answer").first).to_be_visible()
+    records = [requests.get(f"{server}/models/{name}").json() for name in MODELS]
+    answers = predict(server, noise)["models"]
+    slider = page.get_by_label("Answer only when sure by at least")
+    slider.focus()
+    for i in range(1, len(records[0]["calibration"]["coverage"])):
+        page.keyboard.press("ArrowRight")
+        for record, answer in zip(records, answers, strict=True):
+            at = record["calibration"]["coverage"][i]
+            given, right = half_up(at["coverage"]), half_up(at["coverage"] * (at["accuracy"] or 0))
+            expect(page.locator("#buys")).to_contain_text(
+                f"at {str(at['threshold'])[1:]} it answers {given} of 100 test images "
+                f"and is right on {right} of those"
+            )
+            said = page.locator(f"[data-model={answer['model']}] .said")
+            if answer["confidence"] < at["threshold"]:
+                expect(said).to_contain_text(f"no answer best guess: {answer['class']}")
+            else:
+                expect(said).to_contain_text(f"{answer['class']} {100 * answer['confidence']:.1f}")
+    assert min(answer["confidence"] for answer in answers) < at["threshold"]  # some did abstain
+    expect(page.locator("#verdict")).to_contain_text("abstain")
+
+
+def test_changed_images_stand_beside_each_other_by_recipe(
+    page: Page, server: str, noise: Path
+) -> None:
+    page.set_input_files("#file", noise)
+    button = page.get_by_role("button", name="Does the answer hold?")
+    button.press("Enter")
+    expect(page.locator(".strip")).to_have_count(2 * len(MODELS))
+    some_changed = False
+    for version in (1, 2):
+        answer = ask(server, "stability", noise, f"version={version}")
+        for i, model in enumerate(answer["models"]):
+            figure = page.locator(".stability").nth(i).locator(f"[data-version='{version}']")
+            kept = stability.COUNT - len(model["changed"])
+            expect(figure).to_contain_text(f"{model['class']}, and keeps that on {kept} of")
+            expect(figure.locator(".kept")).to_have_count(kept)
+            for change in model["changed"]:
+                some_changed = True
+                sure = f"{100 * change['confidence']:.1f} % sure"
+                text = f"{change['variant']}: {change['class']}, {sure}"
+                image = figure.locator(".changed").get_by_alt_text(text, exact=True)
+                expect(image).to_be_visible()
+    assert some_changed
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    button.press("Enter")
+    expect(page.locator(".strip").first).to_be_hidden()
+
+
+def test_a_map_lies_over_the_image(page: Page, server: str, noise: Path) -> None:
+    page.set_input_files("#file", noise)
+    page.get_by_role("button", name="What does it look at?").press("Enter")
+    expect(page.locator(".map")).to_have_count(len(MODELS))
+    answer = ask(server, "explanations", noise)
+    for model in answer["models"]:
+        card = page.locator(f"[data-model={model['model']}].answer")
+        lost = np.array(model["map"])
+        expect(card.locator("figcaption")).to_contain_text(f"{100 * lost.max():.1f} points")
+        # Its pixels differ from the crop's most where the map says that hiding costs most.
+        pink = np.array(card.locator("canvas").evaluate(STRENGTH)).reshape(32, 32)
+        row, column = divmod(int(pink.argmax()), 32)
+        step, patch = answer["step"], answer["patch"]
+        near = [
+            lost[y, x]
+            for y in range(len(lost))
+            for x in range(len(lost))
+            if 0 <= row - y * step < patch and 0 <= column - x * step < patch
+        ]
+        assert np.mean(near) > np.quantile(lost, 0.8)
+
+
+def test_a_refusal_of_a_closer_look_is_shown(page: Page) -> None:
+    page.set_input_files("#file", SHIP)
+    page.route(
+        "**/stability*", lambda route: route.fulfill(status=503, json={"detail": "Too many."})
+    )
+    button = page.get_by_role("button", name="Does the answer hold?")
+    button.click()
+    expect(page.locator(".result .problem")).to_have_text("Too many.")
+    page.unroute("**/stability*")
+    button.click()
+    expect(page.locator(".strip").first).to_be_visible()
+
+
+# How opaque the map is, by pixel.
+STRENGTH = """canvas => {
+  const small = new OffscreenCanvas(32, 32).getContext("2d");
+  const plain = new OffscreenCanvas(32, 32).getContext("2d");
+  small.drawImage(canvas, 0, 0, 32, 32);
+  plain.drawImage(document.querySelector(".crop"), 0, 0);
+  const [a, b] = [small, plain].map((context) => context.getImageData(0, 0, 32, 32).data);
+  const strength = [];
+  for (let i = 0; i < a.length; i += 4) {
+    // How far each color went of the way from the crop's to the map's: the least noisy of three.
+    const ways = [0, 1, 2].map((c) => [[236, 0, 140][c] - b[i + c], a[i + c] - b[i + c]]);
+    const [way, gone] = ways.sort(([x], [y]) => Math.abs(y) - Math.abs(x))[0];
+    strength.push(gone / way);
+  }
+  return strength;
+}"""
