@@ -9,7 +9,7 @@ rest happens in gevent's loop, whose greenlets switch only where they wait.
 import atexit
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import gevent
@@ -109,9 +109,12 @@ class Batcher:
                 "Too many pictures wait to be classified. Send this again in a second."
             )
 
-    def failed(self) -> list[str]:
-        """Return the models that failed when they ran last, and have them tried once more."""
-        failed = list(self._failed)
+    def failed(self, only: Collection[Classifier] | None = None) -> list[str]:
+        """Return the models that failed when they ran last, and have them tried once more.
+
+        Of all models, or of `only` these.
+        """
+        failed = [c for c in self._failed if only is None or c in only]
         if not self.waiting:
             for classifier in failed:
                 self._submit(_Job((classifier,), _PROBE))
@@ -143,7 +146,7 @@ class Batcher:
             begun = time.perf_counter()
             for job, piece in batch:
                 if job.taken == len(piece):  # its first
-                    self._metrics.queue_seconds.observe(begun - job.queued)
+                    self._metrics.count_wait(classifiers, begun - job.queued)
             pieces = [images for _, images in batch]
             images = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
             run = self._thread.apply(_run, (classifiers, images))
@@ -194,8 +197,7 @@ class Batcher:
     def _observe(self, classifiers: Sequence[Classifier], images: int, run: "_Run") -> None:
         for classifier, seconds in zip(classifiers, run.seconds, strict=False):
             self._failed.discard(classifier)
-            self._metrics.batch_size(classifier.record.name).observe(images)
-            self._metrics.infer_seconds.observe(seconds)
+            self._metrics.count_run(classifier, images, seconds)
 
     def _fail(self, job: _Job, classifier: Classifier, error: Exception) -> None:
         record = classifier.record

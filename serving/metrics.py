@@ -1,6 +1,7 @@
 """What Prometheus reads at /metrics, summed over the workers where there are several."""
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
@@ -15,10 +16,12 @@ from prometheus_client import (
     Histogram,
     Metric,
     ProcessCollector,
+    Summary,
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from models.record import CLASSES
 from serving.classifier import Classifier
@@ -63,6 +66,23 @@ class Metrics:
             ["model", "version", "status"],
             registry=registry,
         )
+        model_seconds = Summary(
+            "model_seconds",
+            "Time of a model's requests, by success and fail, their waits in the queue, and its "
+            "runs (infer).",
+            ["model", "version", "stage"],
+            registry=registry,
+        )
+        model_images = Counter(
+            "model_images", "Images that a model ran on.", ["model", "version"], registry=registry
+        )
+        last_run = Gauge(
+            "model_last_run_timestamp_seconds",
+            "When a model last ran, in seconds since 1970.",
+            ["model", "version"],
+            multiprocess_mode="max",
+            registry=registry,
+        )
         stages = Histogram(
             "predict_stage_seconds",
             "Time of a request's decoding, an image's wait in the queue, and a run of a batch.",
@@ -71,8 +91,8 @@ class Metrics:
             registry=registry,
         )
         self.decode_seconds = stages.labels("decode")
-        self.queue_seconds = stages.labels("queue")
-        self.infer_seconds = stages.labels("infer")
+        self._queue_seconds = stages.labels("queue")
+        self._infer_seconds = stages.labels("infer")
         batch_size = Histogram(
             "batch_size",
             "Images in a batch.",
@@ -109,8 +129,11 @@ class Metrics:
         # Looking up the series of some labels costs as much as counting.
         self.requests = cache(requests.labels)
         self.seconds = cache(seconds.labels)
-        self.batch_size = cache(batch_size.labels)
+        self._batch_size = cache(batch_size.labels)
         self._model_requests = cache(model_requests.labels)
+        self._model_seconds = cache(model_seconds.labels)
+        self._model_images = cache(model_images.labels)
+        self._last_run = cache(last_run.labels)
         self._predictions = cache(predictions.labels)
         self._confidence = cache(confidence.labels)
         info = Gauge(
@@ -136,15 +159,35 @@ class Metrics:
     def count_models(self, classifiers: Iterable[Classifier]) -> Iterator[None]:
         """Count a request that asks these models, with the status that the block comes to."""
         status = 200
+        begun = time.perf_counter()
         try:
             yield
         except Exception as error:
             status = int(status_of(error))
             raise
         finally:
+            seconds = time.perf_counter() - begun
+            stage = "success" if status == 200 else "fail"
             for classifier in classifiers:
                 record = classifier.record
                 self._model_requests(record.name, record.version, status).inc()
+                self._model_seconds(record.name, record.version, stage).observe(seconds)
+
+    def count_wait(self, classifiers: Iterable[Classifier], seconds: float) -> None:
+        """Count a request's wait for its first run."""
+        self._queue_seconds.observe(seconds)
+        for classifier in classifiers:
+            record = classifier.record
+            self._model_seconds(record.name, record.version, "queue").observe(seconds)
+
+    def count_run(self, classifier: Classifier, images: int, seconds: float) -> None:
+        """Count a model's run of a batch."""
+        name, version = classifier.record.name, classifier.record.version
+        self._batch_size(name).observe(images)
+        self._infer_seconds.observe(seconds)
+        self._model_seconds(name, version, "infer").observe(seconds)
+        self._model_images(name, version).inc(images)
+        self._last_run(name, version).set(time.time())
 
     def count_predictions(
         self, classifiers: Sequence[Classifier], probabilities: Sequence[npt.NDArray[np.float32]]
@@ -163,12 +206,21 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Return Prometheus' text, of all workers where they share a folder for it."""
-        registry = self.registry
-        if SHARED in os.environ:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        registry = self._summed()
+        if registry is not self.registry:
             registry.register(_Processes())
         return generate_latest(registry)
+
+    def samples(self) -> Iterator[Sample]:
+        """Return what was counted so far, by all workers where they share a folder for it."""
+        return (sample for family in self._summed().collect() for sample in family.samples)
+
+    def _summed(self) -> CollectorRegistry:
+        if SHARED not in os.environ:
+            return self.registry
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return registry
 
 
 class _Processes(Collector):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from serving.batching import Batcher
+from serving.classifier import Classifier
 from serving.decoding import Decoders
 from serving.errors import NotReadyError
 from serving.metrics import Metrics
@@ -20,11 +21,13 @@ class Service:
     batcher: Batcher
     metrics: Metrics
 
-    def check_ready(self) -> None:
-        """Pass where requests should be sent here; the models are loaded before it listens.
+    def check_ready(self, *only: Classifier) -> None:
+        """Pass where requests for all models, or for `only` these, should be sent here.
+
+        They are loaded before it listens.
 
         Raises:
-            NotReadyError: a model fails.
+            NotReadyError: one of them fails.
         """
-        if failed := self.batcher.failed():
+        if failed := self.batcher.failed(only or None):
             raise NotReadyError(f"These models fail: {', '.join(failed)}. The log says why.")

@@ -126,7 +126,8 @@ def _check(encoded: EncodedImage, *, name: str, resize: bool) -> None:
     if not resize and (width, height) != SIZE:
         raise ImageSizeError(
             f"{name} is {width}×{height} pixels, and the models take {IMAGE_SIZE}×{IMAGE_SIZE}. "
-            "Add ?resize=true to have its center cropped and resampled."
+            "Add ?resize=true (under /v2, the parameter resize) to have its center cropped and "
+            "resampled."
         )
     if pixels > MAX_PIXELS:
         raise _too_many_pixels(name)

@@ -24,7 +24,8 @@ from serving.openapi.parts import (
     query,
     reference,
 )
-from serving.openapi.protocol import protocol_paths, protocol_schemas
+from serving.openapi.protocol import protocol_paths
+from serving.openapi.protocol_schemas import protocol_schemas
 from serving.registry import Classifiers
 from serving.settings import Settings
 

@@ -11,6 +11,7 @@ Json = dict[str, Any]
 STRING: Json = {"type": "string"}
 STRING_OR_NULL: Json = {"type": ["string", "null"]}
 INTEGER: Json = {"type": "integer"}
+COUNT: Json = {**INTEGER, "minimum": 0}
 BOOLEAN: Json = {"type": "boolean"}
 FRACTION: Json = {"type": "number", "minimum": 0, "maximum": 1}
 FRACTION_OR_NULL: Json = {**FRACTION, "type": ["number", "null"]}

@@ -27,7 +27,13 @@ def image_input(images: npt.NDArray[np.uint8], *, binary: bool) -> triton.InferI
 def test_metadata_and_health(client: triton.InferenceServerClient) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
-    assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
+    assert client.get_server_metadata()["extensions"] == [
+        "binary_tensor_data",
+        "classification",
+        "model_configuration",
+        "model_repository",
+        "statistics",
+    ]
     for model in MODELS:
         metadata = client.get_model_metadata(model)
         assert metadata["inputs"] == [

@@ -1,0 +1,84 @@
+"""What the protocol's clients ask of a model before they use it."""
+
+from typing import Any
+
+from models.record import CLASSES, INPUT, OUTPUT
+from serving.classifier import Classifier
+from serving.images import ACCEPTED
+from serving.protocol.images import IMAGE_SHAPE
+from serving.providers import CUDA
+
+PLATFORM = "onnxruntime_onnx"
+
+
+def metadata(name: str, versions: list[str]) -> dict[str, Any]:
+    """Return what a model takes and returns.
+
+    It names one input, since clients send all that they find; `parameters` say how else it may be
+    sent.
+    """
+    return {
+        "name": name,
+        "versions": versions,
+        "platform": PLATFORM,
+        "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [-1, *IMAGE_SHAPE]}],
+        "outputs": [{"name": OUTPUT, "datatype": "FP32", "shape": [-1, len(CLASSES)]}],
+        "parameters": {
+            "encoded_images": f"{INPUT} may be BYTES of the shape [N] or [N, 1], each element a "
+            f"{ACCEPTED} file; in JSON, or with the parameter content_type base64, as base64",
+            "resize": "true as a parameter of the request or of the tensor takes such files of any "
+            "size: their center is cropped and resampled",
+            "labels": ",".join(CLASSES),
+        },
+    }
+
+
+def configuration(classifier: Classifier, max_images: int) -> dict[str, Any]:
+    """Return a model as Triton's ModelConfig message has it, in JSON.
+
+    https://github.com/triton-inference-server/common/blob/main/protobuf/model_config.proto
+    """
+    kind = "KIND_GPU" if classifier.provider == CUDA else "KIND_CPU"
+    return {
+        "name": classifier.record.name,
+        "platform": PLATFORM,
+        "backend": "onnxruntime",
+        "version_policy": {"all": {}},
+        "max_batch_size": max_images,  # of a request
+        "input": [
+            {
+                "name": INPUT,
+                "data_type": "TYPE_UINT8",
+                "format": "FORMAT_NHWC",
+                "dims": list(IMAGE_SHAPE),
+                "is_shape_tensor": False,
+                "optional": False,
+            }
+        ],
+        "output": [
+            {
+                "name": OUTPUT,
+                "data_type": "TYPE_FP32",
+                "dims": [len(CLASSES)],
+                "label_filename": "",  # there is no such file; the classification names them
+                "is_shape_tensor": False,
+            }
+        ],
+        "dynamic_batching": {
+            "preferred_batch_size": [classifier.max_batch],
+            "max_queue_delay_microseconds": 0,
+        },
+        "instance_group": [{"name": classifier.record.name, "kind": kind, "count": 1}],
+        "parameters": {"labels": {"string_value": ",".join(CLASSES)}},
+        "model_transaction_policy": {"decoupled": False},
+    }
+
+
+def index_entry(classifier: Classifier, *, fails: bool) -> dict[str, str]:
+    """Return a model's line in the repository's index."""
+    return {
+        "name": classifier.record.name,
+        "version": str(classifier.record.version),
+        "state": "UNAVAILABLE" if fails else "READY",
+        "reason": "It failed when it ran last; the log says why." if fails else "",
+    }

@@ -1,0 +1,133 @@
+"""A request's images: pixels as a UINT8 tensor, or encoded files as the elements of a BYTES one."""
+
+import base64
+import binascii
+import math
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import JsonValue
+
+from models.record import IMAGE_SIZE, INPUT
+from serving.decoding import Upload
+from serving.errors import BadRequestError, TooLargeError
+from serving.protocol import elements
+from serving.protocol.requests import InferenceRequest, InputTensor
+
+PIXELS, ENCODED = "UINT8", "BYTES"  # the datatypes
+IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
+
+
+def read_tensor(asked: InferenceRequest, max_images: int) -> InputTensor:
+    """Return the request's one tensor, its datatype and shape checked.
+
+    Raises:
+        BadRequestError: it is none of those that the models take.
+        TooLargeError: it holds more than `max_images`.
+    """
+    if [tensor.name for tensor in asked.inputs] != [INPUT]:
+        names = ", ".join(repr(tensor.name) for tensor in asked.inputs) or "none"
+        raise BadRequestError(f"The inputs are {names}; the model takes one, {INPUT!r}.")
+    [tensor] = asked.inputs
+    count, rest = (tensor.shape or [0])[0], tuple(tensor.shape[1:])
+    if tensor.datatype == PIXELS:
+        fits, form = rest == IMAGE_SHAPE, "[N, 32, 32, 3]"
+    elif tensor.datatype == ENCODED:
+        fits, form = rest in {(), (1,)}, "[N] or [N, 1] of image files"
+    else:
+        raise BadRequestError(
+            f"{INPUT} is declared as {tensor.datatype}; the model takes {PIXELS}, or image files "
+            f"as {ENCODED}."
+        )
+    if not fits or count < 1:
+        raise BadRequestError(
+            f"{INPUT} has the shape {tensor.shape}; as {tensor.datatype}, the model takes {form}."
+        )
+    if count > max_images:
+        raise TooLargeError(f"{INPUT} holds {count} images; at most {max_images} are accepted.")
+    return tensor
+
+
+def read_pixels(tensor: InputTensor, binary: bytes) -> npt.NDArray[np.uint8]:
+    """Return the images of a UINT8 tensor, uint8 [N, 32, 32, 3].
+
+    Raises:
+        BadRequestError: the data are not as many numbers from 0 to 255.
+    """
+    size = math.prod(tensor.shape)
+    if _is_binary(tensor, binary):
+        if len(binary) != size:
+            raise BadRequestError(
+                f"{len(binary)} bytes follow the JSON; {INPUT} of the shape {tensor.shape} has "
+                f"{size}."
+            )
+        return np.frombuffer(binary, np.uint8).reshape(tensor.shape)
+    values = _flatten(tensor.data, size, "numbers")
+    if values.size != size or not all(_is_byte(value) for value in values):
+        raise BadRequestError(
+            f"{INPUT}.data is not {size} whole numbers from 0 to 255, as the shape says."
+        )
+    return values.astype(np.uint8).reshape(tensor.shape)
+
+
+def read_encoded(tensor: InputTensor, binary: bytes) -> list[Upload]:
+    """Return the images of a BYTES tensor; in JSON they are base64, as their bytes are no text.
+
+    Raises:
+        BadRequestError: the data are not as many elements, or not the base64 they should be.
+    """
+    count = tensor.shape[0]
+    if _is_binary(tensor, binary):
+        try:
+            found = elements.unpack(binary, count)
+        except ValueError as error:
+            raise BadRequestError(
+                f"{INPUT} has {count} elements by its shape, each of which is 4 bytes of length "
+                f"and the image; in the {len(binary)} bytes, {error}."
+            ) from error
+        if tensor.parameters.get("content_type") == "base64":
+            found = [_from_base64(text, place) for place, text in enumerate(found)]
+    else:
+        texts = _flatten(tensor.data, count, "base64 texts")
+        if texts.size != count:
+            raise BadRequestError(f"{INPUT}.data has {texts.size} elements; its shape, {count}.")
+        found = [_from_base64(text, place) for place, text in enumerate(texts)]
+    return [Upload(None, f"{INPUT}[{place}]", content) for place, content in enumerate(found)]
+
+
+def _is_binary(tensor: InputTensor, binary: bytes) -> bool:
+    declared = tensor.parameters.get("binary_data_size")
+    if declared is None and not binary:
+        return False
+    if declared != len(binary):
+        raise BadRequestError(
+            f"binary_data_size of {INPUT} is {declared}, and {len(binary)} bytes follow the JSON."
+        )
+    return True
+
+
+def _flatten(data: JsonValue, size: int, what: str) -> npt.NDArray[np.object_]:
+    try:
+        # As objects: NumPy would make room for the longest text at each place.
+        return np.asarray(data, dtype=object).ravel()
+    except ValueError as error:  # lists nested too deep
+        raise BadRequestError(
+            f"{INPUT}.data is not an array; it has {size} {what}, nested or flat."
+        ) from error
+
+
+def _is_byte(value: object) -> bool:
+    whole = type(value) is int or (type(value) is float and value.is_integer())
+    return whole and 0 <= value <= 255  # type: ignore[operator]  # it is a number
+
+
+def _from_base64(text: object, place: int) -> bytes:
+    try:
+        if isinstance(text, str | bytes):
+            joined = b"".join((text.encode() if isinstance(text, str) else text).split())
+            return base64.b64decode(joined, validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        pass
+    raise BadRequestError(
+        f"{INPUT}[{place}] is not base64, as an image in JSON and one of content_type base64 are."
+    )

@@ -1,0 +1,136 @@
+"""An inference request: its JSON, and what it says of the answer."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, Field, JsonValue, StrictBool, ValidationError
+
+from models.record import CLASSES, OUTPUT
+from serving.errors import BadRequestError
+from serving.protocol import HEADER_LENGTH
+
+Parameters = Annotated[
+    dict[str, JsonValue], BeforeValidator(lambda sent: {} if sent is None else sent)
+]
+
+Kind = TypeVar("Kind", bound=BaseModel)
+
+
+class InputTensor(BaseModel):
+    """A tensor of the request: `data`, row by row, nested or flat, or that many binary bytes."""
+
+    name: str
+    datatype: str
+    # Bounded, as the lists below are, so that not each of a million wrong elements gets an error.
+    shape: Annotated[list[int], Field(max_length=4)]
+    parameters: Parameters = {}
+    data: JsonValue = None
+
+
+class RequestedOutput(BaseModel):
+    """An output that the request names."""
+
+    name: Literal["probabilities"]
+    parameters: Parameters = {}
+
+
+class InferenceRequest(BaseModel):
+    """The JSON of a request; what is null counts as left out."""
+
+    id: str | None = None
+    parameters: Parameters = {}
+    inputs: Annotated[list[InputTensor], Field(max_length=1)]
+    outputs: Annotated[list[RequestedOutput], Field(max_length=1)] | None = None
+
+
+class IndexRequest(BaseModel):
+    """The JSON of a request for the models of the repository."""
+
+    ready: StrictBool = False
+
+
+@dataclass(frozen=True)
+class OutputForm:
+    """How the request wants the probabilities."""
+
+    binary: bool  # behind the JSON, or in it
+    classes: int  # the likeliest ones alone, as texts; 0 for all as numbers
+
+
+def read_request(body: bytes, header_length: str | None) -> tuple[InferenceRequest, bytes]:
+    """Return the request's JSON and the binary data behind it.
+
+    Raises:
+        BadRequestError: the header is no length within the body, or the JSON is not as it should.
+    """
+    length = str(len(body)) if header_length is None else header_length
+    if not length.isdecimal() or len(length) > 20 or int(length) > len(body):
+        raise BadRequestError(
+            f"{HEADER_LENGTH} is {length[:20]!r}; the body has {len(body)} bytes."
+        )
+    asked = _validate(InferenceRequest, body[: int(length)])
+    for tensor in (*asked.inputs, *(asked.outputs or ())):
+        if "shared_memory_region" in tensor.parameters:
+            raise BadRequestError(
+                f"{tensor.name} is said to be in shared memory, which is not read or written here; "
+                "send and receive it in the bodies."
+            )
+    return asked, body[int(length) :]
+
+
+def read_index_request(body: bytes) -> bool:
+    """Return whether the request is for the ready models alone; the body may be empty.
+
+    Raises:
+        BadRequestError: the JSON is not as it should.
+    """
+    return _validate(IndexRequest, body or b"{}").ready
+
+
+def _validate(kind: type[Kind], content: bytes) -> Kind:
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the body"
+        raise BadRequestError(
+            f"The request is not the Open Inference Protocol's: {field}: {first['msg']}."
+        ) from error
+
+
+def read_output(asked: InferenceRequest) -> OutputForm:
+    """Return how the request wants the probabilities.
+
+    Raises:
+        BadRequestError: a parameter says so in a wrong way.
+    """
+    binary = flag(asked.parameters, "binary_data_output")
+    classes: JsonValue = 0
+    for output in asked.outputs or ():
+        binary = flag(output.parameters, "binary_data", default=binary)
+        classes = output.parameters.get("classification") or 0
+    if (
+        isinstance(classes, bool)
+        or not isinstance(classes, int | float)
+        or classes not in range(len(CLASSES) + 1)
+    ):
+        raise BadRequestError(
+            f"classification of {OUTPUT} is {classes!r}; it is a whole number from 1 to "
+            f"{len(CLASSES)}."
+        )
+    return OutputForm(binary, int(classes))
+
+
+def flag(parameters: Parameters, name: str, *, default: bool = False) -> bool:
+    """Return whether a parameter is true.
+
+    Raises:
+        BadRequestError: it is neither true nor false, nor a text that says so.
+    """
+    value = parameters.get(name)
+    if value is None:
+        return default
+    text = str(value).lower() if isinstance(value, bool | str) else ""
+    if text not in {"true", "false"}:
+        raise BadRequestError(f"The parameter {name} is {value!r}; it is true or false.")
+    return text == "true"

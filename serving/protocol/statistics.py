@@ -1,0 +1,51 @@
+"""Triton's statistics of the models, from what is counted for Prometheus."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from serving.classifier import Classifier
+from serving.metrics import Metrics
+
+# ONNX Runtime copies a batch in and out within its run.
+_NOT_MEASURED = ("compute_input", "compute_output", "cache_hit", "cache_miss")
+
+
+def statistics(classifiers: Iterable[Classifier], metrics: Metrics) -> dict[str, Any]:
+    """Return each model's requests, images and runs since the start, of all workers together.
+
+    A request's time in the queue is that until its first run, which it may share with others.
+    """
+    found: dict[tuple[str | None, ...], float] = defaultdict(float)
+    for sample in metrics.samples():
+        labels = sample.labels
+        place = sample.name, labels.get("model"), labels.get("version"), labels.get("stage")
+        found[place] += sample.value
+
+    def of_model(classifier: Classifier) -> dict[str, Any]:
+        model = classifier.record.name, str(classifier.record.version)
+
+        def time_of(stage: str) -> dict[str, int]:
+            return {
+                "count": int(found["model_seconds_count", *model, stage]),
+                "ns": round(1e9 * found["model_seconds_sum", *model, stage]),
+            }
+
+        runs = time_of("infer")
+        return {
+            "name": model[0],
+            "version": model[1],
+            "last_inference": round(1000 * found["model_last_run_timestamp_seconds", *model, None]),
+            "inference_count": int(found["model_images_total", *model, None]),
+            "execution_count": runs["count"],
+            "inference_stats": {
+                "success": time_of("success"),
+                "fail": time_of("fail"),
+                "queue": time_of("queue"),
+                "compute_infer": runs,
+                **{name: {"count": 0, "ns": 0} for name in _NOT_MEASURED},
+            },
+            "batch_stats": [],
+        }
+
+    return {"model_stats": [of_model(classifier) for classifier in classifiers]}
