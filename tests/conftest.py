@@ -1,13 +1,8 @@
 """The real server, started once, and the real data where the machine has it."""
 
 import os
-import re
 import shutil
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,51 +10,17 @@ import numpy.typing as npt
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-ROOT = Path(__file__).parents[1]
+from tests.helpers import ROOT, run_server
+
 # As root, on a machine whose network reaches nothing but this server.
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
-@contextmanager
-def run_server(
-    *options: str, log: list[str] | None = None, environment: Mapping[str, str] | None = None
-) -> Iterator[str]:
-    """Run `python -m serving` on a free port and yield its address; its log goes to `log`."""
-    command = (sys.executable, "-m", "serving", "--port", "0", *options)
-    with listening(*command, log=log, environment=environment) as (address, _):
-        yield address
-
-
-@contextmanager
-def listening(
-    *command: str, log: list[str] | None = None, environment: Mapping[str, str] | None = None
-) -> Iterator[tuple[str, int]]:
-    """Run a server and yield the address that it logs, and its process id."""
-    log = [] if log is None else log
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **(environment or {})},
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr
-        for line in process.stderr:
-            log.append(line)
-            if match := re.search(r'listening on ([^"\s]+)', line):
-                break
-        else:
-            pytest.fail(f"the server did not start:\n{''.join(log)}")
-        # The pipe must be read, or a full one would stop the server.
-        reader = threading.Thread(target=log.extend, args=[process.stderr])
-        reader.start()
-        try:
-            yield match[1], process.pid
-        finally:
-            process.terminate()
-            process.wait()
-            reader.join()
-    assert process.returncode == 0
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what opens a browser, so that it can be left out."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ import pytest
 import requests
 from PIL import Image
 
-from tests.conftest import ROOT, listening
+from tests.helpers import ROOT, listening
 
 SCRIPT = ROOT / "tests" / "container.sh"
 SHIP = ROOT / "serving" / "static" / "ship.png"
@@ -33,7 +33,10 @@ def missing() -> str | None:
     return f"not installed: {', '.join(tools)}" if tools else None
 
 
-pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+pytestmark = [
+    pytest.mark.container,
+    pytest.mark.skipif(missing() is not None, reason=str(missing())),
+]
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.settings import Provider, Settings, variables
-from tests.conftest import ROOT
-from tests.serving.test_service import png
+from tests.helpers import ROOT, png
 
 DEPLOY = ROOT / "deploy"
 # The oldest that has the preStop sleep switched on, and the newest whose schemas there are.

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from serving import NAME, VERSION
-from tests.conftest import ROOT
+from tests.helpers import ROOT
 
 README = (ROOT / "README.md").read_text()
 
@@ -23,6 +23,7 @@ def blocks(language: str) -> list[str]:
     return [part.split("```")[0].strip() for part in README.split(f"```{language}\n")[1:]]
 
 
+@pytest.mark.slow
 def test_tables_cards_and_plots_say_what_the_records_say(tmp_path: Path) -> None:
     result = report(ROOT, "--check")
     assert result.returncode == 0, result.stderr

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.serving.test_service import MODELS
+from tests.helpers import MODELS
 
 
 @pytest.fixture

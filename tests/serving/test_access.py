@@ -18,9 +18,7 @@ from tritonclient.utils import InferenceServerException
 from serving.access import OPEN
 from serving.app import create_app
 from serving.settings import Settings
-from tests.conftest import run_server
-from tests.serving.test_inference_protocol import image_input
-from tests.serving.test_service import check_problem, png, upload
+from tests.helpers import check_problem, image_input, png, run_server, upload
 
 KEYS = ("first-key", "second-key")
 OTHER_PAGE = """<!doctype html><output></output><script type="module">
@@ -79,6 +77,7 @@ def test_each_key_opens_in_either_header(guarded: str, picture: npt.NDArray[np.u
         assert "predictions" not in response.json()
 
 
+@pytest.mark.slow
 def test_only_probes_metrics_and_the_page_are_open(guarded: str) -> None:
     app = create_app(Settings(provider="cpu"))
     endpoints = {rule.endpoint for rule in app.url_map.iter_rules()}
@@ -159,6 +158,7 @@ def test_a_page_of_an_allowed_origin_reads_the_answer(
     page.close()
 
 
+@pytest.mark.slow
 def test_forwarded_headers_count_only_where_proxies_are_trusted(server: str) -> None:
     headers = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
     log: list[str] = []

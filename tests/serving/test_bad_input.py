@@ -21,7 +21,9 @@ from serving.errors import (
     UnsupportedTypeError,
 )
 from serving.images import FORMATS, decode
-from tests.serving.test_service import check_problem
+from tests.helpers import check_problem
+
+pytestmark = pytest.mark.alone
 
 REFUSALS = (BrokenImageError, TooLargeError, ImageSizeError, UnsupportedTypeError)
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)

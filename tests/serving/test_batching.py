@@ -18,6 +18,8 @@ from serving.settings import Settings
 
 MAX_WAITING = 64
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def classifiers() -> Classifiers:

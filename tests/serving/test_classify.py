@@ -19,7 +19,9 @@ from PIL import Image
 from serving.classify import files
 from serving.classify.rows import CsvRows, JsonRows, Key, OutputError, Row, open_output
 from serving.images import DecodedImage
-from tests.conftest import ROOT
+from tests.helpers import ROOT
+
+pytestmark = pytest.mark.slow  # each starts the command and loads the models
 
 COMMAND = (sys.executable, "-m", "serving", "classify")
 COLUMNS = ["file", "model", "version", "precision", "class", "confidence", "error"]

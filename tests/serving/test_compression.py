@@ -12,8 +12,7 @@ import requests
 import tritonclient.http as triton
 
 from serving.settings import Settings
-from tests.serving.test_inference_protocol import image_input
-from tests.serving.test_service import check_problem, png, upload
+from tests.helpers import check_problem, image_input, png, upload
 
 MAX_BODY = Settings().max_body
 

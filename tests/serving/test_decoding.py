@@ -17,8 +17,7 @@ from PIL import Image
 
 from serving.decoding import Decoders, Upload
 from serving.errors import ImageSizeError, OverloadedError, TooLargeError
-from tests.conftest import listening
-from tests.serving.test_service import check_problem
+from tests.helpers import check_problem, listening
 
 
 def png(pixels: npt.NDArray[np.uint8]) -> bytes:
@@ -40,6 +39,9 @@ def decoders_of(pid: int) -> list[int]:
         text=True,
     )
     return [int(line) for line in found.stdout.split()]
+
+
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture

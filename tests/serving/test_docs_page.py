@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.conftest import ROOT, run_server
+from tests.helpers import ROOT, run_server
 
 SHIP = ROOT / "serving" / "static" / "ship.png"
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 import requests
 
-from tests.serving.test_service import check_problem, png, upload
+from tests.helpers import check_problem, png, upload
 
 BOUNDARY = "a-boundary"
 MULTIPART = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}

@@ -10,18 +10,12 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 from models.record import CLASSES
-from tests.serving.test_service import MODELS, check_problem, png, upload
+from tests.helpers import MODELS, check_problem, image_input, png, upload
 
 
 @pytest.fixture
 def client(server: str) -> triton.InferenceServerClient:
     return triton.InferenceServerClient(urlsplit(server).netloc)
-
-
-def image_input(images: npt.NDArray[np.uint8], *, binary: bool) -> triton.InferInput:
-    tensor = triton.InferInput("image", images.shape, "UINT8")
-    tensor.set_data_from_numpy(images, binary_data=binary)
-    return tensor
 
 
 def test_metadata_and_health(client: triton.InferenceServerClient) -> None:

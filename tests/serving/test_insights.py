@@ -13,8 +13,7 @@ from PIL import Image
 from serving import explanation, stability
 from serving.registry import load_classifiers
 from serving.settings import Settings
-from tests.conftest import ROOT
-from tests.serving.test_service import MODELS, check_problem, png, upload
+from tests.helpers import MODELS, ROOT, check_problem, png, upload
 from training.data import load_test
 
 SHIP = (ROOT / "serving" / "static" / "ship.png").read_bytes()
@@ -122,6 +121,7 @@ def test_a_closer_look_takes_one_image(server: str, path: str) -> None:
     assert [m["model"] for m in resized.json()["models"]] == ["first"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["first", "second"])  # final, which holds too, takes minutes
 def test_the_strongest_region_matters_more_than_a_random_one(cifar10_dir: Path, name: str) -> None:
     """Hidden in another color than the map was made with, or it would be so by construction."""

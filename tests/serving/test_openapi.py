@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from serving.app import create_app
 from serving.images import MIMETYPES
 from serving.settings import Settings
-from tests.serving.test_service import png
+from tests.helpers import png
 
 _random = np.random.default_rng(0)
 PICTURES = [
@@ -52,6 +52,7 @@ def test_every_route_is_described(document: Any) -> None:
     assert described == routes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_the_service_keeps_to_it(server: str, mode: GenerationMode) -> None:
     api = schemathesis.openapi.from_url(f"{server}/openapi.json")

@@ -11,8 +11,7 @@ import requests
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.conftest import ROOT, run_server
-from tests.serving.test_service import MODELS, png, upload
+from tests.helpers import MODELS, ROOT, png, run_server, upload
 
 SHIP = ROOT / "serving" / "static" / "ship.png"
 

@@ -9,8 +9,8 @@ import requests
 from playwright.sync_api import Page, expect
 
 from serving import stability
+from tests.helpers import MODELS, png, upload
 from tests.serving.test_page import SHIP, predict
-from tests.serving.test_service import MODELS, png, upload
 
 
 @pytest.fixture

@@ -9,9 +9,7 @@ import pytest
 import requests
 
 from models.record import CLASSES, Record
-from tests.conftest import ROOT, run_server
-from tests.serving.test_service import png, upload
-from tests.serving.test_start import refusal
+from tests.helpers import ROOT, png, refusal, run_server, upload
 
 SAMPLE = 1000  # test pictures
 RECORDS = [
@@ -43,6 +41,7 @@ def test_records_and_answers_are_those_of_the_int8_files(int8_server: str) -> No
         assert model["class"] == "ship"
 
 
+@pytest.mark.slow
 def test_the_test_set_is_answered_as_recorded(int8_server: str, cifar10_dir: Path) -> None:
     """On a sample, within what chance does: processors round int8 results differently."""
     data = pytest.importorskip("training.data", reason="needs the training group")

@@ -10,8 +10,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, expect
 
-from tests.conftest import ROOT, run_server
-from tests.serving.test_service import MODELS
+from tests.helpers import MODELS, ROOT, run_server
 
 SHIP = ROOT / "serving" / "static" / "ship.png"
 CONFIGURATION = """

@@ -11,7 +11,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -19,8 +18,9 @@ import numpy.typing as npt
 import pytest
 import requests
 
-from tests.conftest import ROOT, run_server
-from tests.serving.test_service import check_problem, png, upload
+from tests.helpers import ROOT, check_problem, png, run_server, upload, wait_for
+
+pytestmark = pytest.mark.alone
 
 
 def test_past_its_queue_it_refuses_at_once_and_answers_probes(
@@ -152,13 +152,6 @@ def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
         ]
         assert float(count) == 50
         assert 'route="/models/<name>"' in metrics
-
-
-def wait_for(condition: Any, limit: float = 60) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_hangup_loads_the_models_anew_without_a_failed_request(

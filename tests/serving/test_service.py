@@ -13,29 +13,7 @@ from PIL import Image
 
 from models.record import CLASSES, Record
 from serving.settings import Settings
-from tests.conftest import ROOT
-
-MODELS = ["first", "second", "final"]
-
-
-def png(picture: npt.NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def upload(*files: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:
-    return [("image", file) for file in files]
-
-
-def check_problem(response: requests.Response, status: int, *words: str) -> None:
-    assert response.status_code == status, response.text
-    assert response.headers["Content-Type"] == "application/problem+json"
-    problem = response.json()
-    assert problem["status"] == status
-    assert problem["title"]
-    for word in words:
-        assert word in problem["detail"]
+from tests.helpers import MODELS, ROOT, check_problem, png, upload
 
 
 def test_each_picture_gets_every_models_answer(server: str, picture: npt.NDArray[np.uint8]) -> None:
@@ -172,6 +150,7 @@ def test_health(server: str) -> None:
     assert requests.get(f"{server}/health/ready").status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", sorted({int(p.name) for p in ROOT.glob("models/*/*/")}))
 def test_whole_test_set_gives_the_recorded_accuracy(
     server: str, cifar10_dir: Path, version: int

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.helpers import ROOT, refusal
 
 
 @pytest.fixture
@@ -17,22 +17,6 @@ def models_dir(tmp_path: Path) -> Path:
     """A copy of one bundled model."""
     shutil.copytree(ROOT / "models" / "first", tmp_path / "first")
     return tmp_path
-
-
-def refusal(*options: str) -> str:
-    result = subprocess.run(
-        [sys.executable, "-m", "serving", "--port", "0", *options],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert result.returncode == 1
-    lines = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert len(lines) == 1, result.stderr
-    assert "Traceback" not in result.stderr
-    return lines[0]
 
 
 def remove_model(version: Path) -> None:

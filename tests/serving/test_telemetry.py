@@ -18,8 +18,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import ROOT, run_server
-from tests.serving.test_service import png, upload
+from tests.helpers import ROOT, png, run_server, upload
 
 
 def samples(server: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -69,6 +68,7 @@ def test_metrics_count_what_happened(server: str, picture: npt.NDArray[np.uint8]
     assert provider.endswith("ExecutionProvider")
 
 
+@pytest.mark.slow
 def test_a_request_has_an_id_in_its_answer_and_its_log_line() -> None:
     log: list[str] = []
     with run_server(log=log) as server:
@@ -83,6 +83,7 @@ def test_a_request_has_an_id_in_its_answer_and_its_log_line() -> None:
     assert line["status"] == 404
 
 
+@pytest.mark.slow
 def test_no_client_can_make_up_series_or_log_lines() -> None:
     log: list[str] = []
     with run_server(log=log) as server:
@@ -115,6 +116,7 @@ def collector() -> Iterator[tuple[str, list[bytes]]]:
         httpd.shutdown()
 
 
+@pytest.mark.slow
 def test_traces_go_where_the_usual_variables_say(collector: tuple[str, list[bytes]]) -> None:
     trace = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
     address, received = collector
@@ -131,6 +133,7 @@ def test_traces_go_where_the_usual_variables_say(collector: tuple[str, list[byte
     assert span.name == "GET /models/<name>"
 
 
+@pytest.mark.slow
 def test_a_collector_that_does_not_answer_is_not_tried_for_long() -> None:
     pytest.importorskip("opentelemetry.distro")
     tries: list[socket.socket] = []
@@ -168,6 +171,7 @@ def test_what_is_not_installed_for_traces_is_named() -> None:
     assert "zipkin" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_full_disk_for_the_log_stops_no_answer(picture: npt.NDArray[np.uint8]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.helpers import ROOT
 
 COUNT = """
 import os, pathlib
@@ -19,7 +19,10 @@ classifiers = [*load_classifiers(Settings(provider="cpu"))]
 print(len(classifiers), len(os.listdir("/proc/self/task")) - before)
 """
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's /proc")
+pytestmark = [
+    pytest.mark.slow,  # each loads the models in a process of its own
+    pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's /proc"),
+]
 
 
 def started_threads(*prefix: str, **environment: str) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.helpers import ROOT
 from training.distribute import ADDRESSES, WORKER, WORKERS
 from training.train import Run, read_run
 
@@ -22,12 +22,12 @@ pytestmark = pytest.mark.skipif(
 
 # The command itself, on generated pictures instead of CIFAR-10.
 CODE = textwrap.dedent("""
-    from tests.training.conftest import _generate
+    from tests.training.generated import generate
     from training import data
     from training.__main__ import main
     from training.data import Cifar10
 
-    split = _generate(320, seed=1)
+    split = generate(320, seed=1)
     data.load = lambda _: Cifar10(split, split)
     main(["train", "--distribute", "--model", "first"])
 """).replace('"first"]', '"first", *sys.argv[1:]]')

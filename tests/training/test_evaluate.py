@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from models.record import Record
-from tests.conftest import ROOT
+from tests.helpers import ROOT
 from training import data
 from training.__main__ import main
 from training.calibrate import calibrate, fit

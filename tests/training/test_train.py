@@ -17,8 +17,7 @@ import pytest
 import requests
 
 from models.record import Record
-from tests.conftest import ROOT, run_server
-from tests.serving.test_service import png, upload
+from tests.helpers import ROOT, png, run_server, upload
 from training.architectures import build
 from training.data import Cifar10
 from training.evaluate import predict
@@ -36,11 +35,11 @@ STEPS = 2  # of 128, in the 256 pictures left of 320 by the validation split
 def test_a_killed_run_goes_on_from_its_last_finished_epoch(tiny: Cifar10, tmp_path: Path) -> None:
     code = f"""
         from pathlib import Path
-        from tests.training.conftest import _generate
+        from tests.training.generated import generate
         from training.data import Cifar10
         from training.pipeline import Config, train_model
 
-        split = _generate(320, seed=1)
+        split = generate(320, seed=1)
         config = Config("first", epochs={EPOCHS}, runs_dir=Path({str(tmp_path)!r}))
         train_model(config, Cifar10(split, split))
     """

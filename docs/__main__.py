@@ -1,0 +1,37 @@
+"""Write the generated pages: `python -m docs`, or `python -m docs --check` to compare alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from docs import configuration, http, reproduction
+
+FOLDER = Path(__file__).parent
+PAGES: dict[str, Callable[[], str]] = {
+    "configuration.md": configuration.page,
+    "http.md": http.page,
+    "reproduction.md": reproduction.page,
+}
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Change nothing; fail if a page is out of date.")
+def main(check: bool) -> None:
+    """Write docs/*.md from the settings, the service and the records."""
+    outdated = []
+    for name, page in PAGES.items():
+        path = FOLDER / name
+        text = page()
+        if check and (not path.exists() or not http.same(path.read_text(), text)):
+            outdated.append(name)
+        elif not check:
+            path.write_text(text)
+    if outdated:
+        raise click.ClickException(
+            f"out of date: {', '.join(f'docs/{name}' for name in outdated)}; run: python -m docs"
+        )
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m docs")

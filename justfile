@@ -1,0 +1,39 @@
+# Each habit is one command; `uvx --from rust-just just` runs it where just is not installed.
+
+fast := "not (slow or alone or browser or container)"
+
+# List the commands.
+_default:
+    @just --list
+
+# Start the service.
+serve *options:
+    uv run python -m serving {{options}}
+
+# Run all tests; those that bound times run by themselves.
+test *options:
+    uv run --group dev pytest -n 2 -m "not alone" {{options}}
+    uv run --group dev pytest -m alone {{options}}
+
+# Run the tests that take seconds: no training, no browser, no container.
+test-fast *options:
+    uv run --group dev pytest -n 2 -m "{{fast}}" --ignore tests/training {{options}}
+
+# Check the form, the lints and the types.
+lint:
+    uv run --group dev ruff format --check .
+    uv run --group dev ruff check .
+    uv run --group dev mypy
+
+# Write every table, card, plot and generated page; with --check, only compare.
+report *options:
+    uv run --group training python -m training report {{options}}
+    uv run --group training python -m docs {{options}}
+
+# Measure the service; needs wrk.
+bench *options:
+    uv run --group dev python -m benchmarks.service {{options}}
+
+# Build the container image, without NVIDIA's libraries.
+image:
+    docker build -t classifier --target cpu .

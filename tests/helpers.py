@@ -1,0 +1,116 @@
+"""What several test modules use: the real server, images to send it, and checks of its answers."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import requests
+import tritonclient.http as triton
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+
+MODELS = ["first", "second", "final"]
+
+
+def png(picture: npt.NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def upload(*files: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:
+    return [("image", file) for file in files]
+
+
+def check_problem(response: requests.Response, status: int, *words: str) -> None:
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["status"] == status
+    assert problem["title"]
+    for word in words:
+        assert word in problem["detail"]
+
+
+def image_input(images: npt.NDArray[np.uint8], *, binary: bool) -> triton.InferInput:
+    tensor = triton.InferInput("image", images.shape, "UINT8")
+    tensor.set_data_from_numpy(images, binary_data=binary)
+    return tensor
+
+
+def refusal(*options: str) -> str:
+    """Start the service, which must refuse these options; return the line that says why."""
+    result = subprocess.run(
+        [sys.executable, "-m", "serving", "--port", "0", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 1
+    lines = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    return lines[0]
+
+
+def wait_for(condition: Callable[[], object], limit: float = 60) -> None:
+    """Wait until a condition holds; fail after `limit` seconds."""
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@contextmanager
+def run_server(
+    *options: str, log: list[str] | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """Run `python -m serving` on a free port and yield its address; its log goes to `log`."""
+    command = (sys.executable, "-m", "serving", "--port", "0", *options)
+    with listening(*command, log=log, environment=environment) as (address, _):
+        yield address
+
+
+@contextmanager
+def listening(
+    *command: str, log: list[str] | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, int]]:
+    """Run a server and yield the address that it logs, and its process id."""
+    log = [] if log is None else log
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr
+        for line in process.stderr:
+            log.append(line)
+            if match := re.search(r'listening on ([^"\s]+)', line):
+                break
+        else:
+            pytest.fail(f"the server did not start:\n{''.join(log)}")
+        # The pipe must be read, or a full one would stop the server.
+        reader = threading.Thread(target=log.extend, args=[process.stderr])
+        reader.start()
+        try:
+            yield match[1], process.pid
+        finally:
+            process.terminate()
+            process.wait()
+            reader.join()
+    assert process.returncode == 0

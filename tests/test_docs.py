@@ -1,0 +1,103 @@
+"""The documentation is what the code says, and its links lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import requests
+from click.testing import CliRunner
+
+from docs import configuration, http
+from docs.__main__ import main
+from serving.__main__ import main as serving
+from serving.errors import STATUSES
+from tests.helpers import ROOT
+from tests.test_deploy import metrics_in
+
+PAGES = sorted(
+    path
+    for folder in (".", "docs", "models", "deploy", "benchmarks", "examples")
+    for path in (ROOT / folder).glob("*.md" if folder != "models" else "**/*.md")
+)
+FENCES = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+LINKS = re.compile(r"\]\(([^)\s]+)\)")
+HEADINGS = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def test_generated_pages_are_up_to_date() -> None:
+    result = CliRunner().invoke(main, ["--check"])
+    assert result.exit_code == 0, result.output
+
+
+def test_another_default_or_answer_is_noticed() -> None:
+    page = configuration.page()
+    assert http.same(page, page)
+    assert not http.same(page, page.replace("| 768 |", "| 769 |"))
+    assert not http.same(page, page.replace("--workers", "--processes"))
+    assert http.same('"confidence": 0.997533', '"confidence": 0.997534')
+    assert not http.same('"confidence": 0.997533', '"confidence": 0.98')
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to a page's headings."""
+    found: set[str] = set()
+    for heading in HEADINGS.findall(FENCES.sub("", page.read_text())):
+        words = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        number = sum(re.fullmatch(rf"{re.escape(words)}(-\d+)?", anchor) is not None
+                     for anchor in found)  # fmt: skip
+        found.add(f"{words}-{number}" if number else words)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    for link in LINKS.findall(FENCES.sub("", page.read_text())):
+        if re.match(r"[a-z]+:", link):  # elsewhere
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), f"{link}: there is no such file"
+        if anchor:
+            assert anchor in anchors(target), f"{link}: there is no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_paths_that_are_named_exist(page: Path) -> None:
+    named = re.findall(
+        r"`((?:benchmarks|deploy|docs|models|serving|tests|training)/[\w./-]*)`", page.read_text()
+    )
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_take_the_options_that_are_shown(page: Path) -> None:
+    training = pytest.importorskip("training.__main__", reason="needs the training group").main
+    commands = {"serving": serving, "training": training}
+    for package, arguments in re.findall(
+        r"^(?:uv run .*)?python -m (serving|training)\b([^#|\n]*)", page.read_text(), re.MULTILINE
+    ):
+        words = shlex.split(arguments)
+        check_options(commands[package], words)
+
+
+def check_options(group: click.Group, words: list[str]) -> None:
+    named = [word for word in words if not word.startswith("-")]
+    name = named[0] if named and named[0] in group.commands else group.default_cmd_name  # type: ignore[attr-defined]
+    known = {option for parameter in group.commands[name].params for option in parameter.opts}
+    assert {word.split("=")[0] for word in words if word.startswith("--")} <= known | {"--help"}
+
+
+def test_every_status_and_metric_of_operations_is_the_services(server: str) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    statuses = {int(status) for status in re.findall(r"^\| (\d{3}) \|", page, re.MULTILINE)}
+    # Flask's own: a method that a path does not take, and an error that nobody foresaw.
+    assert statuses == {*map(int, STATUSES.values()), 405, 500}
+    ship = (ROOT / "serving" / "static" / "ship.png").read_bytes()
+    requests.post(f"{server}/predict", data=ship).raise_for_status()
+    exposed = set(re.findall(r"^(\w+)", requests.get(f"{server}/metrics").text, re.MULTILINE))
+    [queries] = re.findall(r"```promql\n(.*?)```", page, re.DOTALL)
+    used = set().union(*map(metrics_in, queries.strip().splitlines()))
+    assert len(used) == 4
+    assert used <= exposed
