@@ -16,9 +16,7 @@ from PIL import Image
 from tritonclient.utils import InferenceServerException
 
 from models.record import CLASSES
-from tests.conftest import ROOT, run_server
-from tests.serving.test_inference_protocol import image_input
-from tests.serving.test_service import MODELS, png, upload
+from tests.helpers import MODELS, ROOT, image_input, png, run_server, upload
 
 SHIP = (ROOT / "serving/static/ship.png").read_bytes()
 

@@ -1,0 +1,33 @@
+# /// script
+# dependencies = ["requests"]
+# ///
+"""Overfitting, in twenty lines against the running service: `uv run examples/overfitting.py`.
+
+Each network was trained twice: as the article does, and with regularization. The first remembers
+its training images better than it knows new ones, and forgets its answer when an image moves.
+"""
+
+import sys
+
+import requests
+
+SERVICE = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"
+IMAGE = sys.argv[2] if len(sys.argv) > 2 else "serving/static/ship.png"
+
+print("model   recipe    training    test     gap  answer      kept when the image changes")
+for record in requests.get(f"{SERVICE}/models", timeout=10).json()["models"]:
+    name, version = record["name"], record["version"]
+    with open(IMAGE, "rb") as file:  # noqa: PTH123  # shorter
+        response = requests.post(
+            f"{SERVICE}/stability",
+            params={"model": name, "version": version, "resize": "true"},
+            files={"image": file},
+            timeout=10,
+        )
+    response.raise_for_status()
+    [answer] = response.json()["models"]
+    training, test = record["train_accuracy"], record["test_accuracy"]
+    print(
+        f"{name:7} {record['recipe']:9} {training:8.1%} {test:7.1%} {training - test:7.1%}  "
+        f"{answer['class']:10} {answer['kept']:5.0%}"
+    )

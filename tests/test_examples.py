@@ -1,0 +1,95 @@
+"""Each example, run as its first lines say, against the real server."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.helpers import MODELS, ROOT
+
+EXAMPLES = ROOT / "examples"
+SHIP = ROOT / "serving" / "static" / "ship.png"
+RUNNERS = {".py": sys.executable, ".mjs": "node", ".sh": "sh"}
+
+
+def run(
+    example: str, *arguments: str | Path, service: str
+) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """Run an example; return what came of it, and the lines that it printed."""
+    path = EXAMPLES / example
+    runner = shutil.which(RUNNERS[path.suffix])
+    if runner is None:
+        pytest.skip(f"{RUNNERS[path.suffix]} is not installed")
+    result = subprocess.run(
+        [runner, str(path), *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "SERVICE": service},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return result, result.stdout.splitlines()
+
+
+def test_every_example_is_tested() -> None:
+    tested = set(re.findall(r'"(\w+\.\w+)"', Path(__file__).read_text()))
+    assert {path.name for path in EXAMPLES.iterdir() if path.suffix in RUNNERS} <= tested
+
+
+def test_overfitting_shows_each_records_figures(server: str) -> None:
+    result, [_, *lines] = run("overfitting.py", server, service=server)
+    assert result.returncode == 0, result.stderr
+    records = requests.get(f"{server}/models").json()["models"]
+    for line, record in zip(lines, records, strict=True):
+        assert line.startswith(f"{record['name']:7} {record['recipe']:9} ")
+        for figure in ("train_accuracy", "test_accuracy"):
+            assert f" {record[figure]:.1%} " in line
+        assert "ship" in line
+
+
+@pytest.mark.parametrize("client", ["client.py", "client.mjs"])
+def test_a_client_prints_each_models_answer_or_the_refusal(
+    server: str, tmp_path: Path, client: str
+) -> None:
+    answer = requests.post(f"{server}/predict", data=SHIP.read_bytes()).json()["predictions"][0]
+    result, lines = run(client, SHIP, service=server)
+    assert result.returncode == 0, result.stderr
+    assert [model["model"] for model in answer["models"]] == MODELS
+    for line, model in zip(lines, answer["models"], strict=True):
+        confidence = f"{model['confidence']:.1%}"
+        assert line.startswith(f"ship.png: {model['class']} ({confidence}), says {model['model']}")
+
+    (tmp_path / "notes.txt").write_text("no image")
+    result, lines = run(client, tmp_path / "notes.txt", service=server)
+    assert "notes.txt" in result.stdout + result.stderr
+    assert "PNG" in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_curl_prints_the_answer_and_fails_with_the_refusal(server: str, tmp_path: Path) -> None:
+    result, [line] = run("client.sh", SHIP, service=server)
+    assert result.returncode == 0, result.stderr
+    assert '"filename":"ship.png"' in line
+    (tmp_path / "notes.txt").write_text("no image")
+    result, _ = run("client.sh", tmp_path / "notes.txt", service=server)
+    assert result.returncode != 0
+    assert "notes.txt is " in result.stdout
+
+
+def test_a_folder_has_a_row_for_each_file(server: str, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        shutil.copy(SHIP, tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no image")
+    result, [header, a, b, notes] = run("folder.py", tmp_path, service=server)
+    assert result.returncode == 0, result.stderr
+    assert header == "file,class,confidence,problem"
+    assert a.startswith(f"{tmp_path}/a.png,ship,0.")
+    assert b == a.replace("a.png", "b.png")
+    assert notes.startswith(f"{tmp_path}/notes.txt,,,")
+    assert "PNG" in notes
