@@ -11,7 +11,7 @@ from serving.metrics import Metrics
 from serving.problems import register_error_handlers
 from serving.registry import load_classifiers
 from serving.responses import OrjsonProvider
-from serving.routes import health, inference_protocol, insights, models, page, predict
+from serving.routes import health, inference_protocol, insights, models, page, predict, study
 from serving.service import Service
 from serving.settings import Settings
 from serving.telemetry import observe, start_tracing
@@ -48,6 +48,6 @@ def create_app(settings: Settings | None = None, batcher: type[Batcher] = Batche
     buffer_bodies(app, settings)
     decompress_bodies(app, settings)
     compress_answers(app)
-    for routes in (predict, insights, models, inference_protocol, health, page):
+    for routes in (predict, insights, models, study, inference_protocol, health, page):
         app.register_blueprint(routes.create_blueprint(service))
     return app

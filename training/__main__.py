@@ -284,8 +284,8 @@ def study_command(
     Writes study.json, study.png and STUDY.md into the models folder after every run, and takes what
     study.json holds already as done.
     """
+    from models.study import Setting
     from training import data
-    from training.results import Setting
     from training.study import study
 
     study(

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from models.record import CURVES_FILE, RECORD_FILE, RELIABILITY_FILE, Record
+from models.study import read_study
 from training import TrainingError, plots
 from training.files import write_text
 from training.model_card import model_card
 from training.recipes import ARTICLE
-from training.results import PLOT_FILE, TABLE_FILE, read_study, study_accuracies, study_table
+from training.results import PLOT_FILE, TABLE_FILE, study_accuracies, study_table
 from training.tables import README_TABLES, replace_tables
 
 COMPARISON_FILE = "comparison.png"

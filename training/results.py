@@ -1,87 +1,26 @@
-"""The form of study.json, and the table and plot that show it."""
+"""The table and the figures of the plot that show the study."""
 
-from pathlib import Path
 from statistics import mean, stdev
 
-from pydantic import BaseModel, JsonValue
-
-from models.record import Score
+from models.study import Result, Setting, Study
 from training.recipes import COUNTERMEASURES
 
-STUDY_FILE = "study.json"
 PLOT_FILE = "study.png"
 TABLE_FILE = "STUDY.md"
 
 
-class Setting(BaseModel, frozen=True):
-    """What the variants that are compared with each other share."""
-
-    model: str
-    epochs: int  # asked for
-    precision: str
-
-    @property
-    def title(self) -> str:
-        """A line for headings."""
-        return f"{self.model}, {self.epochs} epochs, {self.precision}"
-
-
-class Result(BaseModel):
-    """One finished run; scores are of its final weights, without dropout or augmentation."""
-
-    setting: Setting
-    countermeasure: str
-    hyperparameters: dict[str, JsonValue]  # the recipe's
-    seed: int
-    epochs_completed: int
-    seconds: float
-    backend: str
-    device: str
-    train: Score
-    validation: Score
-    test: Score
-
-    @property
-    def key(self) -> tuple[Setting, str, int]:
-        """What tells this result from others."""
-        return self.setting, self.countermeasure, self.seed
-
-    @property
-    def gap(self) -> float:
-        """Generalization gap: train minus validation accuracy."""
-        return self.train.accuracy - self.validation.accuracy
-
-
-class Study(BaseModel):
-    """What `study.json` holds."""
-
-    results: list[Result] = []
-
-    @property
-    def settings(self) -> list[Setting]:
-        """Each setting once, in the order of its first result."""
-        return list(dict.fromkeys(result.setting for result in self.results))
-
-    def by_countermeasure(self, setting: Setting) -> dict[str, list[Result]]:
-        """Return a setting's results, in the order of `COUNTERMEASURES`."""
-        found = {
-            name: [r for r in self.results if (r.setting, r.countermeasure) == (setting, name)]
-            for name in COUNTERMEASURES
-        }
-        return {name: results for name, results in found.items() if results}
-
-
-def read_study(models_dir: Path) -> Study:
-    """Return the study so far; an empty one if there is none."""
-    try:
-        return Study.model_validate_json((models_dir / STUDY_FILE).read_bytes())
-    except FileNotFoundError:
-        return Study()
+def by_countermeasure(done: Study, setting: Setting) -> dict[str, list[Result]]:
+    """Return a setting's results, in the order of `COUNTERMEASURES`."""
+    found = {
+        name: [r for r in done.results if (r.setting, r.countermeasure) == (setting, name)]
+        for name in COUNTERMEASURES
+    }
+    return {name: results for name, results in found.items() if results}
 
 
 def study_table(done: Study) -> str:
     """Return STUDY.md."""
-    sections = [_section(setting, done.by_countermeasure(setting)) for setting in done.settings]
+    sections = [_section(setting, by_countermeasure(done, setting)) for setting in done.settings]
     return "\n".join([_INTRODUCTION, *sections])
 
 
@@ -91,7 +30,7 @@ def study_accuracies(done: Study) -> dict[str, dict[str, dict[str, list[float]]]
         setting.title: {
             title: {
                 name: [getattr(run, of_set).accuracy for run in runs]
-                for name, runs in done.by_countermeasure(setting).items()
+                for name, runs in by_countermeasure(done, setting).items()
             }
             for title, of_set in (
                 ("training", "train"),

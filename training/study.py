@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from models.record import Score
+from models.study import STUDY_FILE, Result, Setting, Study, read_study
 from training.data import Cifar10, Split
 from training.evaluate import predict_keras, score
 from training.files import write_text
 from training.recipes import Recipe
 from training.report import write_study_page
-from training.results import STUDY_FILE, Result, Setting, Study, read_study
 from training.train import Run, hyperparameters, load_trained_model, train
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from models.record import Record
+from models.study import Study
 from training import TrainingError
-from training.results import Study, spread
+from training.results import by_countermeasure, spread
 
 Records = dict[str, list[Record]]  # a model's versions by its name
 
@@ -72,7 +73,7 @@ def study_summary(_: Records, done: Study) -> str:
                 spread([100 * r.gap for r in runs]),
                 spread([100 * r.test.accuracy for r in runs]),
             )
-            for name, runs in done.by_countermeasure(setting).items()
+            for name, runs in by_countermeasure(done, setting).items()
         ]
         header = "| countermeasure | n | training | validation | gap | test |"
         title = [f"{setting.title}:", ""] if several else []

@@ -7,6 +7,7 @@ reading of requests, and none of them describes a body that is either a form or 
 from pydantic.json_schema import models_json_schema
 
 from models.record import Record
+from models.study import Result
 from serving import NAME, VERSION
 from serving.access import KEY_HEADER
 from serving.openapi.images import image_paths, image_schemas
@@ -27,6 +28,7 @@ from serving.openapi.parts import (
 from serving.openapi.protocol import protocol_paths
 from serving.openapi.protocol_schemas import protocol_schemas
 from serving.registry import Classifiers
+from serving.routes.study import COMPARED
 from serving.settings import Settings
 
 PROBES = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
@@ -36,8 +38,10 @@ OPEN_PATHS = PROBES | {"/metrics"}
 def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
     """Return the OpenAPI document; it names the loaded models."""
     _, records = models_json_schema(
-        [(Record, "serialization")], ref_template="#/components/schemas/{model}"
+        [(Record, "serialization"), (Result, "serialization")],
+        ref_template="#/components/schemas/{model}",
     )
+    compared = records["$defs"]["Record"]["properties"]
     version = query("version", {"type": "string"}, "Without it, each model's newest answers.")
     document: Json = {
         "openapi": "3.1.0",
@@ -58,6 +62,10 @@ def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
             "schemas": {
                 **records["$defs"],
                 **_schemas(),
+                "Study": object_of(
+                    results=list_of(reference("Result")),
+                    versions=list_of(object_of(**{name: compared[name] for name in COMPARED})),
+                ),
                 **image_schemas(),
                 **protocol_schemas(settings.max_images),
             }
@@ -94,6 +102,14 @@ def _paths(classifiers: Classifiers, version: Json) -> Json:
         "/models/{name}/curves.png": {
             "parameters": [name, version],
             "get": operation("A model's learning curves", as_bytes("image/png"), **refused),
+        },
+        "/study": {
+            "get": operation(
+                "Countermeasures to overfitting, measured, and every version's curves, calibration "
+                "and confusion",
+                as_json("Study"),
+                **problems(400),
+            )
         },
         "/health/live": {"get": operation("Is the process alive?", as_json("Status"))},
         "/health/ready": {

@@ -1,7 +1,7 @@
 // A model's card: the records of its versions, side by side, to read.
 
 import { curvesFigure } from "./curves.js";
-import { $, element, percent, points, table } from "./dom.js";
+import { $, element, percent, points, scrolling, table } from "./dom.js";
 import { modelNames, records, titleOf, versionsOf } from "./records.js";
 
 /** Show the card of a model, or of the first where there is none of that name. */
@@ -86,9 +86,4 @@ function links(shown) {
     ),
     " ",
   ]);
-}
-
-function scrolling(wide) {
-  const label = wide.caption.textContent;
-  return element("div", { class: "scrolling", role: "region", tabIndex: 0, "aria-label": label }, wide);
 }

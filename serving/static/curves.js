@@ -46,7 +46,7 @@ export function curvesFigure(title, records) {
       "Accuracy in per cent by epoch: the wider the gap between the two lines, the more the " +
         "network knows its training images by heart.",
     ),
-    ...records.filter(isCrossed).map(note),
+    ...(records.some(isCrossed) ? [note(records)] : []),
   );
 }
 
@@ -69,13 +69,15 @@ function isCrossed({ history }) {
   return history.some((epoch) => epoch.val_accuracy > epoch.accuracy);
 }
 
-function note({ recipe, train_accuracy: accuracy }) {
+function note(records) {
+  const plain = records.map(
+    ({ recipe, train_accuracy: accuracy }) => `${percent(accuracy)} with the ${recipe} recipe`,
+  );
   return element(
     "p",
     { class: "note" },
     "Where validation lies above training, training is the harder test: its accuracy is a mean over " +
       "the epoch, before the weights are as good, and dropout and augmentation make its images harder " +
-      `than they are. On the plain images the finished network of the ${recipe} recipe is right on ` +
-      `${percent(accuracy)}.`,
+      `than they are. On the plain training images the finished network is right on ${plain.join(", ")}.`,
   );
 }

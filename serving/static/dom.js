@@ -42,6 +42,23 @@ function head(scope, text) {
   return element("th", { scope }, text);
 }
 
+/** A table in a box that scrolls where it is too wide, by the keyboard, too. */
+export function scrolling(wide) {
+  const label = wide.caption.textContent;
+  return element("div", { class: "scrolling", role: "region", tabIndex: 0, "aria-label": label }, wide);
+}
+
+/** A select with its label; `options` are [value, text], and `choose` is called with the value. */
+export function choice(label, options, choose) {
+  const select = element(
+    "select",
+    {},
+    ...options.map(([value, text]) => element("option", { value }, text)),
+  );
+  select.addEventListener("change", () => choose(select.value));
+  return element("label", {}, `${label} `, select);
+}
+
 export const percent = (fraction) => `${(100 * fraction).toFixed(1)} %`;
 export const points = (fraction) => (100 * fraction).toFixed(1);
 export const of100 = (share) => Math.round(100 * share);

@@ -6,9 +6,10 @@ import { $, element, showError } from "./dom.js";
 import { showModels } from "./models.js";
 import { addVersions, loadRecords, modelNames, records } from "./records.js";
 import { classifyAgain, judgeAgain, see } from "./results.js";
+import { showStudy } from "./study.js";
 import { addThreshold, showThreshold } from "./threshold.js";
 
-const VIEWS = { try: () => {}, card: showCard };
+const VIEWS = { try: () => {}, study: showStudy, card: showCard };
 
 async function start() {
   try {
@@ -31,15 +32,15 @@ async function start() {
   document
     .querySelector("nav")
     .append(element("a", { href: `#card/${modelNames()[0]}` }, "Model cards"));
-  window.addEventListener("hashchange", () => {
-    showView();
-    document.querySelector(".view:not([hidden]) h2[tabindex]")?.focus();
+  window.addEventListener("hashchange", async () => {
+    await showView();
+    document.querySelector(".view:not([hidden]) > h2[tabindex]")?.focus();
   });
-  showView();
+  await showView();
 }
 
 /** Show the view that the address names: #card/first, say. */
-function showView() {
+async function showView() {
   const [asked, argument] = location.hash.slice(1).split("/");
   const name = asked in VIEWS ? asked : "try";
   for (const view of document.querySelectorAll(".view")) view.hidden = view.id !== `view-${name}`;
@@ -47,7 +48,12 @@ function showView() {
     const isCurrent = link.hash.slice(1).split("/")[0] === name;
     link.setAttribute("aria-current", isCurrent ? "page" : "false");
   }
-  VIEWS[name](argument);
+  showError("");
+  try {
+    await VIEWS[name](argument);
+  } catch (error) {
+    showError(error.message);
+  }
 }
 
 start();

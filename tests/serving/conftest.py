@@ -7,6 +7,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.helpers import MODELS
 
+expect.set_options(timeout=30_000)  # on a busy machine
+
 
 @pytest.fixture
 def page(browser: Browser, server: str) -> Iterator[Page]:

@@ -5,10 +5,10 @@ from pathlib import Path
 import keras
 import pytest
 
+from models.study import Setting, read_study
 from training.architectures import build
 from training.data import Cifar10
 from training.recipes import ARTICLE, COUNTERMEASURES
-from training.results import Setting, read_study
 from training.study import study
 from training.train import train
 

@@ -1,0 +1,74 @@
+"""The form of study.json: countermeasures to overfitting, measured.
+
+`training` writes it, `serving` shows it; both import it from here.
+"""
+
+from pathlib import Path
+
+from pydantic import BaseModel, JsonValue
+
+from models.record import Score
+
+STUDY_FILE = "study.json"  # of the models folder
+
+
+class Setting(BaseModel, frozen=True):
+    """What the variants that are compared with each other share."""
+
+    model: str
+    epochs: int  # asked for
+    precision: str
+
+    @property
+    def title(self) -> str:
+        """A line for headings."""
+        return f"{self.model}, {self.epochs} epochs, {self.precision}"
+
+
+class Result(BaseModel):
+    """One finished run; scores are of its final weights, without dropout or augmentation."""
+
+    setting: Setting
+    countermeasure: str
+    hyperparameters: dict[str, JsonValue]  # the recipe's
+    seed: int
+    epochs_completed: int
+    seconds: float
+    backend: str
+    device: str
+    train: Score
+    validation: Score
+    test: Score
+
+    @property
+    def key(self) -> tuple[Setting, str, int]:
+        """What tells this result from others."""
+        return self.setting, self.countermeasure, self.seed
+
+    @property
+    def gap(self) -> float:
+        """Generalization gap: train minus validation accuracy."""
+        return self.train.accuracy - self.validation.accuracy
+
+
+class Study(BaseModel):
+    """What `study.json` holds."""
+
+    results: list[Result] = []
+
+    @property
+    def settings(self) -> list[Setting]:
+        """Each setting once, in the order of its first result."""
+        return list(dict.fromkeys(result.setting for result in self.results))
+
+
+def read_study(models_dir: Path) -> Study:
+    """Return the study so far; an empty one if there is none.
+
+    Raises:
+        pydantic.ValidationError: the file is of another form.
+    """
+    try:
+        return Study.model_validate_json((models_dir / STUDY_FILE).read_bytes())
+    except FileNotFoundError:
+        return Study()

@@ -1,0 +1,54 @@
+"""GET /study: what reduces overfitting, and the recipes of each model against each other."""
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+from pydantic import ValidationError
+
+from models.study import STUDY_FILE, read_study
+from serving.errors import StartError
+from serving.parameters import check_names
+from serving.service import Service
+
+# Of a record, what there is to compare of two versions.
+COMPARED = (
+    "name",
+    "title",
+    "version",
+    "recipe",
+    "history",
+    "train_accuracy",
+    "running_train_accuracy",
+    "validation_accuracy",
+    "generalization_gap",
+    "test_accuracy",
+    "article",
+    "calibration",
+    "classes",
+    "confusion_matrix",
+)
+
+
+def create_blueprint(service: Service) -> Blueprint:
+    """Return the route of the study, which is read once.
+
+    Raises:
+        StartError: its file is of another form.
+    """
+    blueprint = Blueprint("study", __name__)
+    models_dir = service.settings.models_dir
+    try:
+        measured = read_study(models_dir)
+    except ValidationError as error:
+        raise StartError(f"{models_dir / STUDY_FILE} is not a study: {error}") from error
+    answer = measured.model_dump(mode="json") | {
+        "versions": [
+            c.record.model_dump(mode="json", include=set(COMPARED)) for c in service.classifiers
+        ]
+    }
+
+    @blueprint.get("/study")
+    def study() -> ResponseReturnValue:
+        check_names(request.args, ())
+        return answer
+
+    return blueprint

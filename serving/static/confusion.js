@@ -1,0 +1,31 @@
+// A confusion matrix as a table whose cells are the darker the more images they count.
+
+import { element, percent, scrolling, table } from "./dom.js";
+
+export function confusionTable({ recipe, classes, confusion_matrix: matrix, test_accuracy: accuracy }) {
+  const made = table(
+    `With the ${recipe} recipe: right on ${percent(accuracy)}`,
+    ["", ...classes],
+    classes.map((name, i) => [name, ...matrix[i].map(String)]),
+  );
+  made.className = "confusion";
+  for (const [i, counts] of matrix.entries()) {
+    const sum = counts.reduce((total, count) => total + count, 0);
+    for (const [j, count] of counts.entries()) {
+      const cell = made.tBodies[0].rows[i].cells[j + 1];
+      cell.className = i === j ? "right" : "wrong";
+      cell.style.setProperty("--share", count / sum);
+    }
+  }
+  return element(
+    "figure",
+    {},
+    scrolling(made),
+    element(
+      "figcaption",
+      {},
+      "Each row’s test images show one class, each column is an answer: off the diagonal are the " +
+        "mistakes.",
+    ),
+  );
+}

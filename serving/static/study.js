@@ -1,0 +1,73 @@
+// The study's view: what reduces overfitting, and the two recipes of a model against each other.
+
+import { askForJson } from "./api.js";
+import { confusionTable } from "./confusion.js";
+import { curvesFigure } from "./curves.js";
+import { $, choice, element, percent, points, scrolling, table } from "./dom.js";
+import { reliabilityFigure } from "./reliability.js";
+import { techniques } from "./techniques.js";
+
+let loaded = null;
+
+/** Show the study; its figures are fetched once. */
+export async function showStudy() {
+  const place = $("view-study");
+  if (!loaded) {
+    place.replaceChildren(element("p", { class: "quiet", role: "status" }, "The study is being fetched …"));
+    loaded = await askForJson("study");
+  }
+  const { results, versions } = loaded;
+  place.replaceChildren(
+    element("h2", { tabIndex: -1 }, "The study"),
+    ...techniques(results),
+    element("h2", {}, "The recipes against each other"),
+    ...recipes(versions),
+    element("h2", {}, "The article, reproduced"),
+    reproduction(versions),
+  );
+}
+
+/** The figures of one model's versions, and a choice of the model. */
+function recipes(versions) {
+  const titles = new Map(versions.map(({ name, title }) => [name, title]));
+  const place = element("div");
+  const show = (name) => {
+    // The article's recipe comes first.
+    const of = versions.filter((version) => version.name === name).toReversed();
+    place.replaceChildren(
+      element("h3", {}, "Learning curves"),
+      curvesFigure(titles.get(name), of),
+      element("h3", {}, "Is it as good as it is sure?"),
+      element("div", { class: "pair" }, ...of.map(reliabilityFigure)),
+      element("h3", {}, "What is taken for what?"),
+      element("div", { class: "pair" }, ...of.map(confusionTable)),
+    );
+  };
+  const select = choice("Model", [...titles], show);
+  show(titles.keys().next().value);
+  return [element("p", {}, select), place];
+}
+
+/** The article's figures beside ours of its recipe, in its own metric. */
+function reproduction(versions) {
+  const rows = versions
+    .filter(({ recipe }) => recipe === "article")
+    .flatMap(({ title, article, running_train_accuracy: training, history, test_accuracy: test }) => {
+      const figures = [
+        ["the article", article.train_accuracy, article.validation_accuracy, article.test_accuracy],
+        ["here", training, history.at(-1).val_accuracy, test],
+      ];
+      return figures.map(([whose, ...accuracies]) => [`${title}, ${whose}`, ...accuracies.map(points)]);
+    });
+  return element(
+    "figure",
+    {},
+    scrolling(table("Accuracy after the last epoch, %", ["", "training", "validation", "test"], rows)),
+    element(
+      "figcaption",
+      {},
+      "The article’s figures beside those of its recipe trained here: the closer, the better it is " +
+        "reproduced. Training is the mean over the last epoch, as the article has it.",
+    ),
+  );
+}

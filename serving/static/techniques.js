@@ -1,0 +1,173 @@
+// Countermeasures to overfitting, each alone: accuracy and gap with their spread over the seeds.
+
+import { choice, element, points, scrolling, shape, table } from "./dom.js";
+
+const MEASURES = [
+  ["training", (run) => run.train.accuracy],
+  ["validation", (run) => run.validation.accuracy],
+  ["gap", (run) => run.train.accuracy - run.validation.accuracy],
+  ["test", (run) => run.test.accuracy],
+];
+const [WIDTH, ROW, LEFT, RIGHT, BELOW] = [360, 22, 124, 346, 20];
+
+/** A part for each setting of the study: the two charts, a comparison, and all figures. */
+export function techniques(results) {
+  const settings = Map.groupBy(results, ({ setting }) => JSON.stringify(setting));
+  return [...settings.values()].map((runs) => {
+    const { model, epochs } = runs[0].setting;
+    const figures = [...Map.groupBy(runs, (run) => run.countermeasure)].map(([name, of]) => ({
+      name,
+      n: of.length,
+      ...Object.fromEntries(MEASURES.map(([measure, read]) => [measure, spread(of.map(read))])),
+    }));
+    const place = element("div");
+    const said = element("p", { "aria-live": "polite" });
+    const chosen = [figures[0].name, figures.at(-1).name];
+    const show = () => {
+      const two = chosen.map((name) => figures.find((figure) => figure.name === name));
+      place.replaceChildren(...charts(figures, chosen), comparison(...two));
+      said.textContent = inWords(...two);
+    };
+    const selects = ["Compare", "with"].map((label, i) => {
+      const select = choice(label, figures.map(({ name }) => [name, name]), (name) => {
+        chosen[i] = name;
+        show();
+      });
+      select.querySelector("select").value = chosen[i];
+      return select;
+    });
+    show();
+    return element(
+      "section",
+      { class: "techniques" },
+      element(
+        "p",
+        {},
+        `Each technique alone, and all together, on the ${model} model after ${epochs} epochs of the ` +
+          "article’s recipe.",
+      ),
+      element("p", {}, selects[0], " ", selects[1]),
+      said,
+      place,
+      element("details", {}, element("summary", {}, "All figures"), scrolling(allFigures(figures))),
+    );
+  });
+}
+
+/** Mean, and standard deviation over the seeds where there are several. */
+function spread(values) {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return { mean, deviation: values.length > 1 ? Math.sqrt(squares / (values.length - 1)) : null };
+}
+
+function written({ mean, deviation }) {
+  return deviation === null ? points(mean) : `${points(mean)} ± ${points(deviation)}`;
+}
+
+function charts(figures, chosen) {
+  return [
+    element(
+      "div",
+      { class: "pair" },
+      chart(
+        "test",
+        "Test accuracy, %",
+        "How often the network is right on images that it has not seen: farther right is better.",
+        figures,
+        chosen,
+      ),
+      chart(
+        "gap",
+        "Gap, in points",
+        "Training minus validation accuracy: farther left is less overfitting.",
+        figures,
+        chosen,
+      ),
+    ),
+  ];
+}
+
+function chart(measure, title, help, figures, chosen) {
+  const reaches = figures.flatMap(({ [measure]: { mean, deviation } }) => [
+    mean - (deviation ?? 0),
+    mean + (deviation ?? 0),
+  ]);
+  const low = Math.floor(10 * Math.min(...reaches)) / 10;
+  const high = Math.ceil(10 * Math.max(...reaches)) / 10;
+  const x = (value) => LEFT + ((value - low) / (high - low)) * (RIGHT - LEFT);
+  const bottom = ROW * figures.length;
+  const svg = shape("svg", {
+    viewBox: `0 0 ${WIDTH} ${bottom + BELOW}`,
+    role: "img",
+    "aria-label": `${title}: ${figures.map((f) => `${f.name} ${written(f[measure])}`).join(", ")}`,
+  });
+  for (let at = low; at < high + 0.01; at += 0.1) {
+    svg.append(
+      shape("line", { class: "grid", x1: x(at), x2: x(at), y1: 0, y2: bottom }),
+      shape("text", { x: x(at), y: bottom + 14, "text-anchor": "middle" }, points(at).replace(".0", "")),
+    );
+  }
+  for (const [i, figure] of figures.entries()) {
+    const { mean, deviation } = figure[measure];
+    const y = ROW * i + ROW / 2;
+    const row = shape("g", { class: chosen.includes(figure.name) ? "chosen" : "" });
+    row.append(
+      shape("text", { x: LEFT - 8, y: y + 4, "text-anchor": "end" }, figure.name),
+      shape("circle", { cx: x(mean), cy: y, r: 4 }),
+    );
+    if (deviation !== null) {
+      row.append(shape("line", { x1: x(mean - deviation), x2: x(mean + deviation), y1: y, y2: y }));
+    }
+    svg.append(row);
+  }
+  return element(
+    "figure",
+    { "data-measure": measure },
+    element("strong", {}, title),
+    svg,
+    element("figcaption", {}, `${help} A dot is the mean of the seeds, a line the standard deviation.`),
+  );
+}
+
+function comparison(one, other) {
+  const rows = MEASURES.map(([measure]) => [
+    measure === "gap" ? "gap, in points" : measure,
+    written(one[measure]),
+    written(other[measure]),
+    signed(other[measure].mean - one[measure].mean),
+  ]);
+  return scrolling(table("Accuracy, %", ["", one.name, other.name, "difference"], rows));
+}
+
+function inWords(one, other) {
+  if (one === other) return "Choose two different techniques to compare them.";
+  const differences = [
+    ["test accuracy", "test", ["higher", "lower"]],
+    ["gap", "gap", ["wider", "narrower"]],
+  ].map(([title, measure, [more, less]]) => {
+    const [a, b] = [one[measure], other[measure]];
+    const difference = b.mean - a.mean;
+    const by = `its ${title} is ${points(Math.abs(difference))} points ${difference > 0 ? more : less}`;
+    if (a.deviation === null || b.deviation === null) return `${by}, of one run each`;
+    const clear = Math.abs(difference) > a.deviation + b.deviation;
+    return clear ? by : `${by}, which is within the spread`;
+  });
+  return `${other.name} against ${one.name}: ${differences.join("; ")}.`;
+}
+
+function signed(difference) {
+  return `${difference < 0 ? "−" : "+"}${points(Math.abs(difference))}`;
+}
+
+function allFigures(figures) {
+  return table(
+    "Means in per cent and points, ± the standard deviation over n seeds",
+    ["", "n", ...MEASURES.map(([measure]) => measure)],
+    figures.map((figure) => [
+      figure.name,
+      String(figure.n),
+      ...MEASURES.map(([measure]) => written(figure[measure])),
+    ]),
+  );
+}

@@ -1,0 +1,110 @@
+"""GET /study, and the page's view of it in Chromium, against study.json and the records."""
+
+import json
+import re
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean, stdev
+
+import numpy as np
+import pytest
+import requests
+from playwright.sync_api import Page, expect
+
+from serving.app import create_app
+from serving.errors import StartError
+from serving.settings import Settings
+from tests.helpers import MODELS, ROOT, check_problem
+
+RESULTS = json.loads((ROOT / "models" / "study.json").read_text())["results"]
+
+
+@pytest.fixture
+def study_page(page: Page) -> Page:
+    page.get_by_role("link", name="The study").click()
+    expect(page.get_by_role("heading", name="The study")).to_be_focused()
+    return page
+
+
+def numbers(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"-?\d+\.\d", text.replace("−", "-"))]
+
+
+def test_the_study_is_the_file_and_the_records(server: str) -> None:
+    answer = requests.get(f"{server}/study").json()
+    assert answer["results"] == RESULTS
+    records = requests.get(f"{server}/models").json()["models"]
+    for version, record in zip(answer["versions"], records, strict=True):
+        assert version.items() <= record.items()
+    check_problem(requests.get(f"{server}/study?model=first"), 400, "model")
+
+
+def test_a_broken_study_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "first").symlink_to(ROOT / "models" / "first")
+    (tmp_path / "study.json").write_text('{"results": [{}]}')
+    with pytest.raises(StartError, match=r"study\.json"):
+        create_app(Settings(provider="cpu", models_dir=tmp_path))
+
+
+def test_two_techniques_can_be_compared(study_page: Page) -> None:
+    accuracies = defaultdict(list)
+    for result in RESULTS:
+        accuracies[result["countermeasure"]].append(100 * result["test"]["accuracy"])
+    for measure in ("test", "gap"):
+        dots = study_page.locator(f"[data-measure={measure}] circle")
+        expect(dots).to_have_count(len(accuracies))
+        positions = [float(dot.get_attribute("cx") or 0) for dot in dots.all()]
+        if measure == "test":  # the better a technique, the farther to the right
+            means = [mean(values) for values in accuracies.values()]
+            assert np.argsort(positions).tolist() == np.argsort(means).tolist()
+    study_page.get_by_role("combobox", name="Compare").select_option("scaling")
+    study_page.get_by_role("combobox", name="with").select_option("dropout")
+    table = study_page.get_by_role("table", name="Accuracy, %", exact=True)
+    scaling, dropout = accuracies["scaling"], accuracies["dropout"]
+    difference = mean(dropout) - mean(scaling)
+    shown = [mean(scaling), stdev(scaling), mean(dropout), stdev(dropout), difference]
+    row = table.get_by_role("row", name="test")
+    expect(table).to_contain_text("dropout")
+    assert numbers(row.inner_text()) == pytest.approx(shown, abs=0.051)
+    said = study_page.locator(".techniques [aria-live]")
+    expect(said).to_contain_text("dropout against scaling: its test accuracy is")
+    expect(said).to_contain_text("points lower; its gap is")
+    assert numbers(said.inner_text())[0] == pytest.approx(-difference, abs=0.051)
+    expect(study_page.locator(".techniques .chosen")).to_have_count(4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_recipes_of_a_model_stand_against_each_other(
+    study_page: Page, server: str, name: str
+) -> None:
+    versions = [v for v in requests.get(f"{server}/models").json()["models"] if v["name"] == name]
+    study_page.get_by_role("combobox", name="Model").select_option(name)
+    lines = study_page.locator("#view-study polyline")
+    expect(lines).to_have_count(2 * len(versions))
+    for i, version in enumerate(reversed(versions)):
+        points = (lines.nth(2 * i).get_attribute("points") or "").split()
+        assert len(points) == len(version["history"])
+        title = f"With the {version['recipe']} recipe"
+        diagram = study_page.locator("svg.reliability").nth(i)
+        error = 100 * version["calibration"]["expected_calibration_error"]
+        bins = [b for b in version["calibration"]["reliability"] if b["count"]]
+        expect(diagram.locator("rect")).to_have_count(len(bins))
+        expect(study_page.get_by_text(f"calibration error {error:.1f} points")).to_be_visible()
+        matrix = study_page.get_by_role("table", name=f"{title}: right on")
+        cat = matrix.get_by_role("row", name="cat").get_by_role("cell")
+        assert [int(text) for text in cat.all_text_contents()] == version["confusion_matrix"][3]
+
+
+def test_the_articles_figures_stand_beside_ours(study_page: Page, server: str) -> None:
+    for name in MODELS:
+        record = requests.get(f"{server}/models/{name}?version=1").json()
+        table = study_page.get_by_role("table", name="Accuracy after the last epoch, %")
+        article = table.get_by_role("row", name=f"{record['title']}, the article")
+        expect(article).to_contain_text(f"{100 * record['article']['test_accuracy']:.1f}")
+        here = table.get_by_role("row", name=f"{record['title']}, here")
+        expect(here).to_contain_text(f"{100 * record['running_train_accuracy']:.1f}")
+
+
+def test_it_fits_a_phone(study_page: Page) -> None:
+    expect(study_page.locator(".confusion")).to_have_count(2)
+    assert study_page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
