@@ -67,6 +67,20 @@ def test_the_curl_answers_as_shown(server: str) -> None:
     check_close(json.loads(result.stdout), shown)
 
 
+def test_the_python_asks_as_the_curl_does(server: str) -> None:
+    [code] = blocks("python")
+    result = subprocess.run(
+        [sys.executable, "-c", code.replace("http://127.0.0.1:8000", server)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    [shown] = map(json.loads, blocks("json"))
+    models = shown["predictions"][0]["models"]
+    assert result.stdout.splitlines() == [f"{m['model']} {m['class']}" for m in models]
+
+
 def test_classify_prints_as_shown() -> None:
     [command] = [block for block in blocks("sh") if " classify " in block]
     arguments = shlex.split(command.removeprefix("uv run python "))
