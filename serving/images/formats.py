@@ -6,6 +6,7 @@ No library names all of these: Git LFS pointers, base64 and HTML are what people
 import re
 
 FORMATS = ("PNG", "JPEG", "WebP", "GIF", "BMP", "AVIF")  # what images.decode() reads
+BASE64 = "base64 text"
 
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -98,5 +99,5 @@ def _name_text(start: bytes) -> str | None:
     if text.startswith((b"{", b"[")):
         return "JSON"
     if _DATA_URL.match(text) or _BASE64.fullmatch(start):
-        return "base64 text"
+        return BASE64
     return None

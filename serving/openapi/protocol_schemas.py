@@ -54,7 +54,7 @@ def _descriptions() -> Json:
         "V2IndexRequest": {
             "type": "object",
             "properties": {
-                "ready": {**BOOLEAN, "default": False, "description": "Only those that work."}
+                "ready": {"type": ["boolean", "null"], "description": "Only those that work."}
             },
         },
         "V2Index": list_of(
@@ -131,7 +131,6 @@ def _requests(max_images: int) -> Json:
             optional={
                 "parameters": _parameters(
                     binary_data_size=INTEGER,
-                    content_type={**STRING, "description": "base64 has binary data decoded."},
                     resize=resize,
                 ),
                 "data": {

@@ -25,7 +25,7 @@ def metadata(name: str, versions: list[str]) -> dict[str, Any]:
         "outputs": [{"name": OUTPUT, "datatype": "FP32", "shape": [-1, len(CLASSES)]}],
         "parameters": {
             "encoded_images": f"{INPUT} may be BYTES of the shape [N] or [N, 1], each element a "
-            f"{ACCEPTED} file; in JSON, or with the parameter content_type base64, as base64",
+            f"{ACCEPTED} file; in JSON as base64",
             "resize": "true as a parameter of the request or of the tensor takes such files of any "
             "size: their center is cropped and resampled",
             "labels": ",".join(CLASSES),

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from models.record import IMAGE_SIZE, INPUT
 from serving.decoding import Upload
 from serving.errors import BadRequestError, TooLargeError
+from serving.images.formats import BASE64, name_format
 from serving.protocol import elements
 from serving.protocol.requests import InferenceRequest, InputTensor
 
@@ -71,10 +72,13 @@ def read_pixels(tensor: InputTensor, binary: bytes) -> npt.NDArray[np.uint8]:
 
 
 def read_encoded(tensor: InputTensor, binary: bytes) -> list[Upload]:
-    """Return the images of a BYTES tensor; in JSON they are base64, as their bytes are no text.
+    """Return the files of a BYTES tensor.
+
+    In JSON they are base64, as their bytes are no text. Some clients send that as binary data, too,
+    with or without the parameter content_type, and no image looks like it.
 
     Raises:
-        BadRequestError: the data are not as many elements, or not the base64 they should be.
+        BadRequestError: the data are not as many elements, or a text is not base64.
     """
     count = tensor.shape[0]
     if _is_binary(tensor, binary):
@@ -85,8 +89,10 @@ def read_encoded(tensor: InputTensor, binary: bytes) -> list[Upload]:
                 f"{INPUT} has {count} elements by its shape, each of which is 4 bytes of length "
                 f"and the image; in the {len(binary)} bytes, {error}."
             ) from error
-        if tensor.parameters.get("content_type") == "base64":
-            found = [_from_base64(text, place) for place, text in enumerate(found)]
+        found = [
+            _from_base64(content, place) if name_format(content) == BASE64 else content
+            for place, content in enumerate(found)
+        ]
     else:
         texts = _flatten(tensor.data, count, "base64 texts")
         if texts.size != count:
@@ -124,10 +130,10 @@ def _is_byte(value: object) -> bool:
 def _from_base64(text: object, place: int) -> bytes:
     try:
         if isinstance(text, str | bytes):
-            joined = b"".join((text.encode() if isinstance(text, str) else text).split())
-            return base64.b64decode(joined, validate=True)
+            content = text.encode() if isinstance(text, str) else text
+            if content.startswith(b"data:"):  # as browsers read files
+                content = content.partition(b",")[2]
+            return base64.b64decode(b"".join(content.split()), validate=True)
     except (binascii.Error, UnicodeEncodeError):
         pass
-    raise BadRequestError(
-        f"{INPUT}[{place}] is not base64, as an image in JSON and one of content_type base64 are."
-    )
+    raise BadRequestError(f"{INPUT}[{place}] is not base64, as an image that is sent as text is.")

@@ -46,7 +46,7 @@ class InferenceRequest(BaseModel):
 class IndexRequest(BaseModel):
     """The JSON of a request for the models of the repository."""
 
-    ready: StrictBool = False
+    ready: StrictBool | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def read_index_request(body: bytes) -> bool:
     Raises:
         BadRequestError: the JSON is not as it should.
     """
-    return _validate(IndexRequest, body or b"{}").ready
+    return bool(_validate(IndexRequest, body or b"{}").ready)
 
 
 def _validate(kind: type[Kind], content: bytes) -> Kind:

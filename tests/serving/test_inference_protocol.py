@@ -1,5 +1,9 @@
-"""The Open Inference Protocol, spoken by Triton's own client."""
+"""The Open Inference Protocol: its tensors, its errors, and what it says of models."""
 
+import base64
+import json
+from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -7,10 +11,21 @@ import numpy.typing as npt
 import pytest
 import requests
 import tritonclient.http as triton
+from flask import Flask
 from tritonclient.utils import InferenceServerException
 
 from models.record import CLASSES
+from serving.batching import Batcher
+from serving.decoding import Decoders
+from serving.errors import ModelError
+from serving.metrics import Metrics
+from serving.problems import register_error_handlers
+from serving.registry import Classifiers, load_classifiers
+from serving.routes.inference_protocol import create_blueprint
+from serving.service import Service
+from serving.settings import Settings
 from tests.helpers import MODELS, check_problem, image_input, png, upload
+from tests.serving.test_batching import Switch
 
 
 @pytest.fixture
@@ -121,3 +136,136 @@ def test_broken_requests_are_refused(server: str, picture: npt.NDArray[np.uint8]
     check_problem(requests.post(url, json=many), 400, "inputs", "at most 1")
     texts = {**good, "data": ["a" * 1_000_000, *[""] * 1_000_000]}
     check_problem(requests.post(url, json={"inputs": [texts]}), 400, "whole numbers")
+
+
+def test_null_is_what_is_left_out_and_whole_floats_are_numbers(
+    server: str, picture: npt.NDArray[np.uint8]
+) -> None:
+    url = f"{server}/v2/models/first/infer"
+    plain = {"name": "image", "datatype": "UINT8", "shape": [1, 32, 32, 3]}
+    data = picture.ravel().tolist()
+    expected = requests.post(url, json={"inputs": [{**plain, "data": data}]}).json()
+    floats = {**plain, "shape": [1.0, 32.0, 32, 3.0], "data": [float(value) for value in data]}
+    for tensor in (floats, {**floats, "parameters": None}):
+        asked = {"id": None, "parameters": None, "outputs": None, "inputs": [tensor]}
+        assert requests.post(url, json=asked).json() == expected
+    named = {"inputs": [floats], "outputs": [{"name": "probabilities", "parameters": None}]}
+    assert requests.post(url, json=named).json() == expected
+    for value in (True, "7", 7.5, -1.0, 256.0):
+        wrong = {**plain, "data": [value, *data[1:]]}
+        check_problem(requests.post(url, json={"inputs": [wrong]}), 400, "whole numbers")
+
+
+def test_image_files_as_text(server: str, picture: npt.NDArray[np.uint8]) -> None:
+    url = f"{server}/v2/models/first/infer"
+    small, wide = png(picture), png(np.tile(picture, (1, 2, 1)))
+    text = base64.b64encode(small).decode()
+    pixels = {"name": "image", "datatype": "UINT8", "shape": [1, 32, 32, 3]}
+    data = picture.ravel().tolist()
+    expected = requests.post(url, json={"inputs": [{**pixels, "data": data}]}).json()
+    file: dict[str, Any] = {"name": "image", "datatype": "BYTES", "shape": [1]}
+    change: dict[str, Any]
+    for change in (
+        {"data": [text]},
+        {"data": text},
+        {"data": [base64.encodebytes(small).decode()]},  # in lines
+        {"data": [f"data:image/png;base64,{text}"]},  # as browsers read files
+        {"data": [text], "parameters": {"content_type": "base64"}},  # MLServer's
+        {"data": [[text]], "shape": [1, 1]},
+    ):
+        response = requests.post(url, json={"inputs": [{**file, **change}]})
+        assert response.json() == expected, change
+
+    large = {**file, "data": [base64.b64encode(wide).decode()]}
+    for value in (True, "true", "True"):
+        parameters: dict[str, Any] = {"resize": value}
+        for asked in (
+            {"inputs": [{**large, "parameters": parameters}]},
+            {"inputs": [large], "parameters": parameters},
+        ):
+            assert requests.post(url, json=asked).status_code == 200
+    of_tensor = {"inputs": [{**large, "parameters": {"resize": False}}]}
+    check_problem(requests.post(url, json={**of_tensor, "parameters": {"resize": True}}), 422)
+    for wrong in (1, "yes", [True]):
+        response = requests.post(url, json={"inputs": [large], "parameters": {"resize": wrong}})
+        check_problem(response, 400, "resize", "true or false")
+    for change, status, words in (
+        ({"data": ["no base64!"]}, 400, "image[0] is not base64"),
+        ({"data": ["grün"]}, 400, "image[0] is not base64"),
+        ({"data": [7]}, 400, "image[0] is not base64"),
+        ({"data": [""]}, 400, "image[0] is empty"),
+        ({"data": None, "shape": [2]}, 400, "1 elements; its shape, 2"),
+        ({"data": [text, text]}, 400, "2 elements; its shape, 1"),
+        ({"shape": [1, 2]}, 400, "[N] or [N, 1]"),
+        ({"shape": []}, 400, "[N] or [N, 1]"),
+        ({"shape": [0], "data": []}, 400, "[N] or [N, 1]"),
+        ({"shape": [129]}, 413, "129 images"),
+    ):
+        asked = {"inputs": [{**file, "data": [text], **change}]}
+        check_problem(requests.post(url, json=asked), status, words)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "there are 0 elements"),
+        (b"\0\0\0", "element 0 is cut off"),
+        (b"\4\0\0\0abc", "element 0 is cut off"),
+        (b"\xff\xff\xff\xff", "element 0 is cut off"),
+        (b"\1\0\0\0a", "there are 1 elements"),
+        (b"\0\0\0\0" * 3, "4 bytes follow 2 elements"),
+        (b"\0\0\0\0" * 2, "image[0] is empty"),
+    ],
+)
+def test_broken_elements_are_refused(server: str, content: bytes, words: str) -> None:
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [2]}
+    response = post_binary(
+        f"{server}/v2/models/first/infer",
+        {"inputs": [{**tensor, "parameters": {"binary_data_size": len(content)}}]},
+        content,
+    )
+    check_problem(response, 400, words)
+
+
+def post_binary(url: str, asked: dict[str, Any], content: bytes) -> requests.Response:
+    header = json.dumps(asked).encode()
+    length = {"Inference-Header-Content-Length": str(len(header))}
+    return requests.post(url, data=header + content, headers=length)
+
+
+def test_the_index_may_be_asked_for_in_several_ways(server: str) -> None:
+    url = f"{server}/v2/repository/index"
+    expected = requests.post(url).json()
+    assert len(expected) >= len(MODELS)
+    for asked in ({}, {"ready": True}, {"ready": False}, {"ready": None}):
+        assert requests.post(url, json=asked).json() == expected
+    check_problem(requests.post(url, json={"ready": "yes"}), 400, "ready")
+    check_problem(requests.post(url, json=[]), 400, "object")
+
+
+def test_a_failing_model_leaves_the_others_ready() -> None:
+    settings = Settings(provider="cpu")
+    first, second, *_ = load_classifiers(settings).choose()
+    broken = replace(first, session=Switch(first.session))
+    broken.session.go.set()
+    broken.session.fails = True
+    metrics = Metrics(Classifiers([first, second]))
+    classifiers = Classifiers([broken, second])
+    service = Service(settings, classifiers, Decoders(1, 1, 1), Batcher(metrics, settings), metrics)
+    app = Flask(__name__)
+    register_error_handlers(app)
+    app.register_blueprint(create_blueprint(service))
+    client = app.test_client()
+    with pytest.raises(ModelError):
+        service.batcher.classify([broken], np.zeros((1, 32, 32, 3), dtype=np.uint8))
+
+    name, other = broken.record.name, second.record.name
+    answer = client.get(f"/v2/models/{name}/ready")
+    assert answer.status_code == 503
+    assert name in answer.get_json()["detail"]
+    assert client.get(f"/v2/models/{other}/ready").get_json() == {"name": other, "ready": True}
+    index = client.post("/v2/repository/index").get_json()
+    states = {entry["name"]: entry["state"] for entry in index}
+    assert states == {name: "UNAVAILABLE", other: "READY"}
+    [only] = client.post("/v2/repository/index", json={"ready": True}).get_json()
+    assert only["name"] == other
