@@ -230,6 +230,21 @@ def verify_command(
         raise DifferenceError(f"the accuracy differs from the recorded: {', '.join(different)}")
 
 
+@click.command("familiarity")
+@options("data_dir", "models_dir")
+def familiarity_command(data_dir: Path | None, models_dir: Path) -> None:
+    """Measure how well scores tell CIFAR-10's test images from images of none of its classes.
+
+    Of the bundled improved models; writes familiarity.json and FAMILIARITY.md. Takes no TensorFlow.
+    """
+    from training import data, report
+    from training.familiarity import measure_familiarity
+    from training.unfamiliar import unfamiliar_images
+
+    measure_familiarity(models_dir, data.load(data.find(data_dir)), unfamiliar_images())
+    report.write_report(models_dir)
+
+
 @click.command("report")
 @options("models_dir")
 @click.option(
@@ -305,6 +320,7 @@ for command in (
     quantize_command,
     evaluate_command,
     verify_command,
+    familiarity_command,
     report_command,
     study_command,
 ):

@@ -8,7 +8,7 @@ from onnx import helper, numpy_helper
 from models.record import OUTPUT
 from training import TrainingError
 from training.data import Split
-from training.evaluate import predict
+from training.evaluate import Images, predict
 
 _RANGE = (0.05, 20.0)  # temperatures that are looked at
 
@@ -28,7 +28,7 @@ def calibrate(onnx_bytes: bytes, validation: Split) -> tuple[bytes, float]:
     """
     model = onnx.load_from_string(onnx_bytes)
     softmax = _softmax(model.graph)
-    temperature = fit(_logits(model, softmax.input[0], validation), validation.labels)
+    temperature = fit(predict_logits(model, validation.images), validation.labels)
     divisor, calibrated = "temperature", "calibrated_logits"
     model.graph.initializer.append(
         numpy_helper.from_array(np.array(temperature, dtype=np.float32), divisor)
@@ -62,18 +62,25 @@ def fit(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8]) -> float
     return float(np.exp((low + high) / 2))
 
 
-def _softmax(graph: onnx.GraphProto) -> onnx.NodeProto:
-    nodes = [node for node in graph.node if node.op_type == "Softmax" and OUTPUT in node.output]
-    if len(nodes) != 1:
-        raise CalibrationError(f"{graph.name}: {OUTPUT} is not the output of a Softmax")
-    return nodes[0]
+def predict_logits(model: onnx.ModelProto, images: Images) -> npt.NDArray[np.float32]:
+    """Return an exported model's logits, float32 [N, 10], as the file computes them.
 
+    Of probabilities, the smallest would be lost.
 
-def _logits(model: onnx.ModelProto, name: str, validation: Split) -> npt.NDArray[np.float32]:
-    """Return them as the file computes them; of probabilities, the smallest would be lost."""
+    Raises:
+        CalibrationError: the file does not end with one softmax.
+    """
+    [name] = _softmax(model.graph).input
     with_logits = onnx.ModelProto()
     with_logits.CopyFrom(model)
     with_logits.graph.output.append(
         helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
     )
-    return predict(with_logits.SerializeToString(), validation.images, output=name)
+    return predict(with_logits.SerializeToString(), images, output=name)
+
+
+def _softmax(graph: onnx.GraphProto) -> onnx.NodeProto:
+    nodes = [node for node in graph.node if node.op_type == "Softmax" and OUTPUT in node.output]
+    if len(nodes) != 1:
+        raise CalibrationError(f"{graph.name}: {OUTPUT} is not the output of a Softmax")
+    return nodes[0]

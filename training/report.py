@@ -7,6 +7,7 @@ from typing import Any
 from models.record import CURVES_FILE, RECORD_FILE, RELIABILITY_FILE, Record
 from models.study import read_study
 from training import TrainingError, plots
+from training.familiarity_page import FAMILIARITY_PAGE, familiarity_page, read_familiarity
 from training.files import write_text
 from training.model_card import model_card
 from training.recipes import ARTICLE
@@ -85,6 +86,8 @@ def _texts(models_dir: Path, readme: Path | None) -> dict[Path, str]:
     texts = {models_dir / name / "README.md": model_card(of[::-1]) for name, of in records.items()}
     if done.results:
         texts[models_dir / TABLE_FILE] = study_table(done)
+    if (familiarity := read_familiarity(models_dir)) is not None:
+        texts[models_dir / FAMILIARITY_PAGE] = familiarity_page(familiarity)
     if readme is not None:
         tables = {name: table(records, done) for name, table in README_TABLES.items()}
         texts[readme] = replace_tables(readme.read_text("utf-8"), tables)

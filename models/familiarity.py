@@ -1,0 +1,51 @@
+"""Does an image look like those that the models were trained on? The form of familiarity.json.
+
+`training familiarity` writes it, `serving` reads it; the score is computed by both, as here.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel
+
+FAMILIARITY_FILE = "familiarity.json"
+
+
+class ScoreQuality(BaseModel):
+    """How well one score of one model, or of all, tells familiar images from others."""
+
+    score: str
+    model: str  # `all` for a score of the improved models together
+    auroc: dict[str, float]  # by kind of unfamiliar image
+    mean_auroc: float  # over the kinds
+
+
+class Familiarity(BaseModel):
+    """How well scores tell CIFAR-10's test images from images of none of its classes."""
+
+    models: dict[str, str]  # SHA-256 of each measured file, by the model's name
+    test_images: int
+    unfamiliar_images: dict[str, int]  # by kind
+    qualities: list[ScoreQuality]
+    # Of the models' agreement, which 95 % of the validation images reach; None where the score
+    # tells too little to be shown.
+    threshold: float | None
+
+
+def agreement(probabilities: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """Return each image's negative Jensen-Shannon divergence [N] of models' probabilities [N, 10].
+
+    0 where they agree entirely, in nats (Lin, 1991).
+    """
+    each = np.stack(probabilities)
+    divergence: npt.NDArray[np.float32] = _entropy(each.mean(axis=0)) - _entropy(each).mean(axis=0)
+    return np.minimum(-divergence, 0)  # rounding may take it past 0
+
+
+def _entropy(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    smallest = np.finfo(np.float32).tiny
+    entropy: npt.NDArray[np.float32] = -(
+        probabilities * np.log(np.maximum(probabilities, smallest))
+    ).sum(axis=-1)
+    return entropy

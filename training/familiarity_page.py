@@ -1,0 +1,54 @@
+"""The page that shows how well scores tell familiar images from others."""
+
+from pathlib import Path
+
+from models.familiarity import FAMILIARITY_FILE, Familiarity
+
+FAMILIARITY_PAGE = "FAMILIARITY.md"
+
+
+def read_familiarity(models_dir: Path) -> Familiarity | None:
+    """Return what was measured; None where nothing was."""
+    try:
+        return Familiarity.model_validate_json((models_dir / FAMILIARITY_FILE).read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def familiarity_page(familiarity: Familiarity) -> str:
+    """Return FAMILIARITY.md."""
+    kinds = list(familiarity.unfamiliar_images)
+    rows = []
+    for quality in familiarity.qualities:
+        figures = [*(quality.auroc[kind] for kind in kinds), quality.mean_auroc]
+        cells = [quality.score, quality.model, *(f"{figure:.3f}" for figure in figures)]
+        rows.append(f"| {' | '.join(cells)} |")
+    if familiarity.threshold is None:
+        outcome = "No score tells enough, so the service says nothing about it."
+    else:
+        outcome = (
+            "With `details=true`, the service calls an image familiar where the three models' "
+            f"agreement is at least {familiarity.threshold:.4f}, as it is for 95 % of the "
+            "validation images."
+        )
+    counts = ", ".join(
+        f"{count} of {kind}" for kind, count in familiarity.unfamiliar_images.items()
+    )
+    return f"""\
+# Does an image look like those that the models were trained on?
+
+Each model calls any image one of ten classes, noise too. These scores are to tell CIFAR-10's
+{familiarity.test_images:,} test images from images of none of its classes, made by script or cut
+from photographs that scikit-image and scikit-learn ship: {counts}.
+
+Areas under the ROC curve: the share of pairs, a test image and another, in which the test image
+has the higher score; 0.5 is chance. A score is good enough to be shown from a mean of 0.85.
+Agreement is the negative Jensen-Shannon divergence of the models' probabilities. Measured by
+`python -m training familiarity` on the improved models' float32 files.
+
+| score | model | {" | ".join(kinds)} | mean |
+|---|---|{"---:|" * (len(kinds) + 1)}
+{chr(10).join(rows)}
+
+{outcome}
+"""
