@@ -7,6 +7,7 @@ from serving.batching import Batcher
 from serving.buffering import buffer_bodies
 from serving.compression import compress_answers, decompress_bodies
 from serving.decoding import Decoders
+from serving.familiarity import load_familiarity
 from serving.metrics import Metrics
 from serving.problems import register_error_handlers
 from serving.registry import load_classifiers
@@ -32,6 +33,7 @@ def create_app(settings: Settings | None = None, batcher: type[Batcher] = Batche
         decoders=Decoders(settings.decoders, settings.decoder_timeout, settings.decode_timeout),
         batcher=batcher(metrics, settings),
         metrics=metrics,
+        familiarity=load_familiarity(settings.models_dir),
     )
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body

@@ -1,51 +1,108 @@
-"""What the service answers, as types, and how it becomes JSON."""
+"""What the service answers, as types: the views return them, the OpenAPI document describes them.
 
-from typing import Any, NotRequired, TypedDict
+Pydantic derives the schemas alone. It does not check each answer, which would cost time.
+"""
+
+from typing import Annotated, Any, NotRequired
 
 import numpy as np
 import orjson
 from flask.json.provider import JSONProvider
+from pydantic import Field
+from typing_extensions import TypedDict  # pydantic takes typing's from Python 3.12 on
 
-from serving.worth import Worth
+from models.record import CLASSES, Article, Calibration, Epoch, Record
+from models.study import Result
+
+ClassName = Annotated[str, Field(json_schema_extra={"enum": list(CLASSES)})]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+DataUrl = Annotated[str, Field(description="A PNG, as a data URL.")]
+
+
+class Confusion(TypedDict):
+    """A class that the model's answer often stands for wrongly."""
+
+    true_class: ClassName
+    share: Annotated[Fraction, Field(description="Of the test images that got the answer.")]
+
+
+class Worth(TypedDict):
+    """How often answers like this one were right on the test set; null where none was like it."""
+
+    right_when_this_sure: Annotated[
+        Fraction | None,
+        Field(description="Share of right answers among test images with such a confidence."),
+    ]
+    right_when_this_class: Annotated[
+        Fraction | None,
+        Field(description="Share of right answers among test images that got this class."),
+    ]
+    most_often_really: Annotated[
+        list[Confusion],
+        Field(description="The two classes that this answer most often stands for wrongly."),
+    ]
+
 
 Answer = TypedDict(
     "Answer",
     {
         "model": str,
         "version": int,
-        "class": str | None,  # None where it is less sure than was asked for
-        "confidence": float,
-        "probabilities": dict[str, float],  # by class
-        "test_accuracy": float,
-        "best_guess": NotRequired[str],  # where the class is None
-        "details": NotRequired[Worth],  # where they were asked for
+        "class": Annotated[ClassName | None, Field(description="null: below min_confidence")],
+        "confidence": Fraction,
+        "probabilities": dict[ClassName, Fraction],
+        "test_accuracy": Fraction,
+        "best_guess": NotRequired[Annotated[ClassName, Field(description="Where class is null.")]],
+        "details": NotRequired[Worth],
     },
 )
 Answer.__doc__ = "A model's answer to an image."
 
 
-class Prediction(TypedDict):
-    """An image and what each model takes it for."""
+class Familiarity(TypedDict):
+    """Whether an image looks like those that the models were trained on.
 
-    filename: str | None  # None for an image that is the request's body
+    With `details`, where the three improved models answer in float32.
+    """
+
+    agreement: Annotated[
+        float, Field(le=0, description="Of the models on the image, in nats; 0 is the most.")
+    ]
+    familiar: Annotated[
+        bool, Field(description="Whether so much agreement is usual for such images.")
+    ]
+
+
+class Image(TypedDict):
+    """An uploaded image, as it was before it was cropped."""
+
+    filename: Annotated[str | None, Field(description="null for an image as the body")]
     width: int
     height: int
+
+
+class Prediction(Image):
+    """An image and what each model takes it for."""
+
     models: list[Answer]
-    crop: NotRequired[str]  # what the models saw, as a data URL, where it was asked for
+    familiarity: NotRequired[Familiarity]
+    crop: NotRequired[Annotated[DataUrl, Field(description="What the models saw, as a PNG.")]]
 
 
 class Problem(TypedDict):
-    """A problem document, RFC 9457."""
+    """A problem document, RFC 9457; `detail` says what to do."""
 
     type: str
     title: str
     status: int
     detail: str | None
-    error: str | None
+    error: Annotated[
+        str | None, Field(description="`detail` again, for the Open Inference Protocol's clients.")
+    ]
 
 
 class Refusal(TypedDict):
-    """An image that is refused, where the others are answered all the same."""
+    """An image that is refused, where the others are answered all the same (`partial`)."""
 
     filename: str | None
     problem: Problem
@@ -55,6 +112,97 @@ class Predictions(TypedDict):
     """The answer of /predict."""
 
     predictions: list[Prediction | Refusal]
+
+
+TopClass = TypedDict(
+    "TopClass",
+    {"model": str, "version": int, "class": ClassName, "confidence": Fraction},
+)
+TopClass.__doc__ = "A model's likeliest class."
+
+ChangedVariant = TypedDict(
+    "ChangedVariant", {"variant": str, "class": ClassName, "confidence": Fraction}
+)
+ChangedVariant.__doc__ = "A variant of the image that the model takes for another class."
+
+
+class ModelStability(TopClass):
+    """A model's likeliest class, and how it stands small changes of the image."""
+
+    kept: Annotated[Fraction, Field(description="Share of the variants with the same class.")]
+    changed: list[ChangedVariant]
+
+
+class Variant(TypedDict):
+    """A changed image."""
+
+    name: str
+    image: NotRequired[DataUrl]
+
+
+class ImageStability(Image):
+    """The answer of /stability."""
+
+    models: list[ModelStability]
+    variants: list[Variant]
+
+
+class ModelExplanation(TopClass):
+    """A model's likeliest class, and which parts of the image it rests on."""
+
+    map: Annotated[
+        list[list[Annotated[float, Field(ge=-1, le=1)]]],
+        Field(
+            description="[row][column]: how much less likely the class becomes when a grey square "
+            "hides that part of the image (Zeiler and Fergus, 2014)."
+        ),
+    ]
+
+
+class ImageExplanation(Image):
+    """The answer of /explanations."""
+
+    models: list[ModelExplanation]
+    patch: Annotated[int, Field(description="Side of the square, in pixels of 32.")]
+    step: Annotated[int, Field(description="Pixels from one position to the next.")]
+
+
+class Models(TypedDict):
+    """The answer of /models."""
+
+    models: list[Record]
+
+
+class ComparedVersion(TypedDict):
+    """What there is to compare of two versions; each field as in the record."""
+
+    name: str
+    title: str
+    version: int
+    recipe: str
+    history: list[Epoch]
+    train_accuracy: Fraction
+    running_train_accuracy: Fraction
+    validation_accuracy: Fraction
+    generalization_gap: float
+    test_accuracy: Fraction
+    article: Article
+    calibration: Calibration | None
+    classes: list[ClassName]
+    confusion_matrix: list[list[int]]
+
+
+class Study(TypedDict):
+    """The answer of /study: techniques measured, and the recipes of each model."""
+
+    results: list[Result]
+    versions: list[ComparedVersion]
+
+
+class Status(TypedDict):
+    """The answer of a probe."""
+
+    status: str
 
 
 def rounded(fraction: float | np.floating[Any]) -> float:

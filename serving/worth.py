@@ -1,24 +1,9 @@
 """What an answer is worth: how often answers like it were right on the model's test set."""
 
 import math
-from typing import TypedDict
 
 from models.record import CLASSES, Record
-
-
-class Confusion(TypedDict):
-    """A class that the model's answer often stands for wrongly."""
-
-    true_class: str
-    share: float  # of the test images that got the answer
-
-
-class Worth(TypedDict):
-    """What the record tells of an answer; None where it tells nothing."""
-
-    right_when_this_sure: float | None
-    right_when_this_class: float | None
-    most_often_really: list[Confusion]
+from serving.responses import Worth, rounded
 
 
 def worth(record: Record, best: int, confidence: float) -> Worth:
@@ -28,9 +13,9 @@ def worth(record: Record, best: int, confidence: float) -> Worth:
     others = sorted((i for i in range(len(CLASSES)) if i != best), key=lambda i: -column[i])
     return {
         "right_when_this_sure": _reliability(record, confidence),
-        "right_when_this_class": round(column[best] / answered, 6) if answered else None,
+        "right_when_this_class": rounded(column[best] / answered) if answered else None,
         "most_often_really": [
-            {"true_class": CLASSES[i], "share": round(column[i] / answered, 6)}
+            {"true_class": CLASSES[i], "share": rounded(column[i] / answered)}
             for i in others[:2]
             if column[i]
         ],
@@ -42,4 +27,4 @@ def _reliability(record: Record, confidence: float) -> float | None:
         return None
     bins = record.calibration.reliability
     accuracy = bins[max(math.ceil(confidence * len(bins)) - 1, 0)].accuracy  # closed above
-    return None if accuracy is None else round(accuracy, 6)
+    return None if accuracy is None else rounded(accuracy)

@@ -1,34 +1,27 @@
-"""The API's description, OpenAPI 3.1: written here, checked against the service by Schemathesis.
+"""The API's description, OpenAPI 3.1: paths are written here, answers derived from their types.
+
+Schemathesis checks it against the service.
 
 The libraries that generate one (flask-openapi3, APIFlask, flask-smorest, spectree) take over the
 reading of requests, and none of them describes a body that is either a form or the image itself.
 """
 
-from pydantic.json_schema import models_json_schema
-
-from models.record import Record
-from models.study import Result
 from serving import NAME, VERSION
 from serving.access import KEY_HEADER
-from serving.openapi.images import image_paths, image_schemas
+from serving.openapi.answers import answer_schemas
+from serving.openapi.images import image_paths
 from serving.openapi.parts import (
-    INTEGER,
-    STRING,
     Json,
     as_bytes,
     as_json,
     in_path,
-    list_of,
-    object_of,
     operation,
     problems,
     query,
-    reference,
 )
 from serving.openapi.protocol import protocol_paths
 from serving.openapi.protocol_schemas import protocol_schemas
 from serving.registry import Classifiers
-from serving.routes.study import COMPARED
 from serving.settings import Settings
 
 PROBES = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
@@ -37,11 +30,6 @@ OPEN_PATHS = PROBES | {"/metrics"}
 
 def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
     """Return the OpenAPI document; it names the loaded models."""
-    _, records = models_json_schema(
-        [(Record, "serialization"), (Result, "serialization")],
-        ref_template="#/components/schemas/{model}",
-    )
-    compared = records["$defs"]["Record"]["properties"]
     version = query("version", {"type": "string"}, "Without it, each model's newest answers.")
     document: Json = {
         "openapi": "3.1.0",
@@ -60,13 +48,7 @@ def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
         },
         "components": {
             "schemas": {
-                **records["$defs"],
-                **_schemas(),
-                "Study": object_of(
-                    results=list_of(reference("Result")),
-                    versions=list_of(object_of(**{name: compared[name] for name in COMPARED})),
-                ),
-                **image_schemas(),
+                **answer_schemas(),
                 **protocol_schemas(settings.max_images),
             }
         },
@@ -116,16 +98,4 @@ def _paths(classifiers: Classifiers, version: Json) -> Json:
             "get": operation("Will it answer requests?", as_json("Status"), **problems(503))
         },
         "/metrics": {"get": operation("Prometheus' metrics", as_bytes("text/plain"))},
-    }
-
-
-def _schemas() -> Json:
-    return {
-        "Models": object_of(models=list_of(reference("Record"))),
-        "Status": object_of(status=STRING),
-        "Problem": {
-            **object_of(type=STRING, title=STRING, status=INTEGER, detail=STRING, error=STRING),
-            "description": "A problem document, RFC 9457; `detail` says what to do. "
-            "`error` repeats it for the Open Inference Protocol's clients.",
-        },
     }

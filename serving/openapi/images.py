@@ -3,24 +3,14 @@
 from models.record import CLASSES, IMAGE_SIZE
 from serving.images import MIMETYPES
 from serving.openapi.parts import (
-    CLASS,
-    FRACTION,
-    FRACTION_OR_NULL,
-    INTEGER,
-    STRING,
-    STRING_OR_NULL,
     Json,
     as_json,
-    list_of,
-    object_of,
     operation,
     problems,
     query,
-    reference,
 )
 from serving.registry import Classifiers
 
-_DATA_URL: Json = {"type": "string", "format": "uri", "description": "A PNG, as a data URL."}
 _IMAGES = query(
     "images",
     {"type": "boolean", "default": False},
@@ -140,88 +130,3 @@ def _insight(
             "200": {"description": "OK", "content": as_json(schema)},
         },
     }
-
-
-def image_schemas() -> Json:
-    """Return the schemas of their answers."""
-    return {
-        "Predictions": object_of(
-            predictions=list_of({"oneOf": [reference("Prediction"), reference("Refusal")]})
-        ),
-        "Refusal": {
-            **object_of(filename=STRING_OR_NULL, problem=reference("Problem")),
-            "description": "Of an image that is refused, where `partial` is true.",
-        },
-        "Prediction": object_of(
-            filename={"type": ["string", "null"], "description": "null for an image as the body"},
-            width=INTEGER,
-            height=INTEGER,
-            models=list_of(reference("Answer")),
-            optional={"crop": _DATA_URL},
-        ),
-        "Answer": object_of(
-            model=STRING,
-            version=INTEGER,
-            **{"class": {"enum": [*CLASSES, None], "description": "null: below min_confidence"}},
-            confidence=FRACTION,
-            probabilities={
-                "type": "object",
-                "propertyNames": {"enum": list(CLASSES)},
-                "additionalProperties": FRACTION,
-            },
-            test_accuracy=FRACTION,
-            optional={"best_guess": CLASS, "details": reference("Worth")},
-        ),
-        "Worth": object_of(
-            right_when_this_sure={
-                **FRACTION_OR_NULL,
-                "description": "Share of right answers among test images with such a confidence.",
-            },
-            right_when_this_class={
-                **FRACTION_OR_NULL,
-                "description": "Share of right answers among test images that got this class.",
-            },
-            most_often_really={
-                **list_of(object_of(true_class=CLASS, share=FRACTION)),
-                "description": "The two classes that this answer most often stands for wrongly.",
-            },
-        ),
-        "ImageStability": _of_image(
-            {
-                "kept": {**FRACTION, "description": "Share of the variants with the same class."},
-                "changed": list_of(
-                    object_of(variant=STRING, **{"class": CLASS}, confidence=FRACTION)
-                ),
-            },
-            variants=list_of(object_of(name=STRING, optional={"image": _DATA_URL})),
-        ),
-        "ImageExplanation": _of_image(
-            {
-                "map": {
-                    **list_of(list_of({"type": "number", "minimum": -1, "maximum": 1})),
-                    "description": "[row][column]: how much less likely the class becomes when a "
-                    "grey square hides that part of the image (Zeiler and Fergus, 2014).",
-                }
-            },
-            patch={"type": "integer", "description": "Side of the square, in pixels of 32."},
-            step={"type": "integer", "description": "Pixels from one position to the next."},
-        ),
-    }
-
-
-def _of_image(of_model: Json, **properties: Json) -> Json:
-    return object_of(
-        filename=STRING_OR_NULL,
-        width=INTEGER,
-        height=INTEGER,
-        models=list_of(
-            object_of(
-                model=STRING,
-                version=INTEGER,
-                **{"class": CLASS},
-                confidence=FRACTION,
-                **of_model,
-            )
-        ),
-        **properties,
-    )

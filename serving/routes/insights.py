@@ -5,12 +5,12 @@ there one by one.
 """
 
 from collections.abc import Callable, Collection
-from typing import Any
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from flask import Blueprint
-from flask.typing import ResponseReturnValue
 
 from models.record import CLASSES
 from serving import explanation, stability
@@ -18,7 +18,17 @@ from serving.classifier import Classifier
 from serving.decoding import Upload
 from serving.errors import BadRequestError
 from serving.parameters import Sent, boolean, single
-from serving.responses import rounded
+from serving.responses import (
+    ChangedVariant,
+    Image,
+    ImageExplanation,
+    ImageStability,
+    ModelExplanation,
+    ModelStability,
+    TopClass,
+    Variant,
+    rounded,
+)
 from serving.service import Service
 from serving.thumbnails import to_data_url
 from serving.uploads import read_uploads
@@ -27,6 +37,24 @@ PARAMETERS = ("model", "version", "resize")
 
 Images = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the models make of an image and of changed ones."""
+
+    image: Image
+    changed: Images
+    classifiers: list[Classifier]
+    probabilities: list[Probabilities]  # [1 + N, 10] for each model, the image itself first
+
+    def compare(self, compare: Callable[[TopClass, Probabilities, Probabilities], T]) -> list[T]:
+        """Return what `compare` makes of each model's probabilities."""
+        return [
+            compare(_top_class(classifier, of_model[0]), of_model[0], of_model[1:])
+            for classifier, of_model in zip(self.classifiers, self.probabilities, strict=True)
+        ]
 
 
 def create_blueprint(service: Service) -> Blueprint:
@@ -34,23 +62,26 @@ def create_blueprint(service: Service) -> Blueprint:
     blueprint = Blueprint("insights", __name__)
 
     @blueprint.post("/stability")
-    def stable() -> ResponseReturnValue:
+    def stable() -> ImageStability:
         upload, sent = _read_one(service, (*PARAMETERS, "images"))
         with_images = boolean(sent, "images")
-        answer, variants = _look_closer(service, upload, sent, stability.COUNT, _vary, _stability)
-        answer["variants"] = [
-            {"name": name} | ({"image": to_data_url(pixels)} if with_images else {})
-            for name, pixels in zip(stability.NAMES, variants, strict=True)
-        ]
-        return answer
+        seen = _look_closer(service, upload, sent, stability.COUNT, _vary)
+        variants: list[Variant] = [{"name": name} for name in stability.NAMES]
+        if with_images:
+            for variant, pixels in zip(variants, seen.changed, strict=True):
+                variant["image"] = to_data_url(pixels)
+        return {**seen.image, "models": seen.compare(_stability), "variants": variants}
 
     @blueprint.post("/explanations")
-    def explain() -> ResponseReturnValue:
+    def explain() -> ImageExplanation:
         upload, sent = _read_one(service, PARAMETERS)
-        answer, _ = _look_closer(
-            service, upload, sent, explanation.COUNT, explanation.occlude, _explanation
-        )
-        return answer | {"patch": explanation.PATCH, "step": explanation.STEP}
+        seen = _look_closer(service, upload, sent, explanation.COUNT, explanation.occlude)
+        return {
+            **seen.image,
+            "models": seen.compare(_explanation),
+            "patch": explanation.PATCH,
+            "step": explanation.STEP,
+        }
 
     return blueprint
 
@@ -68,12 +99,8 @@ def _look_closer(
     sent: Sent,
     count: int,
     change: Callable[[Images], Images],
-    compare: Callable[[Probabilities, Probabilities], dict[str, Any]],
-) -> tuple[dict[str, Any], Images]:
-    """Classify an image and `count` changed ones, and compare them for each model.
-
-    Returns the answer, and the changed images.
-    """
+) -> Seen:
+    """Classify an image and `count` changed ones."""
     chosen = service.classifiers.choose(sent.getlist("model"), single(sent, "version"))
     with service.metrics.count_models(chosen):
         resize = boolean(sent, "resize")
@@ -83,19 +110,11 @@ def _look_closer(
         changed = change(image.pixels)
         batch = np.concatenate([image.pixels[np.newaxis], changed])
         probabilities = service.batcher.classify(chosen, batch)
-    answer = {
-        "filename": upload.filename,
-        "width": image.width,
-        "height": image.height,
-        "models": [
-            _answer(classifier, of_model[0]) | compare(of_model[0], of_model[1:])
-            for classifier, of_model in zip(chosen, probabilities, strict=True)
-        ],
-    }
-    return answer, changed
+    uploaded: Image = {"filename": upload.filename, "width": image.width, "height": image.height}
+    return Seen(uploaded, changed, chosen, probabilities)
 
 
-def _answer(classifier: Classifier, probabilities: Probabilities) -> dict[str, Any]:
+def _top_class(classifier: Classifier, probabilities: Probabilities) -> TopClass:
     return {
         "model": classifier.record.name,
         "version": classifier.record.version,
@@ -108,15 +127,15 @@ def _vary(image: Images) -> Images:
     return np.stack(list(stability.vary(image).values()))
 
 
-def _stability(whole: Probabilities, varied: Probabilities) -> dict[str, Any]:
-    changed = [
+def _stability(top: TopClass, whole: Probabilities, varied: Probabilities) -> ModelStability:
+    changed: list[ChangedVariant] = [
         {"variant": name, "class": CLASSES[of_one.argmax()], "confidence": rounded(of_one.max())}
         for name, of_one in zip(stability.NAMES, varied, strict=True)
         if of_one.argmax() != whole.argmax()
     ]
-    return {"kept": 1 - len(changed) / stability.COUNT, "changed": changed}
+    return {**top, "kept": 1 - len(changed) / stability.COUNT, "changed": changed}
 
 
-def _explanation(whole: Probabilities, occluded: Probabilities) -> dict[str, Any]:
+def _explanation(top: TopClass, whole: Probabilities, occluded: Probabilities) -> ModelExplanation:
     lost = explanation.sensitivity(whole, occluded)
-    return {"map": [[rounded(value) for value in row] for row in lost]}
+    return {**top, "map": [[rounded(value) for value in row] for row in lost]}

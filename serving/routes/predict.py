@@ -9,14 +9,18 @@ from models.record import CLASSES
 from serving.classifier import Classifier
 from serving.decoding import Upload
 from serving.errors import ServingError
+from serving.familiarity import familiarity_of
 from serving.images import DecodedImage
 from serving.parameters import boolean, fraction, single, whole_number
 from serving.problems import problem_document
-from serving.responses import Answer, Prediction, Predictions, Refusal, rounded
+from serving.responses import Answer, Familiarity, Prediction, Predictions, Refusal, rounded
 from serving.service import Service
 from serving.thumbnails import to_data_url
 from serving.uploads import read_uploads
 from serving.worth import worth
+
+# Every model's, and the image's familiarity where it is asked for.
+Answers = tuple[list[Answer], Familiarity | None]
 
 PARAMETERS = (
     "model",
@@ -67,37 +71,43 @@ def _classify(
     top_k: int | None,
     least: float,
     details: bool,
-) -> Iterator[list[Answer]]:
+) -> Iterator[Answers]:
     """Return every model's answer to each image."""
     if not images:  # all were refused
         return iter(())
     batch = np.stack([image.pixels for image in images])
     probabilities = service.batcher.classify(chosen, batch)
     service.metrics.count_predictions(chosen, probabilities)
+    measured = service.familiarity if details else None
+    familiarity = familiarity_of(measured, chosen, probabilities)
     rows = [of_model.tolist() for of_model in probabilities]
-    return (
+    answers = (
         [
             _answer(classifier, of_model[i], top_k, least, details)
             for classifier, of_model in zip(chosen, rows, strict=True)
         ]
         for i in range(len(images))
     )
+    return zip(answers, familiarity, strict=True)
 
 
 def _prediction(
     upload: Upload,
     outcome: DecodedImage | ServingError,
-    answers: Iterator[list[Answer]],
+    answers: Iterator[Answers],
     crop: bool,
 ) -> Prediction | Refusal:
     if isinstance(outcome, ServingError):
         return {"filename": upload.filename, "problem": problem_document(outcome)}
+    models, familiarity = next(answers)
     prediction: Prediction = {
         "filename": upload.filename,
         "width": outcome.width,
         "height": outcome.height,
-        "models": next(answers),
+        "models": models,
     }
+    if familiarity is not None:
+        prediction["familiarity"] = familiarity
     if crop:
         prediction["crop"] = to_data_url(outcome.pixels)
     return prediction

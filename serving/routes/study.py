@@ -7,25 +7,8 @@ from pydantic import ValidationError
 from models.study import STUDY_FILE, read_study
 from serving.errors import StartError
 from serving.parameters import check_names
+from serving.responses import ComparedVersion
 from serving.service import Service
-
-# Of a record, what there is to compare of two versions.
-COMPARED = (
-    "name",
-    "title",
-    "version",
-    "recipe",
-    "history",
-    "train_accuracy",
-    "running_train_accuracy",
-    "validation_accuracy",
-    "generalization_gap",
-    "test_accuracy",
-    "article",
-    "calibration",
-    "classes",
-    "confusion_matrix",
-)
 
 
 def create_blueprint(service: Service) -> Blueprint:
@@ -40,11 +23,9 @@ def create_blueprint(service: Service) -> Blueprint:
         measured = read_study(models_dir)
     except ValidationError as error:
         raise StartError(f"{models_dir / STUDY_FILE} is not a study: {error}") from error
-    answer = measured.model_dump(mode="json") | {
-        "versions": [
-            c.record.model_dump(mode="json", include=set(COMPARED)) for c in service.classifiers
-        ]
-    }
+    compared = set(ComparedVersion.__annotations__)
+    versions = [c.record.model_dump(mode="json", include=compared) for c in service.classifiers]
+    answer = measured.model_dump(mode="json") | {"versions": versions}
 
     @blueprint.get("/study")
     def study() -> ResponseReturnValue:

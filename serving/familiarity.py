@@ -1,0 +1,54 @@
+"""Does an image look like those that the models were trained on? As measured by `training`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from models import familiarity
+from models.familiarity import FAMILIARITY_FILE, agreement
+from serving.classifier import Classifier
+from serving.errors import StartError
+from serving.responses import Familiarity, rounded
+
+
+def load_familiarity(models_dir: Path) -> familiarity.Familiarity | None:
+    """Return what was measured of the bundled models; None where nothing was.
+
+    Raises:
+        StartError: the file is damaged.
+    """
+    path = models_dir / FAMILIARITY_FILE
+    try:
+        return familiarity.Familiarity.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise StartError(f"{path} is not what python -m training familiarity writes") from error
+
+
+def familiarity_of(
+    measured: familiarity.Familiarity | None,
+    classifiers: Sequence[Classifier],
+    probabilities: Sequence[npt.NDArray[np.float32]],
+) -> list[Familiarity | None]:
+    """Return the familiarity of each image of models' probabilities [N, 10].
+
+    None unless the models that were measured, and no other files, are among the answering ones.
+    """
+    unknown: list[Familiarity | None] = [None] * len(probabilities[0])
+    if measured is None or measured.threshold is None:
+        return unknown
+    answers = {
+        classifier.record.sha256: of_model
+        for classifier, of_model in zip(classifiers, probabilities, strict=True)
+    }
+    if not set(measured.models.values()) <= set(answers):
+        return unknown
+    agreements = agreement([answers[sha256] for sha256 in measured.models.values()])
+    return [
+        {"agreement": rounded(value), "familiar": bool(value >= measured.threshold)}
+        for value in agreements
+    ]
