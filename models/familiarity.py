@@ -21,7 +21,7 @@ class ScoreQuality(BaseModel):
     mean_auroc: float  # over the kinds
 
 
-class Familiarity(BaseModel):
+class MeasuredFamiliarity(BaseModel):
     """How well scores tell CIFAR-10's test images from images of none of its classes."""
 
     models: dict[str, str]  # SHA-256 of each measured file, by the model's name

@@ -7,14 +7,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from models import familiarity
-from models.familiarity import FAMILIARITY_FILE, agreement
+from models.familiarity import FAMILIARITY_FILE, MeasuredFamiliarity, agreement
 from serving.classifier import Classifier
 from serving.errors import StartError
 from serving.responses import Familiarity, rounded
 
 
-def load_familiarity(models_dir: Path) -> familiarity.Familiarity | None:
+def load_familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
     """Return what was measured of the bundled models; None where nothing was.
 
     Raises:
@@ -22,7 +21,7 @@ def load_familiarity(models_dir: Path) -> familiarity.Familiarity | None:
     """
     path = models_dir / FAMILIARITY_FILE
     try:
-        return familiarity.Familiarity.model_validate_json(path.read_bytes())
+        return MeasuredFamiliarity.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
@@ -30,7 +29,7 @@ def load_familiarity(models_dir: Path) -> familiarity.Familiarity | None:
 
 
 def familiarity_of(
-    measured: familiarity.Familiarity | None,
+    measured: MeasuredFamiliarity | None,
     classifiers: Sequence[Classifier],
     probabilities: Sequence[npt.NDArray[np.float32]],
 ) -> list[Familiarity | None]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from models.familiarity import Familiarity
+from models.familiarity import MeasuredFamiliarity
 from serving.batching import Batcher
 from serving.classifier import Classifier
 from serving.decoding import Decoders
@@ -21,7 +21,7 @@ class Service:
     decoders: Decoders
     batcher: Batcher
     metrics: Metrics
-    familiarity: Familiarity | None  # as measured of the bundled models
+    familiarity: MeasuredFamiliarity | None = None  # as measured of the bundled models
 
     def check_ready(self, *only: Classifier) -> None:
         """Pass where requests for all models, or for `only` these, should be sent here.

@@ -17,7 +17,7 @@ from scipy.special import logsumexp, softmax
 from scipy.stats import entropy
 from sklearn.metrics import roc_auc_score
 
-from models.familiarity import FAMILIARITY_FILE, Familiarity, ScoreQuality, agreement
+from models.familiarity import FAMILIARITY_FILE, MeasuredFamiliarity, ScoreQuality, agreement
 from models.record import MODEL_FILE
 from training.calibrate import predict_logits
 from training.data import Cifar10
@@ -33,7 +33,7 @@ Scores = npt.NDArray[np.float32]  # [N]
 
 def measure_familiarity(
     models_dir: Path, cifar10: Cifar10, unfamiliar: Mapping[str, Images]
-) -> Familiarity:
+) -> MeasuredFamiliarity:
     """Measure every score of the bundled improved models, and write them into `models_dir`."""
     validation = cifar10.train.split_at(1 - ARTICLE["first"].validation_split)[1]
     sets = {"validation": validation.images, "test": cifar10.test.images, **unfamiliar}
@@ -53,7 +53,7 @@ def measure_familiarity(
     }
     qualities.append(_quality("agreement", "all", agreements))
     least = float(np.quantile(agreements["validation"], 1 - FAMILIAR_SHARE))
-    familiarity = Familiarity(
+    familiarity = MeasuredFamiliarity(
         models={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
         test_images=len(sets["test"]),
         unfamiliar_images={kind: len(images) for kind, images in unfamiliar.items()},

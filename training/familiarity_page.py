@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from models.familiarity import FAMILIARITY_FILE, Familiarity
+from models.familiarity import FAMILIARITY_FILE, MeasuredFamiliarity
 
 FAMILIARITY_PAGE = "FAMILIARITY.md"
 
 
-def read_familiarity(models_dir: Path) -> Familiarity | None:
+def read_familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
     """Return what was measured; None where nothing was."""
     try:
-        return Familiarity.model_validate_json((models_dir / FAMILIARITY_FILE).read_bytes())
+        return MeasuredFamiliarity.model_validate_json((models_dir / FAMILIARITY_FILE).read_bytes())
     except FileNotFoundError:
         return None
 
 
-def familiarity_page(familiarity: Familiarity) -> str:
+def familiarity_page(familiarity: MeasuredFamiliarity) -> str:
     """Return FAMILIARITY.md."""
     kinds = list(familiarity.unfamiliar_images)
     rows = []
