@@ -30,6 +30,10 @@ report *options:
     uv run --group training python -m training report {{options}}
     uv run --group training python -m docs {{options}}
 
+# Take the screenshots of the page anew; needs Chromium.
+screenshots:
+    uv run --group dev python -m docs.screenshots
+
 # Measure the service; needs wrk.
 bench *options:
     uv run --group dev python -m benchmarks.service {{options}}

@@ -43,8 +43,8 @@ export function curvesFigure(title, records) {
     element(
       "figcaption",
       {},
-      "Accuracy in per cent by epoch: the wider the gap between the two lines, the more the " +
-        "network knows its training images by heart.",
+      "Accuracy in per cent by epoch: the wider the gap between training and validation, the more " +
+        "the network knows its training images by heart.",
     ),
     ...(records.some(isCrossed) ? [note(records)] : []),
   );

@@ -4,7 +4,7 @@ import { post } from "./api.js";
 import { element, percent } from "./dom.js";
 import { modelNames, recipeName, titleOf, versionsOf } from "./records.js";
 
-/** Ask every version of the models that a card shows, and return a section for each model. */
+/** Ask every version of the models that a card shows, and return what is to be shown. */
 export async function vary(file, card) {
   const names = modelNames().filter((name) => card.querySelector(`[data-model="${name}"]`));
   const versions = new Map(names.map((name) => [name, versionsOf(name).toReversed()]));
@@ -14,7 +14,13 @@ export async function vary(file, card) {
     const query = [["images", "true"], ["version", version], ...having.map((name) => ["model", name])];
     answers.set(version, await post("stability", query, file));
   }
-  return names.map((name) =>
+  const help = element(
+    "p",
+    { class: "quiet" },
+    "Mirrored, moved by up to 2 pixels or made a little noisy, it is the same image to a person: a " +
+      "network that has learned what it shows keeps its answer.",
+  );
+  const sections = names.map((name) =>
     element(
       "section",
       { class: "stability" },
@@ -24,14 +30,9 @@ export async function vary(file, card) {
         { class: "pair" },
         ...versions.get(name).map((record) => strip(record, answers.get(record.version))),
       ),
-      element(
-        "p",
-        { class: "quiet" },
-        "Mirrored, moved by up to 2 pixels or made a little noisy, it is the same image to a " +
-          "person: a network that has learned what it shows keeps its answer.",
-      ),
     ),
   );
+  return [help, ...sections];
 }
 
 function strip(record, { variants, models }) {
@@ -47,6 +48,7 @@ function strip(record, { variants, models }) {
       element("strong", {}, `With ${recipeName(record)}`),
       ` it says ${answer.class}, and keeps that on ${kept} of ${variants.length} changed images.`,
       becomes(answer.changed),
+      onTestImages(record),
     ),
     element(
       "ol",
@@ -60,6 +62,12 @@ function becomes(changed) {
   const classes = Map.groupBy(changed, (change) => change.class);
   const counts = [...classes].map(([name, of]) => `${name} (${of.length})`);
   return counts.length ? ` It becomes ${counts.join(", ")}.` : "";
+}
+
+function onTestImages({ stability }) {
+  return stability
+    ? ` Of ${stability.images.toLocaleString("en")} test images it keeps ${percent(stability.mirrored)} when they are mirrored.`
+    : "";
 }
 
 function variantOf({ name, image }, change, kept) {

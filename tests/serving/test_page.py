@@ -66,10 +66,10 @@ def test_a_photo_is_sent_as_it_is_and_shown_as_it_was_cropped(
 def test_the_keyboard_is_enough(page: Page) -> None:
     focused = "document.activeElement.id || document.activeElement.hash"
     reached = []
-    for _ in range(5):
+    for _ in range(6):
         page.keyboard.press("Tab")
         reached.append(page.evaluate(focused))
-    assert reached == ["#try", "#card/first", "file", "camera", "example"]
+    assert reached == ["#try", "#study", "#card/first", "file", "camera", "example"]
     page.keyboard.press("Enter")
     expect(page.locator(".crop")).to_be_visible()
     expect(page.locator(".answer").first).to_be_visible()

@@ -73,6 +73,9 @@ def test_changed_images_stand_beside_each_other_by_recipe(
             kept = stability.COUNT - len(model["changed"])
             expect(figure).to_contain_text(f"{model['class']}, and keeps that on {kept} of")
             expect(figure.locator(".kept")).to_have_count(kept)
+            record = requests.get(f"{server}/models/{model['model']}?version={version}").json()
+            mirrored = 100 * record["stability"]["mirrored"]
+            expect(figure).to_contain_text(f"keeps {mirrored:.1f} % when they are mirrored")
             for change in model["changed"]:
                 some_changed = True
                 sure = f"{100 * change['confidence']:.1f} % sure"

@@ -1,0 +1,70 @@
+"""docs/page*.png: each view of the page in Chromium; `python -m docs.screenshots`."""
+
+import shutil
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+from tests.conftest import CHROMIUM_ARGUMENTS
+from tests.helpers import run_server
+
+FOLDER = Path(__file__).parent
+WIDTH = 1000  # pixels
+MARGIN = 12
+LEAST = 0.99  # the threshold that is shown
+
+
+def main() -> None:
+    """Start the service, and take the views one by one."""
+    with run_server() as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS
+        )
+        page = browser.new_page(viewport={"width": WIDTH, "height": 800}, color_scheme="light")
+        page.goto(address)
+        page.click("#example")
+        page.wait_for_selector(".answer")
+        shoot(page, "page", "#drop", ".result")
+        page.get_by_role("button", name="What does it look at?").click()
+        page.wait_for_selector(".map")
+        shoot(page, "page-map", ".beside", ".answers")
+        page.get_by_role("button", name="Does the answer hold?").click()
+        page.wait_for_selector(".stability")
+        shoot(page, "page-stability", ".stability", ".stability >> nth=-1")
+        raise_threshold(page)
+        shoot(page, "page-threshold", "#threshold", ".worth")
+        page.goto(f"{address}/#study")
+        page.wait_for_selector(".confusion")
+        shoot(page, "page-study", ".techniques", ".techniques")
+        shoot(page, "page-recipes", "#view-study .curves", ".confusion >> nth=-1")
+        page.goto(f"{address}/#card/final")
+        page.wait_for_selector("#view-card table")
+        shoot(page, "page-card", "#view-card h2", "#view-card table >> nth=-1")
+        browser.close()
+
+
+def raise_threshold(page: Page) -> None:
+    """Ask for answers that are sure by at least `LEAST`."""
+    page.locator("#least").focus()
+    while page.locator("#least-shown").inner_text() != f"{100 * LEAST:.0f} %":
+        page.keyboard.press("ArrowRight")
+    page.locator("#least").blur()
+
+
+def shoot(page: Page, name: str, first: str, last: str) -> None:
+    """Write the page's part from one element to another."""
+    page.evaluate("scrollTo(0, 0)")
+    top, bottom = (page.locator(where).first.bounding_box() for where in (first, last))
+    assert top
+    assert bottom
+    y = top["y"] - MARGIN
+    height = bottom["y"] + bottom["height"] + MARGIN - y
+    page.screenshot(
+        path=FOLDER / f"{name}.png",
+        full_page=True,
+        clip={"x": 0, "y": y, "width": WIDTH, "height": height},
+    )
+
+
+if __name__ == "__main__":
+    main()
