@@ -22,7 +22,7 @@ export function listen(see) {
   document.addEventListener("paste", (event) => {
     const files = [...event.clipboardData.files];
     if (files.length) see(files);
-    else if (!event.target.closest("input")) showError("There is no image in what was pasted.");
+    else if (!event.target.closest?.("input")) showError("There is no image in what was pasted.");
   });
   const drop = $("drop");
   // On the whole page, so that an image dropped beside the box does not replace the page.

@@ -9,6 +9,7 @@ import { classifyAgain, judgeAgain, see } from "./results.js";
 import { showStudy } from "./study.js";
 import { addThreshold, showThreshold } from "./threshold.js";
 
+const TITLE = document.title;
 const VIEWS = { try: () => {}, study: showStudy, card: showCard };
 
 async function start() {
@@ -42,11 +43,12 @@ async function start() {
 /** Show the view that the address names: #card/first, say. */
 async function showView() {
   const [asked, argument] = location.hash.slice(1).split("/");
-  const name = asked in VIEWS ? asked : "try";
+  const name = Object.hasOwn(VIEWS, asked) ? asked : "try";
   for (const view of document.querySelectorAll(".view")) view.hidden = view.id !== `view-${name}`;
   for (const link of document.querySelectorAll("nav a")) {
     const isCurrent = link.hash.slice(1).split("/")[0] === name;
     link.setAttribute("aria-current", isCurrent ? "page" : "false");
+    if (isCurrent) document.title = `${link.textContent} – ${TITLE}`;
   }
   showError("");
   try {

@@ -3,21 +3,18 @@
 import { askForJson } from "./api.js";
 import { confusionTable } from "./confusion.js";
 import { curvesFigure } from "./curves.js";
-import { $, choice, element, percent, points, scrolling, table } from "./dom.js";
+import { $, choice, element, points, scrolling, table } from "./dom.js";
 import { reliabilityFigure } from "./reliability.js";
 import { techniques } from "./techniques.js";
 
-let loaded = null;
+let isShown = false;
 
-/** Show the study; its figures are fetched once. */
+/** Fetch the study and show it, once. */
 export async function showStudy() {
-  const place = $("view-study");
-  if (!loaded) {
-    place.replaceChildren(element("p", { class: "quiet", role: "status" }, "The study is being fetched …"));
-    loaded = await askForJson("study");
-  }
-  const { results, versions } = loaded;
-  place.replaceChildren(
+  if (isShown) return; // what was chosen in it stays
+  const { results, versions } = await askForJson("study");
+  isShown = true;
+  $("view-study").replaceChildren(
     element("h2", { tabIndex: -1 }, "The study"),
     ...techniques(results),
     element("h2", {}, "The recipes against each other"),

@@ -94,7 +94,7 @@ function chart(measure, title, help, figures, chosen) {
     mean + (deviation ?? 0),
   ]);
   const low = Math.floor(10 * Math.min(...reaches)) / 10;
-  const high = Math.ceil(10 * Math.max(...reaches)) / 10;
+  const high = Math.max(Math.ceil(10 * Math.max(...reaches)) / 10, low + 0.1);
   const x = (value) => LEFT + ((value - low) / (high - low)) * (RIGHT - LEFT);
   const bottom = ROW * figures.length;
   const svg = shape("svg", {

@@ -23,7 +23,8 @@ export function addThreshold(choose) {
 export function showThreshold() {
   const measured = shownRecords().filter((record) => record.calibration);
   $("threshold").hidden = measured.length === 0;
-  thresholds = measured[0]?.calibration.coverage.map((at) => at.threshold) ?? [0];
+  const offered = measured[0]?.calibration.coverage.map((at) => at.threshold) ?? [0];
+  thresholds = offered.filter((least) => measured.every((record) => coverageAt(record, least)));
   $("least").max = thresholds.length - 1;
   const least = leastConfidence();
   const shown = least ? `${of100(least)} %` : "any";
@@ -32,9 +33,13 @@ export function showThreshold() {
   $("buys").replaceChildren(...measured.map((record) => element("li", {}, buys(record, least))));
 }
 
-function buys({ title, calibration }, least) {
-  const { coverage, accuracy } = calibration.coverage.find((at) => at.threshold === least);
+function buys(record, least) {
+  const { coverage, accuracy } = coverageAt(record, least);
   const at = least ? `at ${String(least).slice(1)}` : "asked always,";
   const right = of100(coverage * (accuracy ?? 0));
-  return `${title}: ${at} it answers ${of100(coverage)} of 100 test images and is right on ${right} of those.`;
+  return `${record.title}: ${at} it answers ${of100(coverage)} of 100 test images and is right on ${right} of those.`;
+}
+
+function coverageAt({ calibration }, least) {
+  return calibration.coverage.find((at) => at.threshold === least);
 }

@@ -89,6 +89,19 @@ def test_a_model_abstains_below_the_confidence_asked_for(server: str) -> None:
         check_problem(refused, 400, "min_confidence")
 
 
+def test_the_crop_is_what_was_classified(server: str) -> None:
+    random = np.random.default_rng(0)
+    photo = png(random.integers(0, 256, (90, 200, 3), dtype=np.uint8))
+    [plain] = requests.post(f"{server}/predict?resize=true", data=photo).json()["predictions"]
+    asked = requests.post(f"{server}/predict?resize=true&crop=true", data=photo).json()
+    crop = asked["predictions"][0].pop("crop")
+    assert asked["predictions"] == [plain]
+    cropped = base64.b64decode(crop.removeprefix("data:image/png;base64,"))
+    [again] = requests.post(f"{server}/predict", data=cropped).json()["predictions"]
+    assert (again["width"], again["height"]) == (32, 32)
+    assert again["models"] == plain["models"]
+
+
 def test_details_are_what_the_record_says_of_such_answers(server: str) -> None:
     detailed = requests.post(f"{server}/predict?details=true", data=SHIP).json()
     for answer in detailed["predictions"][0]["models"]:

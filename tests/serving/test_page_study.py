@@ -23,6 +23,7 @@ RESULTS = json.loads((ROOT / "models" / "study.json").read_text())["results"]
 def study_page(page: Page) -> Page:
     page.get_by_role("link", name="The study").click()
     expect(page.get_by_role("heading", name="The study")).to_be_focused()
+    expect(page).to_have_title("The study – Three networks, one image")
     return page
 
 
