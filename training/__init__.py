@@ -1,6 +1,7 @@
 """Train, export and evaluate the bundled models: `python -m training`."""
 
 import os
+from typing import IO, Any
 
 import click
 
@@ -12,3 +13,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 class TrainingError(click.ClickException):
     """Ends the command with one line, for the person who gave it."""
+
+
+class StoppedError(TrainingError):
+    """Ends the command after Ctrl-C; the message says what is kept and how to go on."""
+
+    exit_code = 130
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the message alone: nothing went wrong."""
+        click.echo(self.message, file=file, err=True)

@@ -1,6 +1,8 @@
 """Files that are replaced in one step: whole and on the disk, or as they were before."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from training import TrainingError
@@ -11,27 +13,52 @@ class WriteError(TrainingError):
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file as UTF-8, whatever the locale; see `write_bytes`."""
+    """Write a file as UTF-8, whatever the locale; see `replaced`."""
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, so that a kill, a full disk or a power loss leaves the old content or the new.
+    """Write a file; see `replaced`."""
+    with replaced(path) as unfinished:
+        unfinished.write_bytes(content)
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Yield where to write a file's new content, which takes its place when it is whole.
+
+    A kill, a full disk or a power loss leaves the old content or the new.
 
     Raises:
         WriteError: it cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.part")
+    unfinished = path.with_name(f".part-{path.name}")  # Keras insists on the end of the name
     try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-        sync_folder(path.parent)
+        try:
+            yield unfinished
+            with unfinished.open("rb+") as file:
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+            sync_folder(path.parent)
+        finally:
+            unfinished.unlink(missing_ok=True)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise WriteError(f"cannot write {path}: {error.strerror}") from error
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder, and find out before hours of work whether it takes files.
+
+    Raises:
+        WriteError: it does not.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise WriteError(f"cannot write into {folder}: {error.strerror}") from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -3,7 +3,6 @@
 import datetime
 import hashlib
 import math
-import shutil
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -14,11 +13,11 @@ import keras
 from models.record import CLASSES, MODEL_FILE, RECORD_FILE, Int8, Record
 from training import TrainingError, data
 from training.architectures import ARCHITECTURES, describe
-from training.distribute import check_agreement, is_first_worker
+from training.checkpoints import Run, read_run
 from training.evaluate import measure, predict, score
 from training.publish import publish
 from training.recipes import RECIPES, VERSIONS, Recipe
-from training.train import Run, load_trained_model, read_run, train
+from training.train import load_trained_model, train
 
 ONNX_RUNTIME = packages_distributions()["onnxruntime"]  # onnxruntime-gpu, or the plain one
 
@@ -53,10 +52,6 @@ class Config:
 
 def train_model(config: Config, cifar10: data.Cifar10, *, fresh: bool = False) -> Run:
     """Train one model in its run folder, going on from its last finished epoch, if not `fresh`."""
-    if fresh:
-        if is_first_worker():
-            shutil.rmtree(config.run_dir, ignore_errors=True)
-        check_agreement(fresh=fresh)
     epochs = config.epochs or config.recipe.epochs
     click.echo(
         f"{config.model}, {config.recipe_name} recipe: training to {epochs} epochs "
@@ -70,6 +65,7 @@ def train_model(config: Config, cifar10: data.Cifar10, *, fresh: bool = False) -
         seed=config.seed,
         precision=config.precision,
         run_dir=config.run_dir,
+        fresh=fresh,
     )
 
 

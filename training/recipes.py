@@ -1,8 +1,8 @@
 """How a network is trained: hyperparameters and regularization techniques, as data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class Recipe:
     l2: float = 0.0  # factor of the squared kernels in the loss
     scaling: bool = False  # pixels to [-1, 1], inside the network
     early_stopping: int | None = None  # epochs without a lower validation loss; keeps the best one
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """What a run records of it: all that changes what it comes to but its length."""
+        return {k: value for k, value in asdict(self).items() if k not in {"name", "epochs"}}
 
 
 # The article's, reproduced and not tuned.

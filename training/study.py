@@ -1,7 +1,7 @@
 """Each countermeasure to overfitting, measured alone and together on one model.
 
 Results are kept in `study.json`, so that a study goes on where it was interrupted, run by run,
-also on another machine; the checkpoints inside a run are `training.train`'s.
+also on another machine; the checkpoints inside a run are `training.checkpoints`'.
 """
 
 from collections.abc import Iterable
@@ -9,12 +9,13 @@ from pathlib import Path
 
 from models.record import Score
 from models.study import STUDY_FILE, Result, Setting, Study, read_study
+from training.checkpoints import Run
 from training.data import Cifar10, Split
 from training.evaluate import predict_keras, score
 from training.files import write_text
 from training.recipes import Recipe
 from training.report import write_study_page
-from training.train import Run, hyperparameters, load_trained_model, train
+from training.train import load_trained_model, train
 
 
 def study(
@@ -36,7 +37,7 @@ def study(
         for recipe in recipes:
             key = (setting, recipe.name, seed)
             earlier = next((result for result in done.results if result.key == key), None)
-            if earlier and earlier.hyperparameters == hyperparameters(recipe):
+            if earlier and earlier.hyperparameters == recipe.hyperparameters:
                 continue
             run_dir = (
                 runs_dir

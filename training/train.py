@@ -1,54 +1,39 @@
-"""Train one network with one recipe, resumable after a kill at any moment.
-
-A run folder holds `run.json` (what runs, and its history) and the checkpoint of the last finished
-epoch: weights and optimizer state. Keras' own `BackupAndRestore` writes its weights and its epoch
-number one after the other, in place: a kill between the two repeats an epoch on weights that have
-already seen it. Here `run.json` is replaced in one step, after the checkpoint that it names.
-"""
+"""Train one network with one recipe, resumable after a kill at any moment."""
 
 import math
 import os
 import platform
 import sys
 import time
-from dataclasses import asdict
+from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import click
 import keras
 import numpy.typing as npt
-from pydantic import BaseModel, JsonValue
 
 from models.record import CLASSES, Epoch
-from training import TrainingError
+from training import StoppedError
 from training.architectures import build
+from training.checkpoints import (
+    Run,
+    RunError,
+    check_same,
+    clear,
+    load,
+    locked,
+    read_run,
+    save,
+    write_run,
+)
 from training.data import Split
 from training.distribute import Share, alone, check_agreement, is_first_worker
-from training.files import write_text
 from training.optimizers import ConvolutionalMuon
 from training.recipes import Recipe
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy")
-
-
-class RunError(TrainingError):
-    """A run folder holds another run than the one asked for."""
-
-
-class Run(BaseModel):
-    """What `run.json` holds; `history` has an element for each finished epoch."""
-
-    model: str
-    recipe: str
-    hyperparameters: dict[str, JsonValue]  # the recipe's
-    seed: int
-    epochs: int
-    precision: str
-    backend: str
-    device: str
-    libraries: dict[str, str]
-    history: list[Epoch]
 
 
 def train(
@@ -60,62 +45,81 @@ def train(
     seed: int,
     precision: str,
     run_dir: Path,
+    fresh: bool = False,
 ) -> Run:
     """Train a network to `epochs` epochs, going on from the last finished one in `run_dir`.
 
-    With early stopping it may end before. Of several workers, each takes its share of each batch,
-    and the first one alone writes into `run_dir`, which all share.
+    `fresh` starts over instead. With early stopping it may end before. Of several workers, each
+    takes its share of each batch, and the first one alone writes into `run_dir`, which all share.
 
     Raises:
         WorkerError: the workers have found another epoch, or were asked for another run.
-        RunError: `run_dir` holds another run, or one of more epochs; or the loss is not finite.
+        RunError: `run_dir` holds another run, one of more epochs or a damaged one, or another
+            training writes it; or the loss is not finite.
+        WriteError: `run_dir` cannot be written; the epochs before are kept.
+        StoppedError: Ctrl-C; likewise.
     """
-    run = read_run(run_dir)
-    if run is not None:
-        _check_same(run, run_dir, recipe, epochs=epochs, seed=seed, precision=precision)
-    done = len(run.history) if run else 0
-    check_agreement(finished_epochs=done, epochs=epochs, seed=seed)
-    # A seed of its own for each resumption, so as not to repeat the first epochs' shuffles.
-    keras.utils.set_random_seed(seed + done)
-    steps = math.ceil(int(len(split.labels) * (1 - recipe.validation_split)) / recipe.batch_size)
-    model = _compiled(name, recipe, precision, steps_per_epoch=steps, epochs=epochs)
-    if run is None:
-        run = Run(
-            model=name,
-            recipe=recipe.name,
-            hyperparameters=hyperparameters(recipe),
-            seed=seed,
-            epochs=epochs,
-            precision=precision,
-            backend=keras.backend.backend(),
-            device=_device(model),
-            libraries=_library_versions(),
-            history=[],
+    with locked(run_dir) if is_first_worker() else nullcontext():
+        if fresh and is_first_worker():
+            clear(run_dir)
+        check_agreement(fresh=fresh)  # which waits for the first worker, too
+        run = read_run(run_dir)
+        if run is not None:
+            check_same(run, run_dir, recipe, epochs=epochs, seed=seed, precision=precision)
+        done = len(run.history) if run else 0
+        check_agreement(finished_epochs=done, epochs=epochs, seed=seed)
+        # A seed of its own for each resumption, so as not to repeat the first epochs' shuffles.
+        keras.utils.set_random_seed(seed + done)
+        steps = math.ceil(
+            int(len(split.labels) * (1 - recipe.validation_split)) / recipe.batch_size
         )
-    else:
-        model.optimizer.build(model.trainable_variables)
-        model.load_weights(run_dir / _checkpoint(done))
-        if run.epochs != epochs:
-            run.epochs = epochs
-            if is_first_worker():
-                _write(run, run_dir)
-    if not _finished(run, recipe):
-        model.fit(
-            **_examples(split, recipe),
-            epochs=epochs,
-            initial_epoch=done,
-            callbacks=[_Checkpoint(run, recipe, run_dir)],
-            verbose=0 if not is_first_worker() else 1 if sys.stdout.isatty() else 2,
-        )
+        model = _compiled(name, recipe, precision, steps_per_epoch=steps, epochs=epochs)
+        if run is None:
+            run = Run(
+                model=name,
+                recipe=recipe.name,
+                hyperparameters=recipe.hyperparameters,
+                seed=seed,
+                epochs=epochs,
+                precision=precision,
+                backend=keras.backend.backend(),
+                device=_device(model),
+                libraries=_library_versions(),
+                history=[],
+            )
+        else:
+            _resume(run, model, epochs, run_dir)
+        if not run.is_finished(recipe):
+            _fit(run, model, recipe, split, run_dir)
     return run
 
 
-def read_run(run_dir: Path) -> Run | None:
-    """Return the run in `run_dir` as of its last finished epoch; None if there is none."""
+def _resume(run: Run, model: keras.Model, epochs: int, run_dir: Path) -> None:
+    model.optimizer.build(model.trainable_variables)
+    load(model, len(run.history), run_dir)
+    if run.epochs != epochs:
+        run.epochs = epochs
+        if is_first_worker():
+            write_run(run, run_dir)
+
+
+def _fit(run: Run, model: keras.Model, recipe: Recipe, split: Split, run_dir: Path) -> None:
+    if run.history and is_first_worker():
+        click.echo(f"{run_dir}: going on after epoch {len(run.history)}")
     try:
-        return Run.model_validate_json((run_dir / "run.json").read_bytes())
-    except FileNotFoundError:
-        return None
+        model.fit(
+            **_examples(split, recipe),
+            epochs=run.epochs,
+            initial_epoch=len(run.history),
+            callbacks=[_Checkpoint(run, recipe, run_dir)],
+            verbose=0 if not is_first_worker() else 1 if sys.stdout.isatty() else 2,
+        )
+    except KeyboardInterrupt as error:
+        kept = read_run(run_dir)
+        raise StoppedError(
+            f"Stopped; {len(kept.history) if kept else 0} of {run.epochs} epochs are kept in "
+            f"{run_dir}, and the same command without --fresh goes on after them."
+        ) from error
 
 
 def load_trained_model(run: Run, recipe: Recipe, run_dir: Path) -> keras.Model:
@@ -124,46 +128,8 @@ def load_trained_model(run: Run, recipe: Recipe, run_dir: Path) -> keras.Model:
     The checkpoint holds float32 arrays alone, so any backend's run can be loaded under another.
     """
     model = build(run.model, recipe)
-    model.load_weights(run_dir / _checkpoint(_chosen_epoch(run, recipe)))
+    load(model, run.chosen_epoch(recipe), run_dir)
     return model
-
-
-def hyperparameters(recipe: Recipe) -> dict[str, JsonValue]:
-    """Return what a run records of its recipe: all that changes what it comes to but its length."""
-    return {name: value for name, value in asdict(recipe).items() if name not in {"name", "epochs"}}
-
-
-def _write(run: Run, run_dir: Path) -> None:
-    write_text(run_dir / "run.json", run.model_dump_json(indent=2))
-
-
-def _check_same(
-    run: Run, run_dir: Path, recipe: Recipe, *, epochs: int, seed: int, precision: str
-) -> None:
-    if run.hyperparameters != hyperparameters(recipe):
-        raise RunError(
-            f"{run_dir} holds a run with other hyperparameters than the {recipe.name} recipe has "
-            f"now; use --fresh to start over"
-        )
-    if recipe.cosine and run.epochs != epochs:
-        raise RunError(
-            f"{run_dir} holds a run to {run.epochs} epochs, and its learning rate ends with them; "
-            f"use --epochs {run.epochs} to resume it or --fresh to start over"
-        )
-    for option, found, asked in (
-        ("--seed", run.seed, seed),
-        ("--precision", run.precision, precision),
-    ):
-        if found != asked:
-            raise RunError(
-                f"{run_dir} holds a run with {option} {found}, not {asked}; "
-                f"use {option} {found} to resume it or --fresh to start over"
-            )
-    if len(run.history) > epochs:
-        raise RunError(
-            f"{run_dir} has finished {len(run.history)} epochs already, more than {epochs}; "
-            f"use --fresh to start over"
-        )
 
 
 def _compiled(
@@ -229,25 +195,6 @@ def _optimizer(recipe: Recipe, steps_per_epoch: int, epochs: int) -> keras.optim
             return keras.optimizers.Adam(learning_rate)
 
 
-def _chosen_epoch(run: Run, recipe: Recipe) -> int:
-    """Return the epoch, from 1, whose weights are the run's result."""
-    if recipe.early_stopping is None:
-        return len(run.history)
-    return 1 + min(range(len(run.history)), key=lambda i: run.history[i].val_loss)
-
-
-def _finished(run: Run, recipe: Recipe) -> bool:
-    done = len(run.history)
-    if done in (0, run.epochs) or recipe.early_stopping is None:
-        return done == run.epochs
-    return done >= _chosen_epoch(run, recipe) + recipe.early_stopping
-
-
-def _checkpoint(epoch: int | str) -> str:
-    """Return the name of the file with an epoch's weights and optimizer state."""
-    return f"epoch-{epoch}.weights.h5"
-
-
 class _Checkpoint(keras.callbacks.Callback):
     def __init__(self, run: Run, recipe: Recipe, run_dir: Path) -> None:
         super().__init__()
@@ -262,22 +209,15 @@ class _Checkpoint(keras.callbacks.Callback):
         seconds = time.perf_counter() - self.started
         if not all(map(math.isfinite, (logs or {}).values())):
             raise RunError(
-                f"epoch {epoch + 1} came to a loss that is not finite; the epoch before it is kept"
+                f"epoch {epoch + 1} came to a loss that is not finite; the epochs before it are "
+                f"kept in {self.run_dir}; try --precision float32, another --seed with --fresh, or "
+                "a lower learning rate in training/recipes.py"
             )
         self.run.history.append(Epoch(**(logs or {}), seconds=seconds))
         if is_first_worker():
-            self._save()
-        self.model.stop_training = _finished(self.run, self.recipe)
-
-    def _save(self) -> None:
-        self.run_dir.mkdir(parents=True, exist_ok=True)
-        last = _checkpoint(len(self.run.history))
-        with alone():
-            self.model.save_weights(self.run_dir / last)
-        _write(self.run, self.run_dir)
-        for path in self.run_dir.glob(_checkpoint("*")):
-            if path.name not in {last, _checkpoint(_chosen_epoch(self.run, self.recipe))}:
-                path.unlink()
+            with alone():
+                save(self.run, self.recipe, self.model, self.run_dir)
+        self.model.stop_training = self.run.is_finished(self.recipe)
 
 
 def _library_versions() -> dict[str, str]:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import ROOT
+from training.checkpoints import Run, read_run
 from training.distribute import ADDRESSES, WORKER, WORKERS
-from training.train import Run, read_run
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="needs the jax group: uv sync --group jax"

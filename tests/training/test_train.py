@@ -19,6 +19,7 @@ import requests
 from models.record import Record
 from tests.helpers import ROOT, png, run_server, upload
 from training.architectures import build
+from training.checkpoints import RunError, read_run
 from training.data import Cifar10
 from training.evaluate import predict
 from training.export import ExportError, export, verify
@@ -26,7 +27,6 @@ from training.pipeline import Config, export_model, train_model
 from training.publish import publish
 from training.recipes import ARTICLE
 from training.report import write_report
-from training.train import RunError, read_run
 
 EPOCHS = 6
 STEPS = 2  # of 128, in the 256 pictures left of 320 by the validation split
@@ -66,7 +66,11 @@ def test_a_killed_run_goes_on_from_its_last_finished_epoch(tiny: Cifar10, tmp_pa
     with h5py.File(checkpoint) as arrays:
         assert int(arrays["optimizer/vars/0"][()]) == EPOCHS * STEPS
     assert run.history[-1].loss < run.history[0].loss
-    assert sorted(path.name for path in run_dir.iterdir()) == [checkpoint.name, "run.json"]
+    assert sorted(path.name for path in run_dir.iterdir()) == [
+        ".lock",
+        checkpoint.name,
+        "run.json",
+    ]
 
 
 def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:

@@ -1,0 +1,121 @@
+"""Run folders that are damaged, in use, full or not writable: one line, and nothing is lost."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.training.generated import start
+from training.checkpoints import RunError, locked, read_run
+from training.data import Cifar10
+from training.files import WriteError
+from training.pipeline import Config, train_model
+from training.recipes import ARTICLE
+from training.train import train
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("run.json", lambda _: b""),
+        ("run.json", lambda content: content[: len(content) // 2]),
+        ("run.json", lambda content: bytes(len(content))),
+        ("epoch-1.weights.h5", lambda _: b""),
+        ("epoch-1.weights.h5", lambda content: content[: len(content) // 2]),
+        ("epoch-1.weights.h5", lambda content: bytes(len(content))),
+        ("epoch-1.weights.h5", lambda _: None),
+    ],
+)
+def test_a_damaged_file_is_named_and_can_be_started_over(
+    tiny: Cifar10, tmp_path: Path, file: str, damage: Callable[[bytes], bytes | None]
+) -> None:
+    config = Config("first", epochs=1, runs_dir=tmp_path)
+    train_model(config, tiny)
+    path = tmp_path / "first" / "1" / file
+    damaged = damage(path.read_bytes())
+    path.unlink()
+    if damaged is not None:
+        path.write_bytes(damaged)
+    with pytest.raises(RunError, match=rf"(?s){path}.*--fresh") as error:
+        train_model(config, tiny)
+    assert len(str(error.value).splitlines()) == 1
+    train_model(config, tiny, fresh=True)
+    assert read_run(path.parent)
+
+
+def test_of_two_trainings_in_one_folder_the_second_is_refused(
+    tiny: Cifar10, tmp_path: Path
+) -> None:
+    config = Config("first", epochs=1, runs_dir=tmp_path)
+    with (
+        locked(config.run_dir),
+        pytest.raises(RunError, match=rf"another training is writing {config.run_dir}"),
+    ):
+        train_model(config, tiny, fresh=True)
+    train_model(config, tiny)
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_first_epoch(
+    tiny: Cifar10, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "first").touch()
+    with pytest.raises(WriteError, match=rf"cannot write into {tmp_path}/first/1: Not a directory"):
+        train_model(Config("first", epochs=1, runs_dir=tmp_path), tiny)
+    assert "Epoch 1" not in capfd.readouterr().out
+
+
+def test_a_full_disk_keeps_the_epoch_before(tiny: Cifar10, tmp_path: Path) -> None:
+    train_model(Config("first", epochs=1, runs_dir=tmp_path), tiny)
+    before = contents(tmp_path / "first" / "1")
+    # A limit on a file's size fails as a full disk does, in the midst of a write.
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))"
+    options = ("--model", "first", "--epochs", "2", "--runs-dir", str(tmp_path))
+    process = start("train", *options, before=full)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "going on after epoch 1" in output
+    [line] = [line for line in errors.splitlines() if line.startswith("Error")]
+    assert f"cannot write {tmp_path}/first/1/epoch-2.weights.h5: File too large" in line
+    assert errors.endswith(f"{line}\n")
+    assert "Traceback" not in errors
+    after = contents(tmp_path / "first" / "1")
+    assert after.pop("run.json") == before.pop("run.json").replace(b'"epochs": 1', b'"epochs": 2')
+    assert after == before
+
+
+def test_a_loss_that_is_not_finite_ends_with_one_line(tiny: Cifar10, tmp_path: Path) -> None:
+    recipe = replace(ARTICLE["first"], learning_rate=1e30)
+    with pytest.raises(RunError, match=r"epoch \d came to a loss that is not finite; the epochs"):
+        train("first", recipe, tiny.train, epochs=5, seed=0, precision="float32", run_dir=tmp_path)
+
+
+def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    options = ("--model", "first", "--epochs", "1000", "--runs-dir", str(tmp_path))
+    run_dir = tmp_path / "first" / "1"
+    for resumed in (False, True):
+        process = start("train", *options)
+        run = read_run(run_dir)
+        before = len(run.history) if run else 0
+        while process.poll() is None and not (
+            (run := read_run(run_dir)) and len(run.history) >= before + 2
+        ):
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+        assert process.returncode == 130, errors
+        run = read_run(run_dir)
+        assert run
+        assert errors.splitlines()[-1] == (
+            f"Stopped; {len(run.history)} of 1000 epochs are kept in {run_dir}, "
+            "and the same command without --fresh goes on after them."
+        )
+        assert "Traceback" not in errors
+        assert (f"going on after epoch {before}\n" in output) == resumed

@@ -1,0 +1,193 @@
+"""The run folder: `run.json` (what runs, and its history) and its last epoch's checkpoint.
+
+A checkpoint holds weights and optimizer state. Keras' own `BackupAndRestore` writes its weights and
+its epoch number one after the other, in place: a kill between the two repeats an epoch on weights
+that have already seen it. Here `run.json` is replaced in one step, after the checkpoint that it
+names, and the checkpoint that it named before goes last.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import portalocker
+from pydantic import BaseModel, JsonValue, ValidationError
+
+from models.record import Epoch
+from training import TrainingError
+from training.files import WriteError, check_writable, replaced, write_text
+from training.recipes import Recipe
+
+if TYPE_CHECKING:
+    import keras
+
+RUN_FILE = "run.json"
+LOCK_FILE = ".lock"
+
+
+class RunError(TrainingError):
+    """A run folder is damaged, in use, or holds another run than the one asked for."""
+
+
+class Run(BaseModel):
+    """What `run.json` holds; `history` has an element for each finished epoch."""
+
+    model: str
+    recipe: str
+    hyperparameters: dict[str, JsonValue]  # the recipe's
+    seed: int
+    epochs: int
+    precision: str
+    backend: str
+    device: str
+    libraries: dict[str, str]
+    history: list[Epoch]
+
+    def chosen_epoch(self, recipe: Recipe) -> int:
+        """Return the epoch, from 1, whose weights are the run's result."""
+        if recipe.early_stopping is None:
+            return len(self.history)
+        return 1 + min(range(len(self.history)), key=lambda i: self.history[i].val_loss)
+
+    def is_finished(self, recipe: Recipe) -> bool:
+        """Return whether no epoch is left to train."""
+        done = len(self.history)
+        if done in (0, self.epochs) or recipe.early_stopping is None:
+            return done == self.epochs
+        return done >= self.chosen_epoch(recipe) + recipe.early_stopping
+
+
+@contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Keep other trainings out of a run folder, which is made where there is none.
+
+    The lock goes with the process, however that ends; its file stays.
+
+    Raises:
+        WriteError: the folder cannot be written.
+        RunError: another training holds it.
+    """
+    check_writable(run_dir)
+    with (run_dir / LOCK_FILE).open("a") as file:
+        try:
+            portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
+        except portalocker.AlreadyLocked as error:
+            raise RunError(
+                f"another training is writing {run_dir}; wait for its end, or name another folder "
+                "with --runs-dir"
+            ) from error
+        yield
+
+
+def read_run(run_dir: Path) -> Run | None:
+    """Return the run in `run_dir` as of its last finished epoch; None if there is none.
+
+    Raises:
+        RunError: its file is damaged.
+    """
+    path = run_dir / RUN_FILE
+    try:
+        return Run.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = ": ".join([*map(str, first["loc"]), first["msg"]])
+        raise RunError(
+            f"{path} is damaged ({reason}); delete {run_dir}, or train with --fresh to start over"
+        ) from error
+
+
+def write_run(run: Run, run_dir: Path) -> None:
+    """Replace `run.json` in one step."""
+    write_text(run_dir / RUN_FILE, run.model_dump_json(indent=2))
+
+
+def clear(run_dir: Path) -> None:
+    """Remove the run; `run.json` first, so that a kill leaves no run without its checkpoint."""
+    for path in (run_dir / RUN_FILE, *run_dir.glob(_checkpoint("*"))):
+        path.unlink(missing_ok=True)
+
+
+def save(run: Run, recipe: Recipe, model: "keras.Model", run_dir: Path) -> None:
+    """Keep the epoch that has finished, and then only what is needed with it.
+
+    Raises:
+        WriteError: it cannot be written; the epoch before it is kept.
+    """
+    last = run_dir / _checkpoint(len(run.history))
+    variables = [*model.weights, *model.optimizer.variables]
+    try:
+        with replaced(last) as unfinished:
+            # After a write that failed, HDF5 ends the process with a segmentation fault. So it is
+            # tried before whether there is room: 4 bytes a number, and what HDF5 adds.
+            unfinished.write_bytes(bytes(4 * sum(math.prod(v.shape) for v in variables) + 2**20))
+            model.save_weights(unfinished)
+        write_run(run, run_dir)
+    except WriteError as error:
+        raise WriteError(
+            f"{error}; the epochs before are kept, and the same command goes on after them"
+        ) from error
+    kept = {last.name, _checkpoint(run.chosen_epoch(recipe))}
+    for path in run_dir.glob(_checkpoint("*")):
+        if path.name not in kept:
+            path.unlink()
+
+
+def load(model: "keras.Model", epoch: int, run_dir: Path) -> None:
+    """Give a network the weights of an epoch, and its optimizer the state, if it has one.
+
+    Raises:
+        RunError: the checkpoint is missing or damaged.
+    """
+    path = run_dir / _checkpoint(epoch)
+    try:
+        model.load_weights(path)
+    except (OSError, KeyError, ValueError, RuntimeError) as error:  # h5py's and Keras'
+        reason = "it is missing" if not path.exists() else str(error).splitlines()[0]
+        raise RunError(
+            f"cannot load {path} ({reason}); delete {run_dir}, or train with --fresh to start over"
+        ) from error
+
+
+def check_same(
+    run: Run, run_dir: Path, recipe: Recipe, *, epochs: int, seed: int, precision: str
+) -> None:
+    """Refuse to go on with a run that is not the one asked for.
+
+    Raises:
+        RunError: it is another; the message says how to resume it.
+    """
+    if run.hyperparameters != recipe.hyperparameters:
+        raise RunError(
+            f"{run_dir} holds a run with other hyperparameters than the {recipe.name} recipe has "
+            f"now; use --fresh to start over"
+        )
+    if recipe.cosine and run.epochs != epochs:
+        raise RunError(
+            f"{run_dir} holds a run to {run.epochs} epochs, and its learning rate ends with them; "
+            f"use --epochs {run.epochs} to resume it or --fresh to start over"
+        )
+    for option, found, asked in (
+        ("--seed", run.seed, seed),
+        ("--precision", run.precision, precision),
+    ):
+        if found != asked:
+            raise RunError(
+                f"{run_dir} holds a run with {option} {found}, not {asked}; "
+                f"use {option} {found} to resume it or --fresh to start over"
+            )
+    if len(run.history) > epochs:
+        raise RunError(
+            f"{run_dir} has finished {len(run.history)} epochs already, more than {epochs}; "
+            f"use --fresh to start over"
+        )
+
+
+def _checkpoint(epoch: int | str) -> str:
+    """Return the name of the file with an epoch's weights and optimizer state."""
+    return f"epoch-{epoch}.weights.h5"
