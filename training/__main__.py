@@ -1,80 +1,20 @@
 """The command line: `python -m training --help`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
 
 import click
-from click_default_group import DefaultGroup
 
-from training.recipes import ARTICLE, COUNTERMEASURES, RECIPES
+from training.command_line import OPTIONS, TrainingGroup, options
+from training.recipes import ARTICLE, COUNTERMEASURES
 
 # Keras, and with it a backend, takes seconds to import; each command does when it runs.
 
-PRECISIONS = ("float32", "mixed_bfloat16")  # Keras' names; weights are float32 in both
-
-OPTIONS = {
-    "models": click.option(
-        "--model",
-        "models",
-        multiple=True,
-        type=click.Choice(list(ARTICLE)),
-        default=list(ARTICLE),
-        help="A model to take; repeat for several.",
-    ),
-    "recipe": click.option(
-        "--recipe",
-        type=click.Choice(list(RECIPES)),
-        default="article",
-        help="The article's, which overfits, or ours, which does not.",
-    ),
-    "epochs": click.option(
-        "--epochs", type=click.IntRange(min=1), help="Epochs to train to.  [default: the recipe's]"
-    ),
-    "seed": click.option(
-        "--seed", type=click.IntRange(min=0), default=0, help="Seed of weights and shuffles."
-    ),
-    "precision": click.option(
-        "--precision",
-        type=click.Choice(PRECISIONS),
-        default="float32",
-        help="Arithmetic of training; bfloat16 is faster on a processor that has it.",
-    ),
-    "data_dir": click.option(
-        "--data-dir",
-        type=click.Path(path_type=Path),
-        help="Folder of the official CIFAR-10 batches.  [default: $CIFAR10_DIR, else a download]",
-    ),
-    "models_dir": click.option(
-        "--models-dir",
-        type=click.Path(path_type=Path, file_okay=False),
-        default="models",
-        help="Where exported models, records and the study go.",
-    ),
-    "runs_dir": click.option(
-        "--runs-dir",
-        type=click.Path(path_type=Path, file_okay=False),
-        default="runs",
-        help="Where checkpoints go, and where a killed run is resumed from.",
-    ),
-    "fresh": click.option("--fresh", is_flag=True, help="Start over instead of resuming."),
-}
-
-
-def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the named options."""
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        for name in reversed(names):
-            command = OPTIONS[name](command)
-        return command
-
-    return decorate
-
 
 @click.group(
-    cls=DefaultGroup,
+    cls=TrainingGroup,
     default="all",
     default_if_no_args=True,
     context_settings={"show_default": True},
@@ -84,6 +24,10 @@ def main() -> None:
 
     Without a command: `all`. A killed run goes on from its last finished epoch when it is started
     again.
+
+    Version 1 of a model is trained by the article's recipe, which overfits, version 2 by the
+    improved one; the service answers with the newest unless asked for another. For a third, add a
+    recipe to RECIPES and its number to VERSIONS in training/recipes.py, and train with --recipe.
     """
 
 
@@ -99,6 +43,7 @@ def all_command(
     models_dir: Path,
     runs_dir: Path,
     fresh: bool,
+    force: bool,
 ) -> None:
     """Train, export, evaluate, quantize and record."""
     from training import data, pipeline, plots, report
@@ -109,11 +54,13 @@ def all_command(
         for model in models
     ]
     for config in configs:
+        pipeline.check_training(config, force=force)
+    for config in configs:
         pipeline.train_model(config, cifar10, fresh=fresh)
     plots.first_images(cifar10.train, runs_dir / "first-ten-images.png")
     for config in configs:
-        pipeline.export_model(config, cifar10)
-    report.write_report(models_dir)
+        pipeline.export_model(config, cifar10, force=force)
+    report.write_report(models_dir, skip_broken=True)
 
 
 @click.command("train")
@@ -146,9 +93,14 @@ def train_command(
 
 
 @click.command("export")
-@options("models", "recipe", "data_dir", "models_dir", "runs_dir")
+@options("models", "recipe", "data_dir", "models_dir", "runs_dir", "force")
 def export_command(
-    models: Sequence[str], recipe: str, data_dir: Path | None, models_dir: Path, runs_dir: Path
+    models: Sequence[str],
+    recipe: str,
+    data_dir: Path | None,
+    models_dir: Path,
+    runs_dir: Path,
+    force: bool,
 ) -> None:
     """Export, evaluate, quantize and record what `train` has come to, finished or not.
 
@@ -157,11 +109,15 @@ def export_command(
     """
     from training import data, pipeline, report
 
+    configs = [
+        pipeline.Config(model, recipe, runs_dir=runs_dir, models_dir=models_dir) for model in models
+    ]
+    for config in configs:
+        pipeline.check_export(config, force=force)
     cifar10 = data.load(data.find(data_dir))
-    for model in models:
-        config = pipeline.Config(model, recipe, runs_dir=runs_dir, models_dir=models_dir)
-        pipeline.export_model(config, cifar10)
-    report.write_report(models_dir)
+    for config in configs:
+        pipeline.export_model(config, cifar10, force=force)
+    report.write_report(models_dir, skip_broken=True)
 
 
 @click.command("quantize")
@@ -170,8 +126,9 @@ def quantize_command(models: Sequence[str], data_dir: Path | None, models_dir: P
     """Make the int8 file of every exported version anew, as `export` does."""
     from training import data, pipeline, report
 
+    report.record_files(models, models_dir)  # refuses, before Keras is imported, if there is none
     pipeline.quantize_models(list(models), data.load(data.find(data_dir)), models_dir)
-    report.write_report(models_dir)
+    report.write_report(models_dir, skip_broken=True)
 
 
 @click.command("evaluate")
@@ -181,15 +138,14 @@ def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: P
 
     Takes the files alone: no run folder, no TensorFlow.
     """
-    from models.record import RECORD_FILE
     from training import data, report
     from training.remeasure import remeasure
 
+    files = report.record_files(models, models_dir)
     test = data.load_test(data.find(data_dir))
-    for model in models:
-        for record in sorted(models_dir.glob(f"{model}/[0-9]*/{RECORD_FILE}")):
-            remeasure(record.parent, test)
-    report.write_report(models_dir)
+    for file in files:
+        remeasure(file.parent, test)
+    report.write_report(models_dir, skip_broken=True)
 
 
 @click.command("verify")

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pickle
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import numpy.typing as npt
 
 from training import TrainingError
 
-URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+ARCHIVE = "cifar-10-python.tar.gz"
+URL = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
 FOLDER = "cifar-10-batches-py"
 
 TRAIN_MD5 = {
@@ -54,15 +56,16 @@ class Cifar10:
 def find(data_dir: Path | None) -> Path:
     """Return the folder of official batches: `data_dir`, else $CIFAR10_DIR, else a download.
 
-    The download is Keras' own (`keras.utils.get_file`), into its cache, checked by SHA-256.
+    `data_dir` may also be the folder that holds that one, or the archive beside it. The download is
+    Keras' own (`keras.utils.get_file`), into its cache, checked by SHA-256.
 
     Raises:
-        DataError: the download failed.
+        DataError: the download failed, or the archive is not unpacked.
     """
     if data_dir is None and (from_environment := os.environ.get("CIFAR10_DIR")):
         data_dir = Path(from_environment)
     if data_dir is not None:
-        return data_dir
+        return _batches(data_dir.expanduser())
     try:
         # Imported here because it takes a backend, which evaluation does without.
         import keras  # noqa: PLC0415
@@ -76,6 +79,19 @@ def find(data_dir: Path | None) -> Path:
             f"{FOLDER} with --data-dir or CIFAR10_DIR"
         ) from error
     return Path(extracted) / FOLDER
+
+
+def _batches(place: Path) -> Path:
+    parent = place.parent if place.is_file() else place
+    if (parent / FOLDER).is_dir():
+        return parent / FOLDER
+    archive = place if place.is_file() else place / ARCHIVE
+    if archive.is_file():
+        raise DataError(
+            f"{archive} is not unpacked; unpack it, and the same command goes on: "
+            f"{shlex.join(['tar', '-xf', str(archive), '-C', str(parent)])}"
+        )
+    return place
 
 
 def load(folder: Path) -> Cifar10:

@@ -10,13 +10,15 @@ from pathlib import Path
 import click
 import keras
 
-from models.record import CLASSES, MODEL_FILE, RECORD_FILE, Int8, Record
+from models.record import CLASSES, MODEL_FILE, Int8, Record
 from training import TrainingError, data
 from training.architectures import ARCHITECTURES, describe
 from training.checkpoints import Run, read_run
 from training.evaluate import measure, predict, score
-from training.publish import publish
+from training.files import check_writable
+from training.publish import check_replaceable, newest_version, publish
 from training.recipes import RECIPES, VERSIONS, Recipe
+from training.report import read_record, record_files
 from training.train import load_trained_model, train
 
 ONNX_RUNTIME = packages_distributions()["onnxruntime"]  # onnxruntime-gpu, or the plain one
@@ -45,6 +47,11 @@ class Config:
         return VERSIONS[self.recipe_name]
 
     @property
+    def folder(self) -> Path:
+        """The folder of the bundled version."""
+        return self.models_dir / self.model / str(self.version)
+
+    @property
     def run_dir(self) -> Path:
         """The folder of the run's checkpoint."""
         return self.runs_dir / self.model / str(self.version)
@@ -69,22 +76,37 @@ def train_model(config: Config, cifar10: data.Cifar10, *, fresh: bool = False) -
     )
 
 
-def export_model(config: Config, cifar10: data.Cifar10) -> Record:
-    """Bundle the last finished epoch: export, evaluate, quantize, record and publish it."""
-    if keras.backend.backend() != "tensorflow":
-        raise TrainingError(
-            f"export needs TensorFlow, and the backend is {keras.backend.backend()}; "
-            "run: KERAS_BACKEND=tensorflow python -m training export"
-        )
-    # Imported here because it needs TensorFlow, which training does without.
-    from training.export import export, verify  # noqa: PLC0415
+def check_training(config: Config, *, force: bool = False) -> None:
+    """Refuse before the first epoch what could not be exported after the last.
 
+    Raises:
+        TrainingError: the backend cannot export, a folder cannot be written, or a version that was
+            trained longer would be replaced, and `force` is not set.
+    """
+    _check_backend()
+    check_writable(config.run_dir)
+    check_replaceable(config.folder, config.epochs or config.recipe.epochs, force=force)
+
+
+def check_export(config: Config, *, force: bool = False) -> Run:
+    """Return the run to export, if it can be; see `check_training`."""
+    _check_backend()
     run = read_run(config.run_dir)
     if run is None:
         raise TrainingError(
             f"{config.run_dir} holds no finished epoch; train {config.model} first: "
             f"python -m training train --model {config.model} --recipe {config.recipe_name}"
         )
+    check_replaceable(config.folder, len(run.history), force=force)
+    return run
+
+
+def export_model(config: Config, cifar10: data.Cifar10, *, force: bool = False) -> Record:
+    """Bundle the last finished epoch: export, evaluate, quantize, record and publish it."""
+    run = check_export(config, force=force)
+    # Imported here because it needs TensorFlow, which training does without.
+    from training.export import export, verify  # noqa: PLC0415
+
     model = load_trained_model(run, config.recipe, config.run_dir)
     onnx_bytes = export(model)
     verify(predict(onnx_bytes, cifar10.test.images), model, cifar10.test.images)
@@ -98,23 +120,34 @@ def export_model(config: Config, cifar10: data.Cifar10) -> Record:
     int8_bytes, int8 = _quantize(onnx_bytes, cifar10)
     record = _record(config, run, model, onnx_bytes, temperature, int8, cifar10)
     folder = publish(onnx_bytes, record, config.models_dir, int8_bytes)
+    newest = newest_version(folder.parent)
     click.echo(
         f"{config.model}: {record.epochs_completed} of {record.epochs} epochs, test accuracy "
-        f"{record.test_accuracy:.2%} ({int8.test_accuracy:.2%} in int8), in {folder}"
+        f"{record.test_accuracy:.2%} ({int8.test_accuracy:.2%} in int8), written to {folder}; the "
+        f"service answers with {'it' if newest == record.version else f'version {newest}'} "
+        "unless asked for another"
     )
     return record
 
 
 def quantize_models(names: list[str], cifar10: data.Cifar10, models_dir: Path) -> None:
     """Make the int8 file of each exported version of the named models anew."""
-    for file in [f for name in names for f in sorted(models_dir.glob(f"{name}/*/{RECORD_FILE}"))]:
+    for file in record_files(names, models_dir):
+        record = read_record(file)
         onnx_bytes = (file.parent / MODEL_FILE).read_bytes()
-        record = Record.model_validate_json(file.read_bytes())
         int8_bytes, int8 = _quantize(onnx_bytes, cifar10)
         publish(onnx_bytes, record.model_copy(update={"int8": int8}), models_dir, int8_bytes)
         click.echo(
             f"{record.name} version {record.version} in int8: test accuracy "
             f"{int8.test_accuracy:.2%} ({record.test_accuracy:.2%} in float32)"
+        )
+
+
+def _check_backend() -> None:
+    if keras.backend.backend() != "tensorflow":
+        raise TrainingError(
+            f"export needs TensorFlow, and the backend is {keras.backend.backend()}, with which "
+            "`train` alone works; then run: KERAS_BACKEND=tensorflow python -m training export"
         )
 
 

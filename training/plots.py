@@ -14,6 +14,7 @@ from pydantic_core import to_json
 
 from models.record import CLASSES, Epoch, ReliabilityBin
 from training.data import Split
+from training.files import replaced
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +25,8 @@ _KEY = "Data"  # of the metadata
 
 def write(path: Path, draw: Callable[..., "Figure"], *shown: object) -> None:
     """Draw what is shown, and put its fingerprint into the file's metadata."""
-    draw(*shown).savefig(path, metadata={_KEY: _fingerprint(draw, shown)})
+    with replaced(path) as unfinished:
+        draw(*shown).savefig(unfinished, metadata={_KEY: _fingerprint(draw, shown)})
 
 
 def is_current(path: Path, draw: Callable[..., "Figure"], *shown: object) -> bool:
@@ -113,7 +115,8 @@ def first_images(split: Split, path: Path) -> None:
         axes.imshow(image)
         axes.set_title(CLASSES[label])
         axes.axis("off")
-    figure.savefig(path)
+    with replaced(path) as unfinished:
+        figure.savefig(unfinished)
 
 
 def _figure(width: float, height: float) -> "Figure":

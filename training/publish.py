@@ -1,12 +1,41 @@
 """Write a model, its record and its plots into models/<name>/<version>/, all at once or not."""
 
+import json
 import shutil
 from pathlib import Path
 
 from models.record import INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, Record
-from training import plots
-from training.files import write_bytes, write_text
+from training import TrainingError, plots
+from training.files import check_writable, write_bytes, write_text
 from training.report import version_plots
+
+
+class ReplaceError(TrainingError):
+    """A bundled version was trained longer than what would replace it."""
+
+
+def check_replaceable(folder: Path, epochs: int, *, force: bool = False) -> None:
+    """Find out before hours of work whether a version of so many epochs may be published.
+
+    Raises:
+        WriteError: its place cannot be written.
+        ReplaceError: the version there was trained for more epochs, and `force` is not set.
+    """
+    check_writable(folder.parent)
+    try:
+        bundled = len(json.loads((folder / RECORD_FILE).read_bytes())["history"])
+    except (OSError, ValueError, KeyError, TypeError):  # there is none, or none to be kept
+        return
+    if bundled > epochs and not force:
+        raise ReplaceError(
+            f"{folder} was trained for {bundled} epochs, and {epochs} would replace them; "
+            "use --force to replace it, or --models-dir to write elsewhere"
+        )
+
+
+def newest_version(model_dir: Path) -> int:
+    """Return the version of a model that the service answers with unless asked for another."""
+    return max(int(path.name) for path in model_dir.iterdir() if path.name.isdecimal())
 
 
 def publish(
@@ -24,7 +53,7 @@ def publish(
     if previous.exists() and not folder.exists():
         previous.rename(folder)  # killed between the two renames below
     shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
+    check_writable(unfinished)
     write_bytes(unfinished / MODEL_FILE, onnx_bytes)
     if int8_bytes is not None:
         write_bytes(unfinished / INT8_MODEL_FILE, int8_bytes)

@@ -4,6 +4,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+from pydantic import ValidationError
+
 from models.record import CURVES_FILE, RECORD_FILE, RELIABILITY_FILE, Record
 from models.study import read_study
 from training import TrainingError, plots
@@ -24,6 +27,10 @@ class StaleError(TrainingError):
     """Files do not show what the records say."""
 
 
+class RecordError(TrainingError):
+    """A file is not the record of the version in whose folder it lies, or there is none."""
+
+
 def version_plots(record: Record) -> list[Plot]:
     """Return the plots of models/<name>/<version>/."""
     title = f"{record.title}, version {record.version}"
@@ -34,14 +41,20 @@ def version_plots(record: Record) -> list[Plot]:
     return found
 
 
-def write_report(models_dir: Path, readme: Path | None = None) -> None:
+def write_report(
+    models_dir: Path, readme: Path | None = None, *, skip_broken: bool = False
+) -> None:
     """Write each model's card and plots, the comparison, the study's page and README's tables.
 
     A plot that shows the same already stays as it is.
+
+    Raises:
+        RecordError: a record is broken, and `skip_broken` is not set.
     """
-    for path, text in _texts(models_dir, readme).items():
+    records = read_records(models_dir, skip_broken=skip_broken)
+    for path, text in _texts(records, models_dir, readme).items():
         write_text(path, text)
-    for path, draw, shown in _plots(models_dir):
+    for path, draw, shown in _plots(records, models_dir):
         if not plots.is_current(path, draw, *shown):
             plots.write(path, draw, *shown)
 
@@ -52,9 +65,11 @@ def check_report(models_dir: Path, readme: Path | None = None) -> None:
     Raises:
         StaleError: there are some; the message names them.
     """
-    texts = _texts(models_dir, readme)
+    records = read_records(models_dir)
+    texts = _texts(records, models_dir, readme)
     stale = [p for p, text in texts.items() if not p.exists() or p.read_text("utf-8") != text]
-    stale += [p for p, draw, shown in _plots(models_dir) if not plots.is_current(p, draw, *shown)]
+    drawn = _plots(records, models_dir)
+    stale += [path for path, draw, shown in drawn if not plots.is_current(path, draw, *shown)]
     if stale:
         raise StaleError(
             f"{', '.join(map(str, stale))}: not what the records say; "
@@ -69,10 +84,60 @@ def write_study_page(models_dir: Path) -> None:
     plots.write(models_dir / PLOT_FILE, plots.study, study_accuracies(done))
 
 
-def read_records(models_dir: Path) -> dict[str, list[Record]]:
-    """Return each model's records, the oldest version first; the article's models first."""
+def read_record(path: Path) -> Record:
+    """Read models/<name>/<version>/metadata.json.
+
+    Raises:
+        RecordError: it is not the record of this version.
+    """
+    try:
+        record = Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise RecordError(f"cannot read {path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = ": ".join([*map(str, first["loc"]), first["msg"]])
+        raise RecordError(
+            f"{path} is not a model's record ({reason}); measure the model anew with "
+            "python -m training evaluate, or remove its folder"
+        ) from error
+    if (record.name, str(record.version)) != (path.parent.parent.name, path.parent.name):
+        raise RecordError(
+            f"{path} is the record of {record.name} version {record.version}, not of this folder"
+        )
+    return record
+
+
+def record_files(names: Sequence[str], models_dir: Path) -> list[Path]:
+    """Return the paths of the named models' records, the oldest version of each first.
+
+    Raises:
+        RecordError: there is none.
+    """
+    files = [f for name in names for f in sorted(models_dir.glob(f"{name}/[0-9]*/{RECORD_FILE}"))]
+    if not files:
+        raise RecordError(
+            f"{models_dir} holds no version of {' or '.join(names)}; export one first: "
+            "python -m training export, or name another folder with --models-dir"
+        )
+    return files
+
+
+def read_records(models_dir: Path, *, skip_broken: bool = False) -> dict[str, list[Record]]:
+    """Return each model's records, the oldest version first; the article's models first.
+
+    Raises:
+        RecordError: one is broken, and `skip_broken` is not set, which leaves it out and says so.
+    """
+    records = []
     paths = [p for p in models_dir.glob(f"*/*/{RECORD_FILE}") if p.parent.name.isdecimal()]
-    records = [Record.model_validate_json(path.read_bytes()) for path in paths]
+    for path in paths:
+        try:
+            records.append(read_record(path))
+        except RecordError as error:
+            if not skip_broken:
+                raise
+            click.echo(f"Left out of the report: {error}", err=True)
     names = [name for name in ARTICLE if any(r.name == name for r in records)]
     names += sorted({r.name for r in records} - set(names))
     return {
@@ -81,8 +146,10 @@ def read_records(models_dir: Path) -> dict[str, list[Record]]:
     }
 
 
-def _texts(models_dir: Path, readme: Path | None) -> dict[Path, str]:
-    records, done = read_records(models_dir), read_study(models_dir)
+def _texts(
+    records: dict[str, list[Record]], models_dir: Path, readme: Path | None
+) -> dict[Path, str]:
+    done = read_study(models_dir)
     texts = {models_dir / name / "README.md": model_card(of[::-1]) for name, of in records.items()}
     if done.results:
         texts[models_dir / TABLE_FILE] = study_table(done)
@@ -94,8 +161,10 @@ def _texts(models_dir: Path, readme: Path | None) -> dict[Path, str]:
     return texts
 
 
-def _plots(models_dir: Path) -> list[tuple[Path, Callable[..., Any], Sequence[Any]]]:
-    records = [record for of_model in read_records(models_dir).values() for record in of_model]
+def _plots(
+    by_model: dict[str, list[Record]], models_dir: Path
+) -> list[tuple[Path, Callable[..., Any], Sequence[Any]]]:
+    records = [record for of_model in by_model.values() for record in of_model]
     found = [
         (models_dir / r.name / str(r.version) / name, draw, shown)
         for r in records

@@ -12,7 +12,7 @@ from models.study import STUDY_FILE, Result, Setting, Study, read_study
 from training.checkpoints import Run
 from training.data import Cifar10, Split
 from training.evaluate import predict_keras, score
-from training.files import write_text
+from training.files import check_writable, write_text
 from training.recipes import Recipe
 from training.report import write_study_page
 from training.train import load_trained_model, train
@@ -31,6 +31,7 @@ def study(
 
     A result of other hyperparameters than the recipe has now is replaced.
     """
+    check_writable(models_dir)
     recipes = list(recipes)
     done = read_study(models_dir)
     for seed in seeds:
@@ -62,7 +63,6 @@ def study(
 
 def write_study(done: Study, models_dir: Path) -> None:
     """Write the results in one step, and the page that shows them."""
-    models_dir.mkdir(parents=True, exist_ok=True)
     write_text(models_dir / STUDY_FILE, done.model_dump_json(indent=1) + "\n")
     write_study_page(models_dir)
 

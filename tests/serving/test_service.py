@@ -1,6 +1,7 @@
 """The service over the bundled models, through real HTTP."""
 
 import io
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from PIL import Image
 
 from models.record import CLASSES, Record
 from serving.settings import Settings
-from tests.helpers import MODELS, ROOT, check_problem, png, upload
+from tests.helpers import MODELS, ROOT, check_problem, png, run_server, upload
 
 
 def test_each_picture_gets_every_models_answer(server: str, picture: npt.NDArray[np.uint8]) -> None:
@@ -128,6 +129,17 @@ def test_records_and_curves(server: str) -> None:
         curves = requests.get(f"{url}/curves.png", params=version)
         assert curves.headers["Content-Type"] == "image/png"
         Image.open(io.BytesIO(curves.content)).verify()
+
+
+def test_a_version_without_its_curves_still_answers(tmp_path: Path) -> None:
+    version = tmp_path / "first" / "1"
+    shutil.copytree(
+        ROOT / "models" / "first" / "1", version, ignore=shutil.ignore_patterns("curves.png")
+    )
+    with run_server("--models-dir", str(tmp_path)) as address:
+        missing = requests.get(f"{address}/models/first/curves.png")
+        check_problem(missing, 404, "first version 1 has no curves.png")
+        assert requests.get(f"{address}/models/first").ok
 
 
 def test_the_newest_version_answers_unless_another_is_asked_for(

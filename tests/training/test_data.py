@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import ROOT
-from training.data import DataError, load
+from training.data import DataError, find, load
 
 
 def test_official_batches(cifar10_dir: Path) -> None:
@@ -33,6 +33,24 @@ def test_an_altered_file_is_named_and_not_unpickled(cifar10_dir: Path, tmp_path:
     path.write_bytes(b"cos\n_exit\n(I3\ntR.")
     with pytest.raises(DataError, match=r"data_batch_3 is not the official"):
         load(tmp_path)
+
+
+def test_the_folder_is_found_from_the_archive_its_parent_and_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    archive = tmp_path / "with a space" / "cifar-10-python.tar.gz"
+    archive.parent.mkdir()
+    archive.touch()
+    for place in (archive, archive.parent, Path("~/with a space")):
+        with pytest.raises(DataError, match=r"is not unpacked; .*: tar -xf '.*' -C '.*'$"):
+            find(place)
+    folder = archive.parent / "cifar-10-batches-py"
+    folder.mkdir()
+    for place in (folder, archive, archive.parent, Path("~/with a space")):
+        assert find(place) == folder
+    monkeypatch.setenv("CIFAR10_DIR", "~/with a space")
+    assert find(None) == folder
 
 
 def test_a_missing_file_ends_the_command_with_one_line_and_nothing_written(tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""What the commands share: their options, and one line for what goes wrong outside of them."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from click_default_group import DefaultGroup
+
+from training import StoppedError, TrainingError
+from training.recipes import ARTICLE, RECIPES
+
+PRECISIONS = ("float32", "mixed_bfloat16")  # Keras' names; weights are float32 in both
+
+OPTIONS = {
+    "models": click.option(
+        "--model",
+        "models",
+        multiple=True,
+        type=click.Choice(list(ARTICLE)),
+        default=list(ARTICLE),
+        help="A model to take; repeat for several.",
+    ),
+    "recipe": click.option(
+        "--recipe",
+        type=click.Choice(list(RECIPES)),
+        default="article",
+        help="The article's, which overfits, or ours, which does not.",
+    ),
+    "epochs": click.option(
+        "--epochs", type=click.IntRange(min=1), help="Epochs to train to.  [default: the recipe's]"
+    ),
+    "seed": click.option(
+        "--seed", type=click.IntRange(min=0), default=0, help="Seed of weights and shuffles."
+    ),
+    "precision": click.option(
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        default="float32",
+        help="Arithmetic of training; bfloat16 is faster on a processor that has it.",
+    ),
+    "data_dir": click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path),
+        help="Folder of the official CIFAR-10 batches.  [default: $CIFAR10_DIR, else a download]",
+    ),
+    "models_dir": click.option(
+        "--models-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        default="models",
+        help="Where exported models, records and the study go.",
+    ),
+    "runs_dir": click.option(
+        "--runs-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        default="runs",
+        help="Where checkpoints go, and where a killed run is resumed from.",
+    ),
+    "fresh": click.option("--fresh", is_flag=True, help="Start over instead of resuming."),
+    "force": click.option(
+        "--force", is_flag=True, help="Replace a bundled version even if it was trained longer."
+    ),
+}
+
+
+def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the named options."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for name in reversed(names):
+            command = OPTIONS[name](command)
+        return command
+
+    return decorate
+
+
+class TrainingGroup(DefaultGroup):
+    """Ends with one line also where Keras has no backend, or on Ctrl-C outside of an epoch."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise StoppedError(
+                "Stopped; what was finished before is kept, and the same command goes on from it."
+            ) from error
+        except ModuleNotFoundError as error:
+            backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+            raise TrainingError(
+                f"{error.name} is not installed, and Keras' backend is {backend}; run with "
+                "uv run --group training, or set KERAS_BACKEND to a backend that is installed"
+            ) from error
