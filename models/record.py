@@ -113,6 +113,24 @@ class Article(BaseModel):
     validation_loss: float
 
 
+class Part(BaseModel):
+    """Epochs of a run that one code has trained on one machine; a run may be resumed elsewhere."""
+
+    first_epoch: int  # from 1
+    last_epoch: int
+    commit: str | None  # ends in `-dirty` where the code was changed since; null if not known
+    device: str
+    libraries: dict[str, str]
+
+
+class Provenance(BaseModel):
+    """What made a version."""
+
+    command: str  # that trains the same again
+    commit: str | None  # of the code that exported it, as in a part
+    parts: list[Part]  # of the training; none where it ended before they were recorded
+
+
 class Measured(BaseModel):
     """What the 10,000 test images, and noise, have shown of one exported file."""
 
@@ -189,6 +207,7 @@ class Record(Measured):
     backend: str
     device: str
     date: str  # of the export, ISO 8601
+    provenance: Provenance | None = None  # None: exported before it was recorded
     int8: Int8 | None = None
 
     @model_validator(mode="after")

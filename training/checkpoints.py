@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import portalocker
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from models.record import Epoch
+from models.record import Epoch, Part
 from training import TrainingError
 from training.files import WriteError, check_writable, replaced, write_text
 from training.recipes import Recipe
@@ -44,6 +44,38 @@ class Run(BaseModel):
     device: str
     libraries: dict[str, str]
     history: list[Epoch]
+    parts: list[Part] = []  # of the history; none in a run that ended before they were recorded
+
+    def begin_part(self, commit: str | None, device: str, libraries: dict[str, str]) -> None:
+        """Say what trains the epochs from here on."""
+        done = len(self.history)
+        if done and not self.parts:
+            self.parts = [
+                Part(
+                    first_epoch=1,
+                    last_epoch=done,
+                    commit=None,
+                    device=self.device,
+                    libraries=self.libraries,
+                )
+            ]
+        known = self.parts[-1] if self.parts else None
+        if known and (known.commit, known.device, known.libraries) == (commit, device, libraries):
+            return
+        self.parts.append(
+            Part(
+                first_epoch=done + 1,
+                last_epoch=done,
+                commit=commit,
+                device=device,
+                libraries=libraries,
+            )
+        )
+
+    def add(self, epoch: Epoch) -> None:
+        """Add a finished epoch to the history, and to the part that has begun."""
+        self.history.append(epoch)
+        self.parts[-1].last_epoch = len(self.history)
 
     def chosen_epoch(self, recipe: Recipe) -> int:
         """Return the epoch, from 1, whose weights are the run's result."""

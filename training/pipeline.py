@@ -10,12 +10,13 @@ from pathlib import Path
 import click
 import keras
 
-from models.record import CLASSES, MODEL_FILE, Int8, Record
+from models.record import CLASSES, MODEL_FILE, Int8, Provenance, Record
 from training import TrainingError, data
 from training.architectures import ARCHITECTURES, describe
 from training.checkpoints import Run, read_run
 from training.evaluate import measure, predict, score
 from training.files import check_writable
+from training.provenance import commit
 from training.publish import check_replaceable, newest_version, publish
 from training.recipes import RECIPES, VERSIONS, Recipe
 from training.report import read_record, record_files
@@ -204,5 +205,15 @@ def _record(
         backend=run.backend,
         device=run.device,
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        provenance=Provenance(command=_command(run), commit=commit(), parts=run.parts),
         int8=int8,
+    )
+
+
+def _command(run: Run) -> str:
+    """Return the command that trains the same run, without this machine's folders."""
+    backend = "" if run.backend == "tensorflow" else f"KERAS_BACKEND={run.backend} "
+    return (
+        f"{backend}python -m training train --model {run.model} --recipe {run.recipe} "
+        f"--epochs {run.epochs} --seed {run.seed} --precision {run.precision}"
     )

@@ -31,6 +31,7 @@ from training.checkpoints import (
 from training.data import Split
 from training.distribute import Share, alone, check_agreement, is_first_worker
 from training.optimizers import ConvolutionalMuon
+from training.provenance import commit
 from training.recipes import Recipe
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy")
@@ -90,6 +91,7 @@ def train(
         else:
             _resume(run, model, epochs, run_dir)
         if not run.is_finished(recipe):
+            run.begin_part(commit(), _device(model), _library_versions())
             _fit(run, model, recipe, split, run_dir)
     return run
 
@@ -213,7 +215,7 @@ class _Checkpoint(keras.callbacks.Callback):
                 f"kept in {self.run_dir}; try --precision float32, another --seed with --fresh, or "
                 "a lower learning rate in training/recipes.py"
             )
-        self.run.history.append(Epoch(**(logs or {}), seconds=seconds))
+        self.run.add(Epoch(**(logs or {}), seconds=seconds))
         if is_first_worker():
             with alone():
                 save(self.run, self.recipe, self.model, self.run_dir)

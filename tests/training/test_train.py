@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from training.data import Cifar10
 from training.evaluate import predict
 from training.export import ExportError, export, verify
 from training.pipeline import Config, export_model, train_model
+from training.provenance import commit
 from training.publish import publish
 from training.recipes import ARTICLE
 from training.report import write_report
@@ -87,6 +89,14 @@ def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
     record = Record.model_validate_json((folder / "metadata.json").read_bytes())
     assert (record.seed, record.precision) == (7, "mixed_bfloat16")
     assert (record.epochs, record.epochs_completed) == (1, 1)
+    assert record.provenance
+    assert record.provenance.command == (
+        "python -m training train --model first --recipe article --epochs 1 --seed 7 "
+        "--precision mixed_bfloat16"
+    )
+    assert record.provenance.commit == commit()
+    [part] = record.provenance.parts
+    assert (part.first_epoch, part.last_epoch) == (1, 1)
     stored = json.loads((folder / "metadata.json").read_text())
     assert stored["test_accuracy"] == record.test_accuracy
     assert stored["generalization_gap"] == pytest.approx(
@@ -112,6 +122,36 @@ def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
             predictions += [prediction["models"][0]["class"] for prediction in answer]
     labels = [record.classes[label] for label in tiny.test.labels]
     assert np.mean(np.array(predictions) == labels) == record.test_accuracy
+
+
+def test_a_run_says_which_part_was_trained_where(tiny: Cifar10, tmp_path: Path) -> None:
+    config = Config("first", epochs=1, runs_dir=tmp_path)
+    path = config.run_dir / "run.json"
+    train_model(config, tiny)
+    # As another machine may have left it, before parts were recorded.
+    earlier = json.loads(path.read_text("utf-8"))
+    del earlier["parts"]
+    earlier["device"] = "elsewhere"
+    path.write_text(json.dumps(earlier), "utf-8")
+    for epochs in (2, 3):
+        train_model(replace(config, epochs=epochs), tiny)
+    run = read_run(config.run_dir)
+    assert run
+    assert [(part.first_epoch, part.last_epoch) for part in run.parts] == [(1, 1), (2, 3)]
+    assert [part.commit for part in run.parts] == [None, commit()]
+    assert run.parts[0].device == "elsewhere" != run.parts[1].device
+    assert run.parts[0].libraries == run.parts[1].libraries == earlier["libraries"]
+
+
+def test_the_commit_is_that_of_a_checkout_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not (ROOT / ".git").exists():
+        assert commit() is None
+        pytest.skip("this is no git checkout")
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", commit() or "")
+    monkeypatch.setattr("training.provenance._ROOT", tmp_path)
+    assert commit() is None
 
 
 def test_another_run_is_not_mixed_into_one(tiny: Cifar10, tmp_path: Path) -> None:

@@ -1,0 +1,27 @@
+"""Which code makes a run or a record."""
+
+import subprocess
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[1]
+_CODE = ("training", "models/*.py", "uv.lock")  # an export changes the rest of models/
+
+
+def commit() -> str | None:
+    """Return the commit of this code, with `-dirty` where it was changed since.
+
+    None outside of a git checkout, or without git.
+    """
+    try:
+        _git("ls-files", "--error-unmatch", __file__)  # it may lie in a checkout of something else
+        found = _git("rev-parse", "HEAD")
+        changed = _git("status", "--porcelain", "--", *_CODE)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{found}-dirty" if changed else found
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "--no-optional-locks", *arguments]
+    result = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=True)  # noqa: S603  # arguments of ours alone
+    return result.stdout.strip()
