@@ -77,7 +77,8 @@ def _infer() -> Json:
                 "name": HEADER_LENGTH,
                 "in": "header",
                 "schema": COUNT,
-                "description": "Bytes of JSON, where binary tensor data follows it.",
+                "description": "Bytes of JSON, where binary tensor data follows it; 0 where the "
+                "body is nothing but pixels.",
             }
         ],
         "requestBody": {

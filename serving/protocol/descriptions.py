@@ -5,7 +5,7 @@ from typing import Any
 from models.record import CLASSES, INPUT, OUTPUT
 from serving.classifier import Classifier
 from serving.images import ACCEPTED
-from serving.protocol.images import IMAGE_SHAPE
+from serving.protocol.requests import IMAGE_SHAPE
 from serving.providers import CUDA
 
 PLATFORM = "onnxruntime_onnx"

@@ -3,20 +3,24 @@
 import base64
 import binascii
 import math
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import JsonValue
 
-from models.record import IMAGE_SIZE, INPUT
+from models.record import INPUT
 from serving.decoding import Upload
 from serving.errors import BadRequestError, TooLargeError
 from serving.images.formats import BASE64, name_format
 from serving.protocol import elements
-from serving.protocol.requests import InferenceRequest, InputTensor
-
-PIXELS, ENCODED = "UINT8", "BYTES"  # the datatypes
-IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
+from serving.protocol.requests import (
+    ENCODED,
+    IMAGE_SHAPE,
+    PIXELS,
+    InferenceRequest,
+    InputTensor,
+)
 
 
 def read_tensor(asked: InferenceRequest, max_images: int) -> InputTensor:
@@ -64,11 +68,15 @@ def read_pixels(tensor: InputTensor, binary: bytes) -> npt.NDArray[np.uint8]:
             )
         return np.frombuffer(binary, np.uint8).reshape(tensor.shape)
     values = _flatten(tensor.data, size, "numbers")
-    if values.size != size or not all(_is_byte(value) for value in values):
-        raise BadRequestError(
-            f"{INPUT}.data is not {size} whole numbers from 0 to 255, as the shape says."
-        )
-    return values.astype(np.uint8).reshape(tensor.shape)
+    if values.size == size and set(map(type, values)) <= {int, float}:
+        with suppress(OverflowError):  # of integers with hundreds of digits
+            numbers = values.astype(np.float64)
+            pixels = np.nan_to_num(numbers).clip(0, 255).astype(np.uint8)
+            if (pixels == numbers).all():
+                return pixels.reshape(tensor.shape)
+    raise BadRequestError(
+        f"{INPUT}.data is not {size} whole numbers from 0 to 255, as the shape says."
+    )
 
 
 def read_encoded(tensor: InputTensor, binary: bytes) -> list[Upload]:
@@ -120,11 +128,6 @@ def _flatten(data: JsonValue, size: int, what: str) -> npt.NDArray[np.object_]:
         raise BadRequestError(
             f"{INPUT}.data is not an array; it has {size} {what}, nested or flat."
         ) from error
-
-
-def _is_byte(value: object) -> bool:
-    whole = type(value) is int or (type(value) is float and value.is_integer())
-    return whole and 0 <= value <= 255  # type: ignore[operator]  # it is a number
 
 
 def _from_base64(text: object, place: int) -> bytes:

@@ -1,13 +1,17 @@
 """An inference request: its JSON, and what it says of the answer."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, JsonValue, StrictBool, ValidationError
 
-from models.record import CLASSES, OUTPUT
+from models.record import CLASSES, IMAGE_SIZE, INPUT, OUTPUT
 from serving.errors import BadRequestError
 from serving.protocol import HEADER_LENGTH
+
+PIXELS, ENCODED = "UINT8", "BYTES"  # the datatypes that images come in
+IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 
 Parameters = Annotated[
     dict[str, JsonValue], BeforeValidator(lambda sent: {} if sent is None else sent)
@@ -60,6 +64,8 @@ class OutputForm:
 def read_request(body: bytes, header_length: str | None) -> tuple[InferenceRequest, bytes]:
     """Return the request's JSON and the binary data behind it.
 
+    A length of 0 says that there is no JSON: the body is the pixels.
+
     Raises:
         BadRequestError: the header is no length within the body, or the JSON is not as it should.
     """
@@ -68,6 +74,8 @@ def read_request(body: bytes, header_length: str | None) -> tuple[InferenceReque
         raise BadRequestError(
             f"{HEADER_LENGTH} is {length[:20]!r}; the body has {len(body)} bytes."
         )
+    if body and int(length) == 0:
+        return _of_pixels(len(body)), body
     asked = _validate(InferenceRequest, body[: int(length)])
     for tensor in (*asked.inputs, *(asked.outputs or ())):
         if "shared_memory_region" in tensor.parameters:
@@ -76,6 +84,16 @@ def read_request(body: bytes, header_length: str | None) -> tuple[InferenceReque
                 "send and receive it in the bodies."
             )
     return asked, body[int(length) :]
+
+
+def _of_pixels(size: int) -> InferenceRequest:
+    tensor = InputTensor(
+        name=INPUT,
+        datatype=PIXELS,
+        shape=[size // math.prod(IMAGE_SHAPE), *IMAGE_SHAPE],
+        parameters={"binary_data_size": size},
+    )
+    return InferenceRequest(inputs=[tensor])
 
 
 def read_index_request(body: bytes) -> bool:
@@ -108,7 +126,7 @@ def read_output(asked: InferenceRequest) -> OutputForm:
     classes: JsonValue = 0
     for output in asked.outputs or ():
         binary = flag(output.parameters, "binary_data", default=binary)
-        classes = output.parameters.get("classification") or 0
+        classes = output.parameters.get("classification", 0)
     if (
         isinstance(classes, bool)
         or not isinstance(classes, int | float)

@@ -12,8 +12,9 @@ from serving.errors import BadRequestError
 from serving.protocol import EXTENSIONS, HEADER_LENGTH
 from serving.protocol.answers import write_answer
 from serving.protocol.descriptions import configuration, index_entry, metadata
-from serving.protocol.images import ENCODED, read_encoded, read_pixels, read_tensor
+from serving.protocol.images import read_encoded, read_pixels, read_tensor
 from serving.protocol.requests import (
+    ENCODED,
     InferenceRequest,
     flag,
     read_index_request,
@@ -108,14 +109,8 @@ def create_blueprint(service: Service) -> Blueprint:
     @blueprint.post("/repository/index")
     def index() -> ResponseReturnValue:
         only_ready = read_index_request(request.get_data())
-        failing = {
-            classifier: bool(service.batcher.failed([classifier])) for classifier in classifiers
-        }
-        return [
-            index_entry(classifier, fails=fails)
-            for classifier, fails in failing.items()
-            if not (fails and only_ready)
-        ]
+        entries = [index_entry(c, fails=bool(service.batcher.failed([c]))) for c in classifiers]
+        return [entry for entry in entries if entry["state"] == "READY" or not only_ready]
 
     @blueprint.post("/repository/models/<name>/load")
     @blueprint.post("/repository/models/<name>/unload")

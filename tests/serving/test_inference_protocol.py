@@ -151,7 +151,7 @@ def test_null_is_what_is_left_out_and_whole_floats_are_numbers(
         assert requests.post(url, json=asked).json() == expected
     named = {"inputs": [floats], "outputs": [{"name": "probabilities", "parameters": None}]}
     assert requests.post(url, json=named).json() == expected
-    for value in (True, "7", 7.5, -1.0, 256.0):
+    for value in (True, "7", 7.5, -1.0, 256.0, -1, None, [7], 10**400):
         wrong = {**plain, "data": [value, *data[1:]]}
         check_problem(requests.post(url, json={"inputs": [wrong]}), 400, "whole numbers")
 
@@ -225,6 +225,18 @@ def test_broken_elements_are_refused(server: str, content: bytes, words: str) ->
         content,
     )
     check_problem(response, 400, words)
+
+
+def test_a_body_may_be_nothing_but_pixels(server: str, picture: npt.NDArray[np.uint8]) -> None:
+    url = f"{server}/v2/models/first/infer"
+    images = np.stack([picture, picture[::-1]])
+    tensor = {"name": "image", "datatype": "UINT8", "shape": [2, 32, 32, 3]}
+    asked = {"inputs": [{**tensor, "data": images.tolist()}]}
+    raw = {"Inference-Header-Content-Length": "0"}
+    response = requests.post(url, data=images.tobytes(), headers=raw)
+    assert response.json() == requests.post(url, json=asked).json()
+    check_problem(requests.post(url, data=bytes(3073), headers=raw), 400, "3073 bytes", "3072")
+    check_problem(requests.post(url, data=bytes(7), headers=raw), 400, "[0, 32, 32, 3]")
 
 
 def post_binary(url: str, asked: dict[str, Any], content: bytes) -> requests.Response:
