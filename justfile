@@ -12,12 +12,12 @@ serve *options:
 
 # Run all tests; those that bound times run by themselves.
 test *options:
-    uv run --group dev pytest -n 2 -m "not alone" {{options}}
+    uv run --group dev pytest -n 2 --dist loadfile -m "not alone" {{options}}
     uv run --group dev pytest -m alone {{options}}
 
 # Run the tests that take seconds: no training, no browser, no container.
 test-fast *options:
-    uv run --group dev pytest -n 2 -m "{{fast}}" --ignore tests/training {{options}}
+    uv run --group dev pytest -n 2 --dist loadfile -m "{{fast}}" --ignore tests/training {{options}}
 
 # Check the form, the lints and the types.
 lint:

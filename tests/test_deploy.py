@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from functools import cache
 from importlib.metadata import distribution
 from typing import Any, get_args
 
@@ -73,6 +74,7 @@ def test_a_wrong_field_is_not_taken() -> None:
         jsonschema.validate(wrong, kserve_schema())
 
 
+@cache
 def kserve_schema() -> dict[str, Any]:
     """Return the schema of an InferenceService's spec, as a cluster with KServe serves it."""
     archive = "class_generator/schema/__resources-mappings.json.gz"

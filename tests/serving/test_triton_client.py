@@ -251,6 +251,7 @@ def test_statistics_count_what_happened(client: Any, picture: npt.NDArray[np.uin
     assert {stats["name"] for stats in everything} == set(MODELS)
 
 
+@pytest.mark.slow
 def test_statistics_are_those_of_all_workers(picture: npt.NDArray[np.uint8]) -> None:
     with run_server("--workers", "2") as address:
         for _ in range(6):  # each over a connection of its own, to either
