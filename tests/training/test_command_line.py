@@ -114,3 +114,18 @@ def test_files_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
     assert process.returncode == 0, errors
     for file in ("README.md", "1/metadata.json"):
         assert not (tmp_path / "models" / "first" / file).read_text("utf-8").isascii()
+
+
+def test_a_third_recipe_makes_a_third_version(tmp_path: Path) -> None:
+    recipe = (
+        "from dataclasses import replace; from training import recipes as r; "
+        "r.RECIPES['mine'] = {'first': replace(r.ARTICLE['first'], name='mine', epochs=1)}; "
+        "r.VERSIONS['mine'] = 3"
+    )
+    folders = ("--runs-dir", str(tmp_path / "runs"), "--models-dir", str(tmp_path / "models"))
+    process = start("--model", "first", "--recipe", "mine", *folders, before=recipe)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert f"written to {tmp_path}/models/first/3; the service answers with it " in output
+    card = (tmp_path / "models" / "first" / "README.md").read_text("utf-8")
+    assert "| 3 | mine | 1 of 1 |" in card
