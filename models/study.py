@@ -1,4 +1,4 @@
-"""The form of study.json: countermeasures to overfitting, measured.
+"""The form of study.json: regularization techniques, measured.
 
 `training` writes it, `serving` shows it; both import it from here.
 """
@@ -29,7 +29,7 @@ class Result(BaseModel):
     """One finished run; scores are of its final weights, without dropout or augmentation."""
 
     setting: Setting
-    countermeasure: str
+    technique: str
     hyperparameters: dict[str, JsonValue]  # the recipe's
     seed: int
     epochs_completed: int
@@ -43,7 +43,7 @@ class Result(BaseModel):
     @property
     def key(self) -> tuple[Setting, str, int]:
         """What tells this result from others."""
-        return self.setting, self.countermeasure, self.seed
+        return self.setting, self.technique, self.seed
 
     @property
     def gap(self) -> float:

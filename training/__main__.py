@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from training.command_line import OPTIONS, TrainingGroup, options
-from training.recipes import ARTICLE, COUNTERMEASURES
+from training.recipes import ARTICLE, TECHNIQUES
 
 # Keras, and with it a backend, takes seconds to import; each command does when it runs.
 
@@ -226,11 +226,11 @@ def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
     help="The model that overfits.",
 )
 @click.option(
-    "--countermeasure",
-    "countermeasures",
+    "--technique",
+    "techniques",
     multiple=True,
-    type=click.Choice(list(COUNTERMEASURES)),
-    default=list(COUNTERMEASURES),
+    type=click.Choice(list(TECHNIQUES)),
+    default=list(TECHNIQUES),
     help="A variant to train; repeat for several.",
 )
 @click.option(
@@ -242,7 +242,7 @@ def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
 @options("epochs", "precision", "data_dir", "models_dir", "runs_dir")
 def study_command(
     model: str,
-    countermeasures: Sequence[str],
+    techniques: Sequence[str],
     seeds: int,
     epochs: int | None,
     precision: str,
@@ -250,7 +250,7 @@ def study_command(
     models_dir: Path,
     runs_dir: Path,
 ) -> None:
-    """Measure each countermeasure to overfitting, alone and together.
+    """Measure each regularization technique, alone and combined.
 
     Writes study.json, study.png and STUDY.md into the models folder after every run, and takes what
     study.json holds already as done.
@@ -261,7 +261,7 @@ def study_command(
 
     study(
         Setting(model=model, epochs=epochs or ARTICLE[model].epochs, precision=precision),
-        [COUNTERMEASURES[countermeasure] for countermeasure in countermeasures],
+        [TECHNIQUES[technique] for technique in techniques],
         range(seeds),
         data.load(data.find(data_dir)),
         runs_dir=runs_dir,

@@ -1,4 +1,4 @@
-"""The article's three networks, as it writes them, and a recipe's countermeasures put into them.
+"""The article's three networks, as it writes them, and a recipe's techniques put into them.
 
 Input [batch, 32, 32, 3], float32, raw pixel values 0-255; output [batch, 10], float32, logits.
 
@@ -109,7 +109,7 @@ def build(name: str, recipe: Recipe) -> keras.Sequential:
             and getattr(layer, "activation", None) is keras.activations.relu
         ):
             layer.kernel_initializer = keras.initializers.HeNormal()
-        if recipe.batch_normalisation and isinstance(layer, layers.Conv2D):
+        if recipe.batch_normalization and isinstance(layer, layers.Conv2D):
             network.append(layers.BatchNormalization())
         hidden = isinstance(layer, layers.MaxPooling2D) or (
             isinstance(layer, layers.Dense) and following is not None
@@ -136,7 +136,7 @@ def _preprocessing(recipe: Recipe) -> list[keras.Layer]:
                 factor=(1.0, 1.0), scale=(ERASED, ERASED), fill_value=GREY, dtype="float32"
             )
         )
-    if recipe.scaling:
+    if recipe.input_normalization:
         preprocessing.append(layers.Rescaling(1 / 127.5, offset=-1, dtype="float32"))
     if recipe.standardization:
         # Not Normalization, whose mean and variance tf2onnx takes for inputs of the graph.

@@ -91,9 +91,9 @@ def comparison(labels: list[str], accuracies: dict[str, list[float]]) -> "Figure
 
 
 def study(accuracies: dict[str, dict[str, dict[str, list[float]]]]) -> "Figure":
-    """Plot means over the seeds of each countermeasure's accuracies.
+    """Plot means over the seeds of each technique's accuracies.
 
-    `accuracies` holds a list, an element a seed, by setting, set and countermeasure.
+    `accuracies` holds a list, an element a seed, by setting, set and technique.
     """
     figure = _figure(14, 4 * len(accuracies))
     rows = figure.subplots(len(accuracies), squeeze=False)[:, 0]

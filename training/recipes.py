@@ -30,9 +30,9 @@ class Recipe:
     label_smoothing: float = 0.0  # share of the target spread over all classes
     # What `study` compares besides.
     dropout: float = 0.0  # share of activations, after each pool and hidden Dense
-    batch_normalisation: bool = False  # after each Conv's ReLU, where the article's final has it
+    batch_normalization: bool = False  # after each Conv's ReLU, where the article's final has it
     l2: float = 0.0  # factor of the squared kernels in the loss
-    scaling: bool = False  # pixels to [-1, 1], inside the network
+    input_normalization: bool = False  # pixels to [-1, 1], inside the network
     early_stopping: int | None = None  # epochs without a lower validation loss; keeps the best one
 
     @property
@@ -77,27 +77,27 @@ RECIPES = {"article": ARTICLE, "improved": IMPROVED}
 # Models trained by a recipe go to models/<name>/<version>/.
 VERSIONS = {"article": 1, "improved": 2}
 
-# Each alone, at its textbook strength, and all together; what they change is the article's recipe.
+# Each alone, at its textbook strength, and all combined; what they change is the article's recipe.
 _BASELINE = ARTICLE["first"]
-COUNTERMEASURES = {
+TECHNIQUES = {
     recipe.name: recipe
     for recipe in (
-        replace(_BASELINE, name="none"),
+        replace(_BASELINE, name="baseline"),
         replace(_BASELINE, name="dropout", dropout=0.3),
-        replace(_BASELINE, name="batch-normalisation", batch_normalisation=True),
+        replace(_BASELINE, name="batch-normalization", batch_normalization=True),
         replace(_BASELINE, name="l2", l2=1e-3),
         replace(_BASELINE, name="flips-and-shifts", flips_and_shifts=True),
-        replace(_BASELINE, name="scaling", scaling=True),
+        replace(_BASELINE, name="input-normalization", input_normalization=True),
         replace(_BASELINE, name="early-stopping", early_stopping=3),
         replace(_BASELINE, name="label-smoothing", label_smoothing=0.1),
         replace(
             _BASELINE,
-            name="together",
+            name="combined",
             dropout=0.3,
-            batch_normalisation=True,
+            batch_normalization=True,
             l2=1e-3,
             flips_and_shifts=True,
-            scaling=True,
+            input_normalization=True,
             early_stopping=3,
             label_smoothing=0.1,
         ),

@@ -3,34 +3,34 @@
 from statistics import mean, stdev
 
 from models.study import Result, Setting, Study
-from training.recipes import COUNTERMEASURES
+from training.recipes import TECHNIQUES
 
 PLOT_FILE = "study.png"
 TABLE_FILE = "STUDY.md"
 
 
-def by_countermeasure(done: Study, setting: Setting) -> dict[str, list[Result]]:
-    """Return a setting's results, in the order of `COUNTERMEASURES`."""
+def by_technique(done: Study, setting: Setting) -> dict[str, list[Result]]:
+    """Return a setting's results, in the order of `TECHNIQUES`."""
     found = {
-        name: [r for r in done.results if (r.setting, r.countermeasure) == (setting, name)]
-        for name in COUNTERMEASURES
+        name: [r for r in done.results if (r.setting, r.technique) == (setting, name)]
+        for name in TECHNIQUES
     }
     return {name: results for name, results in found.items() if results}
 
 
 def study_table(done: Study) -> str:
     """Return STUDY.md."""
-    sections = [_section(setting, by_countermeasure(done, setting)) for setting in done.settings]
+    sections = [_section(setting, by_technique(done, setting)) for setting in done.settings]
     return "\n".join([_INTRODUCTION, *sections])
 
 
 def study_accuracies(done: Study) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Return an accuracy for each seed, by setting, set and countermeasure."""
+    """Return an accuracy for each seed, by setting, set and technique."""
     return {
         setting.title: {
             title: {
                 name: [getattr(run, of_set).accuracy for run in runs]
-                for name, runs in by_countermeasure(done, setting).items()
+                for name, runs in by_technique(done, setting).items()
             }
             for title, of_set in (
                 ("training", "train"),
@@ -49,17 +49,17 @@ def spread(values: list[float], digits: int = 2) -> str:
 
 
 _INTRODUCTION = """\
-# Countermeasures to overfitting, measured
+# Regularization techniques, measured
 
 Measured by `python -m training study`, which keeps its figures in `study.json`; this page is made
 of them by `python -m training report`. Every variant is the
-article's recipe and one change, `together` all of them; `training/recipes.py` gives their
+article's recipe and one change, `combined` all of them; `training/recipes.py` gives their
 strengths. The same data in the same order, the same seeds. Scores are of the weights that a run
 ends with (with early stopping, those of the lowest validation loss), without dropout or
 augmentation, in per cent; loss is the mean cross-entropy. Gap is train minus validation accuracy,
 in points. ± is the standard deviation over n seeds.
 
-![Accuracies by countermeasure](study.png)
+![Accuracies by technique](study.png)
 """
 
 
@@ -72,7 +72,7 @@ def _section(setting: Setting, results: dict[str, list[Result]]) -> str:
             "",
             f"On {' and '.join(devices)}.",
             "",
-            "| countermeasure | n | train | validation | test | gap "
+            "| technique | n | train | validation | test | gap "
             "| train loss | validation loss | test loss | epochs | minutes |",
             "|---|" + "---:|" * 10,
             *rows,

@@ -1,4 +1,4 @@
-"""Each countermeasure to overfitting, measured alone and together on one model.
+"""Each regularization technique, measured alone and combined on one model.
 
 Results are kept in `study.json`, so that a study goes on where it was interrupted, run by run,
 also on another machine; the checkpoints inside a run are `training.checkpoints`'.
@@ -78,7 +78,7 @@ def _evaluate(
     training, validation = cifar10.train.split_at(1 - recipe.validation_split)
     return Result(
         setting=setting,
-        countermeasure=recipe.name,
+        technique=recipe.name,
         hyperparameters=run.hyperparameters,
         seed=run.seed,
         epochs_completed=len(run.history),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from models.record import Record
 from models.study import Study
 from training import TrainingError
-from training.results import by_countermeasure, spread
+from training.results import by_technique, spread
 
 Records = dict[str, list[Record]]  # a model's versions by its name
 
@@ -60,7 +60,7 @@ def reproduction_table(records: Records, _: Study) -> str:
 
 
 def study_summary(_: Records, done: Study) -> str:
-    """Return each countermeasure's mean figures, of each setting."""
+    """Return each technique's mean figures, of each setting."""
     several = len(done.settings) > 1
     sections = []
     for setting in done.settings:
@@ -73,9 +73,9 @@ def study_summary(_: Records, done: Study) -> str:
                 spread([100 * r.gap for r in runs]),
                 spread([100 * r.test.accuracy for r in runs]),
             )
-            for name, runs in by_countermeasure(done, setting).items()
+            for name, runs in by_technique(done, setting).items()
         ]
-        header = "| countermeasure | n | training | validation | gap | test |"
+        header = "| technique | n | training | validation | gap | test |"
         title = [f"{setting.title}:", ""] if several else []
         sections.append("\n".join([*title, header, "|---|" + "---:|" * 5, *rows]))
     return "\n\n".join(sections)

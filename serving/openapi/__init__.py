@@ -87,7 +87,7 @@ def _paths(classifiers: Classifiers, version: Json) -> Json:
         },
         "/study": {
             "get": operation(
-                "Countermeasures to overfitting, measured, and every version's curves, calibration "
+                "Regularization techniques, measured, and every version's curves, calibration "
                 "and confusion",
                 as_json("Study"),
                 **problems(400),

@@ -1,4 +1,4 @@
-// Countermeasures to overfitting, each alone: accuracy and gap with their spread over the seeds.
+// Regularization techniques, each alone: accuracy and gap with their spread over the seeds.
 
 import { choice, element, points, scrolling, shape, table } from "./dom.js";
 
@@ -15,7 +15,7 @@ export function techniques(results) {
   const settings = Map.groupBy(results, ({ setting }) => JSON.stringify(setting));
   return [...settings.values()].map((runs) => {
     const { model, epochs } = runs[0].setting;
-    const figures = [...Map.groupBy(runs, (run) => run.countermeasure)].map(([name, of]) => ({
+    const figures = [...Map.groupBy(runs, (run) => run.technique)].map(([name, of]) => ({
       name,
       n: of.length,
       ...Object.fromEntries(MEASURES.map(([measure, read]) => [measure, spread(of.map(read))])),
@@ -43,7 +43,7 @@ export function techniques(results) {
       element(
         "p",
         {},
-        `Each technique alone, and all together, on the ${model} model after ${epochs} epochs of the ` +
+        `Each technique alone, and all combined, on the ${model} model after ${epochs} epochs of the ` +
           "article’s recipe.",
       ),
       element("p", {}, selects[0], " ", selects[1]),

@@ -50,7 +50,7 @@ def test_a_broken_study_stops_the_start(tmp_path: Path) -> None:
 def test_two_techniques_can_be_compared(study_page: Page) -> None:
     accuracies = defaultdict(list)
     for result in RESULTS:
-        accuracies[result["countermeasure"]].append(100 * result["test"]["accuracy"])
+        accuracies[result["technique"]].append(100 * result["test"]["accuracy"])
     for measure in ("test", "gap"):
         dots = study_page.locator(f"[data-measure={measure}] circle")
         expect(dots).to_have_count(len(accuracies))
@@ -58,17 +58,17 @@ def test_two_techniques_can_be_compared(study_page: Page) -> None:
         if measure == "test":  # the better a technique, the farther to the right
             means = [mean(values) for values in accuracies.values()]
             assert np.argsort(positions).tolist() == np.argsort(means).tolist()
-    study_page.get_by_role("combobox", name="Compare").select_option("scaling")
+    study_page.get_by_role("combobox", name="Compare").select_option("input-normalization")
     study_page.get_by_role("combobox", name="with").select_option("dropout")
     table = study_page.get_by_role("table", name="Accuracy, %", exact=True)
-    scaling, dropout = accuracies["scaling"], accuracies["dropout"]
-    difference = mean(dropout) - mean(scaling)
-    shown = [mean(scaling), stdev(scaling), mean(dropout), stdev(dropout), difference]
+    normalized, dropout = accuracies["input-normalization"], accuracies["dropout"]
+    difference = mean(dropout) - mean(normalized)
+    shown = [mean(normalized), stdev(normalized), mean(dropout), stdev(dropout), difference]
     row = table.get_by_role("row", name="test")
     expect(table).to_contain_text("dropout")
     assert numbers(row.inner_text()) == pytest.approx(shown, abs=0.051)
     said = study_page.locator(".techniques [aria-live]")
-    expect(said).to_contain_text("dropout against scaling: its test accuracy is")
+    expect(said).to_contain_text("dropout against input-normalization: its test accuracy is")
     expect(said).to_contain_text("points lower; its gap is")
     assert numbers(said.inner_text())[0] == pytest.approx(-difference, abs=0.051)
     expect(study_page.locator(".techniques .chosen")).to_have_count(4)

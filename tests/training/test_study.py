@@ -1,4 +1,4 @@
-"""A tiny study for real: every countermeasure trains, and an interrupted study goes on."""
+"""A tiny study for real: every technique trains, and an interrupted study goes on."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 from models.study import Setting, read_study
 from training.architectures import build
 from training.data import Cifar10
-from training.recipes import ARTICLE, COUNTERMEASURES
+from training.recipes import ARTICLE, TECHNIQUES
 from training.study import study
 from training.train import train
 
@@ -22,7 +22,7 @@ def test_an_interrupted_study_goes_on(
     trained: list[str] = []
 
     def run(seeds: range) -> None:
-        study(SETTING, COUNTERMEASURES.values(), seeds, tiny, runs_dir=runs, models_dir=models)
+        study(SETTING, TECHNIQUES.values(), seeds, tiny, runs_dir=runs, models_dir=models)
 
     def train_and_count(name: str, recipe: object, *args: object, **kwargs: object) -> object:
         if len(trained) == 4:
@@ -33,25 +33,23 @@ def test_an_interrupted_study_goes_on(
     monkeypatch.setattr("training.study.train", train_and_count)
     with pytest.raises(KeyboardInterrupt):
         run(range(1))
-    assert [r.countermeasure for r in read_study(models).results] == trained
+    assert [r.technique for r in read_study(models).results] == trained
     monkeypatch.setattr("training.study.train", train)
     run(range(1))
     run(range(1))  # finds nothing left to do
 
     results = read_study(models).results
-    assert [r.countermeasure for r in results] == list(COUNTERMEASURES)
+    assert [r.technique for r in results] == list(TECHNIQUES)
     assert all(r.epochs_completed == 2 for r in results)
     table = (models / "STUDY.md").read_text()
     for result in results:
-        [row] = [
-            line for line in table.splitlines() if line.startswith(f"| {result.countermeasure} ")
-        ]
+        [row] = [line for line in table.splitlines() if line.startswith(f"| {result.technique} ")]
         assert f" {100 * result.test.accuracy:.2f} |" in row
     assert (models / "study.png").stat().st_size
 
 
 def test_early_stopping_keeps_the_best_epoch(tiny: Cifar10, tmp_path: Path) -> None:
-    recipe = COUNTERMEASURES["early-stopping"]
+    recipe = TECHNIQUES["early-stopping"]
     run = train(
         "first", recipe, tiny.train, epochs=40, seed=0, precision="float32", run_dir=tmp_path
     )
@@ -65,9 +63,9 @@ def test_early_stopping_keeps_the_best_epoch(tiny: Cifar10, tmp_path: Path) -> N
     }
 
 
-def test_countermeasures_are_in_the_network_once() -> None:
-    together = build("first", COUNTERMEASURES["together"])
-    kinds = [type(layer) for layer in together.layers]
+def test_techniques_are_in_the_network_once() -> None:
+    combined = build("first", TECHNIQUES["combined"])
+    kinds = [type(layer) for layer in combined.layers]
     assert kinds.count(keras.layers.BatchNormalization) == 3
     assert kinds.count(keras.layers.Dropout) == 4
     assert kinds[:3] == [
@@ -75,7 +73,7 @@ def test_countermeasures_are_in_the_network_once() -> None:
         keras.layers.RandomTranslation,
         keras.layers.Rescaling,
     ]
-    # `final` has its own dropout; the countermeasure adds none to it.
-    assert len(build("final", COUNTERMEASURES["dropout"]).layers) == len(
+    # `final` has its own dropout; the technique adds none to it.
+    assert len(build("final", TECHNIQUES["dropout"]).layers) == len(
         build("final", ARTICLE["final"]).layers
     )
