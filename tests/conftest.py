@@ -17,10 +17,12 @@ CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-net
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what opens a browser, so that it can be left out."""
+    """Mark what opens a browser or trains, so that it can be left out."""
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
+        if item.path.is_relative_to(ROOT / "tests" / "training"):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
