@@ -25,7 +25,7 @@ import requests
 
 from benchmarks.rivals.common import NAMES
 from benchmarks.servers import cell, running
-from benchmarks.service import CLIENTS, PICTURE, ROOT, Load, form, load
+from benchmarks.service import CLIENTS, IMAGE, ROOT, Load, form, load
 
 WARM_UP = 2  # seconds
 SERVED = "served"  # a folder of version 1 alone: the service would load every version
@@ -36,15 +36,15 @@ COMMON = (
         for name in ("flask", "loky", "numpy", "orjson", "pillow", "pydantic", "pydantic-settings")
     ),
 )
-FORM, FORM_TYPE = form("pictures")
+FORM, FORM_TYPE = form("images")
 OPEN_INFERENCE_PROTOCOL = {
     "inputs": [
         {
-            "name": "picture",
+            "name": "image",
             "shape": [1, 1],
             "datatype": "BYTES",
             "parameters": {"content_type": "base64"},
-            "data": [base64.b64encode(PICTURE.read_bytes()).decode()],
+            "data": [base64.b64encode(IMAGE.read_bytes()).decode()],
         }
     ]
 }
@@ -58,12 +58,12 @@ class Alternative:
     classes: Callable[[Any], list[str]]
     requirements: tuple[str, ...] = ()
     path: str = "/predict"
-    body: bytes = PICTURE.read_bytes()
+    body: bytes = IMAGE.read_bytes()
     content_type: str = "image/png"
     environment: dict[str, str] = field(default_factory=dict)
 
     def answer(self, address: str) -> requests.Response:
-        """Send the picture."""
+        """Send the image."""
         return requests.post(
             f"{address}{self.path}",
             data=self.body,
@@ -72,7 +72,7 @@ class Alternative:
         )
 
     def is_ready(self, address: str) -> bool:
-        """Tell whether the picture is answered."""
+        """Tell whether the image is answered."""
         try:
             return self.answer(address).ok
         except requests.RequestException:
@@ -180,7 +180,7 @@ def take_turn(
     ) as server:
         classes = alternative.classes(alternative.answer(server.address).json())
         if classes != ["ship"] * 3:
-            raise click.ClickException(f"{name} sees {classes} in {PICTURE.name}")
+            raise click.ClickException(f"{name} sees {classes} in {IMAGE.name}")
         url = f"{server.address}{alternative.path}"
         sent = body, alternative.content_type
         load(url, max(clients), WARM_UP, *sent)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import click
 import numpy as np
 
-from benchmarks.service import PICTURE, load, resident_mebibytes, running
+from benchmarks.service import IMAGE, load, resident_mebibytes, running
 
 SETTLED = 10  # seconds after which memory should not grow any more
 LIMIT = 60.0  # seconds after which a request counts as not answered
@@ -49,17 +49,17 @@ async def overload(address: str, rate: float, seconds: int, pid: int) -> None:
     url = urlsplit(address)
     assert url.hostname
     assert url.port
-    picture = PICTURE.read_bytes()
+    image = IMAGE.read_bytes()
     head = (
         f"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-        f"Content-Type: image/png\r\nContent-Length: {len(picture)}\r\n\r\n"
+        f"Content-Type: image/png\r\nContent-Length: {len(image)}\r\n\r\n"
     )
     sent: list[asyncio.Task[Answer]] = []
     memory: list[float] = []
     started = time.perf_counter()
     while (elapsed := time.perf_counter() - started) < seconds:
         while len(sent) < rate * elapsed:
-            sent.append(asyncio.create_task(send(url.hostname, url.port, head.encode() + picture)))
+            sent.append(asyncio.create_task(send(url.hostname, url.port, head.encode() + image)))
         if len(memory) <= elapsed:
             memory.append(resident_mebibytes(pid))
         await asyncio.sleep(0.005)

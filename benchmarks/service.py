@@ -29,11 +29,11 @@ from serving.settings import Precision, Settings
 from serving.uploads import FIELD
 
 ROOT = Path(__file__).parents[1]
-PICTURE = ROOT / "serving" / "static" / "ship.png"
+IMAGE = ROOT / "serving" / "static" / "ship.png"
 CLIENTS = (1, 8, 32, 128)
 BATCHES = (1, 8, 32)
 BARE_SECONDS = 2.0  # for each batch size
-UPLOAD = 128  # pictures
+UPLOAD = 128  # images
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ def running(*command: str) -> Iterator[tuple[str, int, float]]:
 
 
 def load(
-    url: str, clients: int, seconds: int, body: Path = PICTURE, content_type: str = "image/png"
+    url: str, clients: int, seconds: int, body: Path = IMAGE, content_type: str = "image/png"
 ) -> Load:
-    """Send one picture from `clients` connections for `seconds`, from a process of its own."""
+    """Send one image from `clients` connections for `seconds`, from a process of its own."""
     result = subprocess.run(
         [
             "wrk",
@@ -98,9 +98,9 @@ def load(
     )
 
 
-def form(name: str, pictures: int = 1) -> tuple[bytes, str]:
-    """Return a form with the picture in the field `name` so many times, and its content type."""
-    files = [(name, (PICTURE.name, PICTURE.read_bytes(), "image/png"))] * pictures
+def form(name: str, images: int = 1) -> tuple[bytes, str]:
+    """Return a form with the image in the field `name` so many times, and its content type."""
+    files = [(name, (IMAGE.name, IMAGE.read_bytes(), "image/png"))] * images
     request = requests.Request("POST", "http://localhost", files=files).prepare()
     assert isinstance(request.body, bytes)
     return request.body, request.headers["Content-Type"]
@@ -138,7 +138,7 @@ def measure(title: str, url: str, limit: dict[int, float], seconds: int) -> None
 
 
 def measure_upload(url: str, limit: dict[int, float], seconds: int) -> None:
-    """Print what one request with many pictures takes beside the same images without a request."""
+    """Print what one request with many images takes beside the same images without a request."""
     body, content_type = form(FIELD, UPLOAD)
     with tempfile.NamedTemporaryFile() as file:
         file.write(body)
@@ -146,14 +146,14 @@ def measure_upload(url: str, limit: dict[int, float], seconds: int) -> None:
         found = load(url, 1, seconds, Path(file.name), content_type)
     alone = 1000 * UPLOAD / max(limit.values())
     print(
-        f"\n{UPLOAD} pictures in one request: p50 {found.p50:.0f} ms, "
+        f"\n{UPLOAD} images in one request: p50 {found.p50:.0f} ms, "
         f"{found.p50 / alone:.2f} times the {alone:.0f} ms of bare ONNX Runtime; "
         f"{found.failed} failed."
     )
 
 
 def measure_fairness(url: str, seconds: int) -> None:
-    """Print the latency of single pictures alone and beside a stream of large requests."""
+    """Print the latency of single images alone and beside a stream of large requests."""
     body, content_type = form(FIELD, UPLOAD)
     with tempfile.NamedTemporaryFile() as file, ThreadPoolExecutor() as pool:
         file.write(body)
@@ -164,7 +164,7 @@ def measure_fairness(url: str, seconds: int) -> None:
         beside = load(url, 1, seconds)
         large = stream.result()
     print(
-        f"\nSingle pictures beside a stream of {UPLOAD} a request: p50 {beside.p50:.1f} ms for "
+        f"\nSingle images beside a stream of {UPLOAD} a request: p50 {beside.p50:.1f} ms for "
         f"{alone.p50:.1f} alone, p99 {beside.p99:.1f} for {alone.p99:.1f}, "
         f"{beside.p99 / alone.p99:.1f} times; {beside.failed + large.failed} failed."
     )

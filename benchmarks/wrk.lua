@@ -1,4 +1,4 @@
--- Posts one picture again and again, and prints what came of it as JSON.
+-- Posts one image again and again, and prints what came of it as JSON.
 local file = assert(io.open(os.getenv("BODY"), "rb"))
 wrk.method = "POST"
 wrk.body = file:read("*a")

@@ -106,7 +106,7 @@ class Batcher:
         # One request alone is never too much.
         if self.waiting and self.waiting + size > self._settings.max_waiting:
             raise OverloadedError(
-                "Too many pictures wait to be classified. Send this again in a second."
+                "Too many images wait to be classified. Send this again in a second."
             )
 
     def failed(self, only: Collection[Classifier] | None = None) -> list[str]:

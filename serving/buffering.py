@@ -74,5 +74,5 @@ def buffer_bodies(app: Flask, settings: Settings) -> None:
     def too_large() -> TooLargeError:
         return TooLargeError(
             f"The request is too large: at most {settings.max_body // 2**20} MiB in at most "
-            f"{settings.max_images} files are accepted. Send fewer or smaller pictures."
+            f"{settings.max_images} files are accepted. Send fewer or smaller images."
         )

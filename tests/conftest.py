@@ -54,6 +54,6 @@ def cifar10_dir() -> Path:
 
 
 @pytest.fixture
-def picture() -> npt.NDArray[np.uint8]:
-    """A picture of noise, [32, 32, 3]."""
+def image() -> npt.NDArray[np.uint8]:
+    """An image of noise, [32, 32, 3]."""
     return np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)

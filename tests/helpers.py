@@ -23,9 +23,9 @@ ROOT = Path(__file__).parents[1]
 MODELS = ["first", "second", "final"]
 
 
-def png(picture: npt.NDArray[np.uint8]) -> bytes:
+def png(image: npt.NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
+    Image.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -90,20 +90,20 @@ def test_it_answers_as_the_checkout_does(container: Running, server: str) -> Non
         requests.post(f"{address}/predict", data=SHIP.read_bytes(), timeout=10).json()
         for address in (container.address, server)
     )
-    [picture], [expected] = theirs["predictions"], ours["predictions"]
+    [image], [expected] = theirs["predictions"], ours["predictions"]
     assert known
-    assert {model["model"] for model in picture["models"]} == {model["name"] for model in known}
-    for found, wanted in zip(picture["models"], expected["models"], strict=True):
+    assert {model["model"] for model in image["models"]} == {model["name"] for model in known}
+    for found, wanted in zip(image["models"], expected["models"], strict=True):
         assert found["class"] == wanted["class"]
         assert found["probabilities"] == pytest.approx(wanted["probabilities"], abs=2e-5)
 
 
 def test_a_spooled_upload(container: Running) -> None:
     """The server writes a body past 64 KiB to a file, on a root that cannot be written to."""
-    picture = io.BytesIO()
-    Image.new("RGB", (800, 800)).save(picture, "BMP")
+    image = io.BytesIO()
+    Image.new("RGB", (800, 800)).save(image, "BMP")
     response = requests.post(
-        f"{container.address}/predict?resize=true", data=picture.getvalue(), timeout=10
+        f"{container.address}/predict?resize=true", data=image.getvalue(), timeout=10
     )
     assert response.status_code == 200, response.text
 

@@ -170,9 +170,9 @@ def test_the_service_answers_at_the_paths_of_the_probes(server: str) -> None:
 
 
 @pytest.fixture
-def metrics(server: str, picture: npt.NDArray[np.uint8]) -> set[str]:
+def metrics(server: str, image: npt.NDArray[np.uint8]) -> set[str]:
     """Names of the samples at /metrics, after a request, because some begin with it."""
-    requests.post(f"{server}/predict", data=png(picture)).raise_for_status()
+    requests.post(f"{server}/predict", data=png(image)).raise_for_status()
     families = text_string_to_metric_families(requests.get(f"{server}/metrics").text)
     return {sample.name for family in families for sample in family.samples}
 

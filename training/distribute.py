@@ -104,7 +104,7 @@ def check_agreement(**values: int) -> None:
 class Share(keras.utils.PyDataset):
     """This worker's share of each batch, in an order on which workers of one seed agree.
 
-    A last batch that the devices cannot share evenly loses the pictures that are too many.
+    A last batch that the devices cannot share evenly loses the images that are too many.
     """
 
     def __init__(
@@ -138,6 +138,6 @@ class Share(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         """Choose the next epoch's order."""
-        pictures = len(self.images)
-        order = np.random.permutation(pictures) if self.shuffle else np.arange(pictures)
+        images = len(self.images)
+        order = np.random.permutation(images) if self.shuffle else np.arange(images)
         self.order = order[: self.size]

@@ -1,4 +1,4 @@
-"""What no rival brings along: the three models, a picture's pixels and the answer."""
+"""What no rival brings along: the three models, an image's pixels and the answer."""
 
 import io
 import os
@@ -31,14 +31,14 @@ def load() -> Sessions:
     }
 
 
-def decode(picture: bytes) -> npt.NDArray[np.uint8]:
+def decode(image: bytes) -> npt.NDArray[np.uint8]:
     """Return a file's pixels, uint8 [32, 32, 3] RGB."""
-    return pixels(Image.open(io.BytesIO(picture)))
+    return pixels(Image.open(io.BytesIO(image)))
 
 
-def pixels(picture: Image.Image) -> npt.NDArray[np.uint8]:
-    """Return a picture's pixels, uint8 [32, 32, 3] RGB."""
-    return np.asarray(picture.convert("RGB"))
+def pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Return an image's pixels, uint8 [32, 32, 3] RGB."""
+    return np.asarray(image.convert("RGB"))
 
 
 def classify(sessions: Sessions, images: npt.NDArray[np.uint8]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ sessions = load()
 
 @app.post("/predict")
 def predict() -> dict[str, Any]:
-    """Answer a picture."""
+    """Answer an image."""
     [answer] = classify(sessions, decode(request.data)[np.newaxis])
     return answer
 

@@ -1,7 +1,7 @@
 """BentoML, batching adaptively.
 
-Its batchable APIs take lists, so the picture comes as a list of one, in a form. Its documentation's
-way to a body that is the picture alone, a second service in a process of its own before this one,
+Its batchable APIs take lists, so the image comes as a list of one, in a form. Its documentation's
+way to a body that is the image alone, a second service in a process of its own before this one,
 answered a third less.
 """
 
@@ -22,6 +22,6 @@ class Classifier:
         self.sessions = load()
 
     @bentoml.api(batchable=True, max_batch_size=16)
-    def predict(self, pictures: list[Image]) -> list[dict[str, Any]]:
+    def predict(self, images: list[Image]) -> list[dict[str, Any]]:
         """Answer a batch."""
-        return classify(self.sessions, np.stack([pixels(picture) for picture in pictures]))
+        return classify(self.sessions, np.stack([pixels(image) for image in images]))

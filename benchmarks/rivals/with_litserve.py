@@ -1,4 +1,4 @@
-"""LitServe, batching; the picture's bytes come by its typed requests, which are FastAPI's."""
+"""LitServe, batching; the image's bytes come by its typed requests, which are FastAPI's."""
 
 import sys
 from typing import Annotated, Any
@@ -19,7 +19,7 @@ class Classifier(litserve.LitAPI):
         self.sessions = load()
 
     def decode_request(self, request: Annotated[bytes, Body()]) -> npt.NDArray[np.uint8]:
-        """Return the picture's pixels."""
+        """Return the image's pixels."""
         return decode(request)
 
     def predict(self, x: npt.NDArray[np.uint8]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """MLServer, batching adaptively as model-settings.json beside this tells it to.
 
-Its batches are made of requests in the Open Inference Protocol, so the picture comes in base64.
+Its batches are made of requests in the Open Inference Protocol, so the image comes in base64.
 """
 
 import numpy as np
@@ -21,8 +21,8 @@ class Classifier(MLModel):
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         """Answer a batch, which MLServer gives as one request and splits the response of."""
-        pictures = self.decode(payload.inputs[0], default_codec=Base64Codec)
-        answers = classify(self.sessions, np.stack([decode(picture) for picture in pictures]))
+        images = self.decode(payload.inputs[0], default_codec=Base64Codec)
+        answers = classify(self.sessions, np.stack([decode(image) for image in images]))
         outputs = []
         for name in NAMES:
             classes = [answer[name]["class"] for answer in answers]

@@ -58,8 +58,8 @@ def guarded(origin: str) -> Iterator[str]:
         yield address
 
 
-def test_each_key_opens_in_either_header(guarded: str, picture: npt.NDArray[np.uint8]) -> None:
-    url, files = f"{guarded}/predict", upload(("a.png", png(picture)))
+def test_each_key_opens_in_either_header(guarded: str, image: npt.NDArray[np.uint8]) -> None:
+    url, files = f"{guarded}/predict", upload(("a.png", png(image)))
     for key in KEYS:
         for headers in ({"Authorization": f"Bearer {key}"}, {"X-API-Key": key}):
             assert requests.post(url, files=files, headers=headers).status_code == 200
@@ -101,9 +101,9 @@ def test_the_description_says_that_a_key_is_needed(guarded: str, server: str) ->
     assert "security" not in requests.get(f"{server}/openapi.json").json()
 
 
-def test_tritons_client_sends_the_key(guarded: str, picture: npt.NDArray[np.uint8]) -> None:
+def test_tritons_client_sends_the_key(guarded: str, image: npt.NDArray[np.uint8]) -> None:
     client = triton.InferenceServerClient(urlsplit(guarded).netloc)
-    inputs = [image_input(picture[None], binary=True)]
+    inputs = [image_input(image[None], binary=True)]
     answer = client.infer("first", inputs, headers={"Authorization": "Bearer first-key"})
     assert answer.as_numpy("probabilities").shape == (1, 10)
     with pytest.raises(InferenceServerException, match="asks for an API key"):

@@ -1,4 +1,4 @@
-"""Thousands of broken pictures: each is refused in a sentence, or decoded, and none takes long."""
+"""Thousands of broken images: each is refused in a sentence, or decoded, and none takes long."""
 
 import io
 import random
@@ -30,7 +30,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
 
 
 def seeds() -> Iterator[bytes]:
-    """Good pictures in every accepted format and the modes that each takes."""
+    """Good images in every accepted format and the modes that each takes."""
     image = Image.fromarray(PIXELS)
     for format_, modes in {
         "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
@@ -68,19 +68,19 @@ def check(content: bytes) -> None:
         assert time.perf_counter() - started < 1
 
 
-def test_every_seed_is_a_picture() -> None:
+def test_every_seed_is_an_image() -> None:
     assert len(SEEDS) == 18
     for content in SEEDS:
         assert decode(content, name="it", resize=False).pixels.shape == (32, 32, 3)
 
 
-def test_pictures_cut_at_every_length() -> None:
+def test_images_cut_at_every_length() -> None:
     for content in SEEDS:
         for length in range(0, len(content), max(1, len(content) // 400)):
             check(content[:length])
 
 
-def test_pictures_with_flipped_bytes() -> None:
+def test_images_with_flipped_bytes() -> None:
     chosen = random.Random(0)
     for content in SEEDS:
         for _ in range(150):
@@ -94,7 +94,7 @@ def test_pictures_with_flipped_bytes() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(SEEDS), st.integers(0, 200), st.binary(max_size=40))
-def test_pictures_with_bytes_put_in(content: bytes, place: int, inserted: bytes) -> None:
+def test_images_with_bytes_put_in(content: bytes, place: int, inserted: bytes) -> None:
     check(content[:place] + inserted + content[place:])
 
 
@@ -132,13 +132,13 @@ def test_a_decompression_bomb_is_not_unpacked() -> None:
         decode(png_that_claims(10_000, 10_000, packed), name="it", resize=True)
 
 
-def test_a_picture_of_many_scans_is_refused() -> None:
+def test_an_image_of_many_scans_is_refused() -> None:
     buffer = io.BytesIO()
     Image.fromarray(PIXELS).save(buffer, "JPEG", progressive=True)
     progressive = buffer.getvalue()
     scan = progressive.index(b"\xff\xda")
     many = progressive[:scan] + progressive[scan:-2] * 100
-    index = io.BytesIO()  # of the pictures in a file, with which Pillow calls it MPO
+    index = io.BytesIO()  # of the images in a file, with which Pillow calls it MPO
     Image.fromarray(PIXELS).save(
         index, "MPO", save_all=True, append_images=[Image.new("L", (8, 8))]
     )
@@ -162,7 +162,7 @@ def test_scans_cost_what_their_pixels_cost() -> None:
         decode(progressive[:-2] + progressive[scan:-2] * 50, name="it", resize=True)
 
 
-def test_many_large_pictures_in_one_request_are_refused(server: str) -> None:
+def test_many_large_images_in_one_request_are_refused(server: str) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (4000, 4000)).save(buffer, "PNG")
     files = [("image", ("a.png", buffer.getvalue()))] * 3
@@ -180,7 +180,7 @@ def test_formats_that_are_not_accepted_reach_no_decoder() -> None:
         try:
             image.save(buffer, format_)
         except (OSError, ValueError, KeyError, AttributeError):
-            continue  # it takes no such picture, or a library that is not here
+            continue  # it takes no such image, or a library that is not here
         if buffer.getvalue()[:2] == b"\xff\xd8":
             continue  # MPO, which is a JPEG
         tried += 1
@@ -211,5 +211,5 @@ def test_odd_requests_get_a_problem(server: str) -> None:
         response = requests.post(url, data=body, headers=headers)
         assert 400 <= response.status_code < 500, (body[:60], response.text)
         check_problem(response, response.status_code)
-    # A picture with something behind it is a picture.
+    # An image with something behind it is an image.
     assert requests.post(url, data=png + b"<script>").status_code == 200

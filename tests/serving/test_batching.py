@@ -31,19 +31,17 @@ def test_what_waits_together_runs_together(classifiers: Classifiers) -> None:
     batcher = Batcher(metrics, Settings())
     first = classifiers.find("first")
     random = np.random.default_rng(0)
-    pictures = [
-        random.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8) for n in (*(1, 2, 3) * 8, 40)
-    ]
-    answers = Group().map(lambda images: batcher.classify([first], images)[0], pictures)
-    for images, answer in zip(pictures, answers, strict=True):
-        np.testing.assert_allclose(answer, first.classify(images), atol=1e-5)
+    images = [random.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8) for n in (*(1, 2, 3) * 8, 40)]
+    answers = Group().map(lambda of_request: batcher.classify([first], of_request)[0], images)
+    for of_request, answer in zip(images, answers, strict=True):
+        np.testing.assert_allclose(answer, first.classify(of_request), atol=1e-5)
     [batches] = [
         sample.value
         for family in metrics.registry.collect()
         for sample in family.samples
         if sample.name == "batch_size_count"
     ]
-    assert batches < len(pictures)
+    assert batches < len(images)
 
 
 class Switch:

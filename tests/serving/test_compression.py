@@ -38,12 +38,12 @@ def in_members(content: bytes) -> bytes:
 )
 def test_a_compressed_body_is_answered_as_the_plain_one(
     server: str,
-    picture: npt.NDArray[np.uint8],
+    image: npt.NDArray[np.uint8],
     coding: str,
     compress: Callable[[bytes], bytes],
 ) -> None:
     url = f"{server}/predict"
-    files = upload(("a.png", png(picture)), ("b.png", png(picture)))
+    files = upload(("a.png", png(image)), ("b.png", png(image)))
     form = requests.Request("POST", url, files=files).prepare()
     plain = requests.post(url, files=files).json()
     assert len(plain["predictions"]) == 2
@@ -70,10 +70,10 @@ def test_a_bomb_is_refused(server: str) -> None:
     check_problem(response, 400, "There is no")
 
 
-def test_what_is_not_as_declared_is_refused(server: str, picture: npt.NDArray[np.uint8]) -> None:
-    packed = gzip.compress(png(picture))
+def test_what_is_not_as_declared_is_refused(server: str, image: npt.NDArray[np.uint8]) -> None:
+    packed = gzip.compress(png(image))
     for coding, body, status, words in (
-        ("gzip", png(picture), 400, "declared as gzip"),
+        ("gzip", png(image), 400, "declared as gzip"),
         ("gzip", packed[:-20], 400, "end early"),
         ("gzip", packed + b"more", 400, "declared as gzip"),
         ("deflate", packed, 400, "declared as deflate"),

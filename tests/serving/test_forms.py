@@ -25,8 +25,8 @@ def post(server: str, *parts: bytes, query: str = "") -> requests.Response:
 
 
 @pytest.fixture
-def image(picture: npt.NDArray[np.uint8]) -> bytes:
-    return png(picture)
+def file(image: npt.NDArray[np.uint8]) -> bytes:
+    return png(image)
 
 
 @pytest.mark.parametrize(
@@ -44,35 +44,35 @@ def image(picture: npt.NDArray[np.uint8]) -> bytes:
     ],
 )
 def test_a_file_is_read_whatever_its_name(
-    server: str, image: bytes, head: bytes, filename: str | None
+    server: str, file: bytes, head: bytes, filename: str | None
 ) -> None:
-    answer = post(server, part(head, image), part('name="image"; filename="b.png"', image))
+    answer = post(server, part(head, file), part('name="image"; filename="b.png"', file))
     assert answer.status_code == 200, answer.text
     assert [p["filename"] for p in answer.json()["predictions"]] == [filename, "b.png"]
 
 
-def test_inputs_without_a_file_do_not_count(server: str, image: bytes) -> None:
+def test_inputs_without_a_file_do_not_count(server: str, file: bytes) -> None:
     empty = part('name="image"; filename=""\r\nContent-Type: application/octet-stream', b"")
-    answer = post(server, empty, part('name="image"; filename="a.png"', image), empty)
+    answer = post(server, empty, part('name="image"; filename="a.png"', file), empty)
     assert [p["filename"] for p in answer.json()["predictions"]] == ["a.png"]
     check_problem(post(server, empty), 400, "no file", "'image'")
 
 
-def test_mistakes_are_named(server: str, image: bytes) -> None:
+def test_mistakes_are_named(server: str, file: bytes) -> None:
     url = f"{server}/predict"
     check_problem(post(server, part('name="image"', b"photo.png")), 400, "'photo.png'", "@")
     check_problem(post(server, part('name="image"', base64.b64encode(bytes(600_000)))), 415)
-    answer = requests.post(url, data=image, headers={"Content-Type": "multipart/form-data"})
+    answer = requests.post(url, data=file, headers={"Content-Type": "multipart/form-data"})
     check_problem(answer, 400, "no boundary")
-    check_problem(requests.post(url, data=image, headers=MULTIPART), 400, "'a-boundary'")
-    whole = part('name="image"; filename="a.png"', image)
+    check_problem(requests.post(url, data=file, headers=MULTIPART), 400, "'a-boundary'")
+    whole = part('name="image"; filename="a.png"', file)
     check_problem(requests.post(url, data=whole, headers=MULTIPART), 400, "cut or broken")
     check_problem(post(server, part('name="note"', b"x" * 600_000), whole), 400, "'note'")
-    check_problem(post(server, part('name="file"; filename="a.png"', image)), 400, "'file'")
+    check_problem(post(server, part('name="file"; filename="a.png"', file)), 400, "'file'")
     check_problem(post(server, *[part('name="image"', b"")] * 1000), 413, "parts")
     check_problem(post(server), 400, "no file")
     declared = {"Content-Type": "application/x-www-form-urlencoded"}
-    answer = requests.post(url, data=image, headers=declared)
+    answer = requests.post(url, data=file, headers=declared)
     check_problem(answer, 415, "x-www-form-urlencoded", "-H 'Content-Type: image/png'")
 
 
@@ -80,15 +80,15 @@ def test_mistakes_are_named(server: str, image: bytes) -> None:
     "mimetype",
     ["image/*", "image/pjpeg", "image/x-png", "image/tiff", "binary/octet-stream", "IMAGE/PNG"],
 )
-def test_an_image_is_what_its_bytes_are(server: str, image: bytes, mimetype: str) -> None:
+def test_an_image_is_what_its_bytes_are(server: str, file: bytes, mimetype: str) -> None:
     url = f"{server}/predict"
-    raw = requests.post(url, data=image, headers={"Content-Type": mimetype})
+    raw = requests.post(url, data=file, headers={"Content-Type": mimetype})
     assert raw.status_code == 200, raw.text
-    assert requests.post(url, files={"image": ("a", image, mimetype)}).status_code == 200
+    assert requests.post(url, files={"image": ("a", file, mimetype)}).status_code == 200
 
 
-def test_parameters_may_be_fields_of_the_form(server: str, image: bytes) -> None:
-    url, files = f"{server}/predict", upload(("a.png", image))
+def test_parameters_may_be_fields_of_the_form(server: str, file: bytes) -> None:
+    url, files = f"{server}/predict", upload(("a.png", file))
     fields = {"model": ["first", "final"], "version": "1", "top_k": "2", "resize": "True"}
     by_form = requests.post(url, files=files, data=fields)
     assert by_form.status_code == 200, by_form.text
@@ -108,9 +108,9 @@ def test_true_is_true_however_it_is_written(server: str, value: str) -> None:
 
 
 @pytest.mark.parametrize("query", ["topk=1", "models=first", "Resize=true", "model[]=first"])
-def test_unknown_parameters_are_refused(server: str, image: bytes, query: str) -> None:
+def test_unknown_parameters_are_refused(server: str, file: bytes, query: str) -> None:
     known = ("model, version, top_k, ", query.split("=", maxsplit=1)[0])
-    files = upload(("a.png", image))
+    files = upload(("a.png", file))
     check_problem(requests.post(f"{server}/predict?{query}", files=files), 400, *known)
     name, _, value = query.partition("=")
     answer = requests.post(f"{server}/predict", files=files, data={name: value})
@@ -119,9 +119,9 @@ def test_unknown_parameters_are_refused(server: str, image: bytes, query: str) -
         check_problem(requests.get(f"{server}{path}?{query}"), 400, name)
 
 
-def test_a_slash_at_the_end_changes_nothing(server: str, image: bytes) -> None:
+def test_a_slash_at_the_end_changes_nothing(server: str, file: bytes) -> None:
     answer = requests.post(
-        f"{server}/predict/", files=upload(("a.png", image)), allow_redirects=False
+        f"{server}/predict/", files=upload(("a.png", file)), allow_redirects=False
     )
     assert answer.status_code == 200
     for path in ("/v2/", "/v2/models/first/", "/models/", "/health/live/"):
@@ -130,9 +130,9 @@ def test_a_slash_at_the_end_changes_nothing(server: str, image: bytes) -> None:
         check_problem(requests.get(f"{server}{path}"), 404, path, "/predict", "/docs/")
 
 
-def test_partial_answers_each_image_or_its_problem(server: str, image: bytes) -> None:
+def test_partial_answers_each_image_or_its_problem(server: str, file: bytes) -> None:
     large = png(np.zeros((40, 40, 3), dtype=np.uint8))
-    files = upload(("a.png", image), ("b.txt", b"text"), ("c.png", large), ("d.png", image))
+    files = upload(("a.png", file), ("b.txt", b"text"), ("c.png", large), ("d.png", file))
     whole = requests.post(f"{server}/predict", files=files)
     check_problem(whole, 400, "b.txt")
     answer = requests.post(f"{server}/predict?partial=true", files=files)
@@ -148,10 +148,10 @@ def test_partial_answers_each_image_or_its_problem(server: str, image: bytes) ->
     assert [list(p) for p in none.json()["predictions"]] == [["filename", "problem"]]
 
 
-def test_a_large_file_is_read_whole(server: str, image: bytes) -> None:
-    padded = image + b"\r\n--a-boundar" * 200_000  # what follows an image is ignored
+def test_a_large_file_is_read_whole(server: str, file: bytes) -> None:
+    padded = file + b"\r\n--a-boundar" * 200_000  # what follows an image is ignored
     answer = post(server, part('name="image"; filename="a.png"', padded))
-    plain = post(server, part('name="image"; filename="a.png"', image))
+    plain = post(server, part('name="image"; filename="a.png"', file))
     assert answer.json() == plain.json()
 
 

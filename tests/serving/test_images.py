@@ -1,4 +1,4 @@
-"""Decoding, against pictures that Pillow writes in every accepted format and mode."""
+"""Decoding, against images that Pillow writes in every accepted format and mode."""
 
 import base64
 import io

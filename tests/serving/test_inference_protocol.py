@@ -87,32 +87,32 @@ def test_inference_answers_as_predict_does(
 
 
 def test_errors_reach_the_client(
-    client: triton.InferenceServerClient, picture: npt.NDArray[np.uint8]
+    client: triton.InferenceServerClient, image: npt.NDArray[np.uint8]
 ) -> None:
-    good = image_input(picture[None], binary=True)
+    good = image_input(image[None], binary=True)
     with pytest.raises(InferenceServerException, match="no model 'third'; the models are first"):
         client.infer("third", [good])
     with pytest.raises(InferenceServerException, match="no version '9' of the model first"):
         client.infer("first", [good], model_version="9")
     with pytest.raises(InferenceServerException, match=r"shape \[1, 32, 3, 32\]"):
-        client.infer("first", [image_input(picture[None].swapaxes(2, 3), binary=True)])
+        client.infer("first", [image_input(image[None].swapaxes(2, 3), binary=True)])
     many = np.zeros((129, 32, 32, 3), dtype=np.uint8)
     with pytest.raises(InferenceServerException, match="at most 128"):
         client.infer("first", [image_input(many, binary=True)])
 
 
-def test_broken_requests_are_refused(server: str, picture: npt.NDArray[np.uint8]) -> None:
+def test_broken_requests_are_refused(server: str, image: npt.NDArray[np.uint8]) -> None:
     url = f"{server}/v2/models/first/infer"
     good = {
         "name": "image",
         "datatype": "UINT8",
         "shape": [1, 32, 32, 3],
-        "data": picture.ravel().tolist(),
+        "data": image.ravel().tolist(),
     }
-    nested = {**good, "data": picture[None].tolist()}
+    nested = {**good, "data": image[None].tolist()}
     assert requests.post(url, json={"inputs": [nested]}).status_code == 200
     for change, words in (
-        ({"name": "picture"}, "'picture'"),
+        ({"name": "image"}, "'image'"),
         ({"datatype": "FP32"}, "FP32"),
         ({"shape": [2, 32, 32, 3]}, "6144"),
         ({"shape": [-1, 32, 32, 3]}, "[-1, 32, 32, 3]"),
@@ -139,11 +139,11 @@ def test_broken_requests_are_refused(server: str, picture: npt.NDArray[np.uint8]
 
 
 def test_null_is_what_is_left_out_and_whole_floats_are_numbers(
-    server: str, picture: npt.NDArray[np.uint8]
+    server: str, image: npt.NDArray[np.uint8]
 ) -> None:
     url = f"{server}/v2/models/first/infer"
     plain = {"name": "image", "datatype": "UINT8", "shape": [1, 32, 32, 3]}
-    data = picture.ravel().tolist()
+    data = image.ravel().tolist()
     expected = requests.post(url, json={"inputs": [{**plain, "data": data}]}).json()
     floats = {**plain, "shape": [1.0, 32.0, 32, 3.0], "data": [float(value) for value in data]}
     for tensor in (floats, {**floats, "parameters": None}):
@@ -156,12 +156,12 @@ def test_null_is_what_is_left_out_and_whole_floats_are_numbers(
         check_problem(requests.post(url, json={"inputs": [wrong]}), 400, "whole numbers")
 
 
-def test_image_files_as_text(server: str, picture: npt.NDArray[np.uint8]) -> None:
+def test_image_files_as_text(server: str, image: npt.NDArray[np.uint8]) -> None:
     url = f"{server}/v2/models/first/infer"
-    small, wide = png(picture), png(np.tile(picture, (1, 2, 1)))
+    small, wide = png(image), png(np.tile(image, (1, 2, 1)))
     text = base64.b64encode(small).decode()
     pixels = {"name": "image", "datatype": "UINT8", "shape": [1, 32, 32, 3]}
-    data = picture.ravel().tolist()
+    data = image.ravel().tolist()
     expected = requests.post(url, json={"inputs": [{**pixels, "data": data}]}).json()
     file: dict[str, Any] = {"name": "image", "datatype": "BYTES", "shape": [1]}
     change: dict[str, Any]
@@ -227,9 +227,9 @@ def test_broken_elements_are_refused(server: str, content: bytes, words: str) ->
     check_problem(response, 400, words)
 
 
-def test_a_body_may_be_nothing_but_pixels(server: str, picture: npt.NDArray[np.uint8]) -> None:
+def test_a_body_may_be_nothing_but_pixels(server: str, image: npt.NDArray[np.uint8]) -> None:
     url = f"{server}/v2/models/first/infer"
-    images = np.stack([picture, picture[::-1]])
+    images = np.stack([image, image[::-1]])
     tensor = {"name": "image", "datatype": "UINT8", "shape": [2, 32, 32, 3]}
     asked = {"inputs": [{**tensor, "data": images.tolist()}]}
     raw = {"Inference-Header-Content-Length": "0"}

@@ -19,11 +19,11 @@ from serving.settings import Settings
 from tests.helpers import png
 
 _random = np.random.default_rng(0)
-PICTURES = [
+IMAGES = [
     png(_random.integers(0, 256, shape, dtype=np.uint8)) for shape in ((32, 32, 3), (20, 40, 3))
 ]
 for mimetype in (*MIMETYPES, "application/octet-stream"):
-    schemathesis.openapi.media_type(mimetype, st.sampled_from(PICTURES) | st.binary(max_size=64))
+    schemathesis.openapi.media_type(mimetype, st.sampled_from(IMAGES) | st.binary(max_size=64))
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +65,7 @@ def test_the_service_keeps_to_it(server: str, mode: GenerationMode) -> None:
         @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
         @given(operation.as_strategy(generation_mode=mode))
         def keeps_to_it(case: Any) -> None:
-            # A schema cannot say which bytes are a picture, so valid requests may be refused.
+            # A schema cannot say which bytes are an image, so valid requests may be refused.
             case.call_and_validate(excluded_checks=[positive_data_acceptance])
 
         keeps_to_it()

@@ -11,7 +11,7 @@ import requests
 from models.record import CLASSES, Record
 from tests.helpers import ROOT, png, refusal, run_server, upload
 
-SAMPLE = 1000  # test pictures
+SAMPLE = 1000  # test images
 RECORDS = [
     Record.model_validate_json(path.read_bytes())
     for path in sorted(ROOT.glob("models/*/*/metadata.json"))
@@ -33,8 +33,8 @@ def test_records_and_answers_are_those_of_the_int8_files(int8_server: str) -> No
         of_int8 = by_version[record.name, record.version]
         assert of_int8["sha256"] == record.int8.sha256 != record.sha256
         assert of_int8["test_accuracy"] == record.int8.test_accuracy > record.test_accuracy - 0.004
-    picture = (ROOT / "serving" / "static" / "ship.png").read_bytes()
-    [answer] = requests.post(f"{int8_server}/predict", data=picture).json()["predictions"]
+    image = (ROOT / "serving" / "static" / "ship.png").read_bytes()
+    [answer] = requests.post(f"{int8_server}/predict", data=image).json()["predictions"]
     for model in answer["models"]:
         record = by_version[model["model"], model["version"]]
         assert model["test_accuracy"] == record["test_accuracy"]

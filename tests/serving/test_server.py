@@ -24,9 +24,9 @@ pytestmark = pytest.mark.alone
 
 
 def test_past_its_queue_it_refuses_at_once_and_answers_probes(
-    server: str, picture: npt.NDArray[np.uint8]
+    server: str, image: npt.NDArray[np.uint8]
 ) -> None:
-    files = upload(*[("a.png", png(picture))] * 64)
+    files = upload(*[("a.png", png(image))] * 64)
     probes: list[float] = []
 
     def send(_: int) -> requests.Response:
@@ -70,22 +70,22 @@ def connect(server: str) -> socket.socket:
 POST = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
 
 
-def test_slow_and_lost_clients_hold_up_nobody(server: str, picture: npt.NDArray[np.uint8]) -> None:
+def test_slow_and_lost_clients_hold_up_nobody(server: str, image: npt.NDArray[np.uint8]) -> None:
     head = POST + b"Content-Length: 1000\r\n\r\n"
     clients = []
     for _ in range(200):
         client = connect(server)
         client.sendall(head + b"\x89")
         clients.append(client)
-    response = requests.post(f"{server}/predict", files=upload(("a.png", png(picture))), timeout=20)
+    response = requests.post(f"{server}/predict", files=upload(("a.png", png(image))), timeout=20)
     assert response.status_code == 200
     for client in clients:
         client.close()
     assert requests.get(f"{server}/health/ready").status_code == 200
 
 
-def test_a_stop_under_load_loses_no_request(picture: npt.NDArray[np.uint8]) -> None:
-    content = png(picture)
+def test_a_stop_under_load_loses_no_request(image: npt.NDArray[np.uint8]) -> None:
+    content = png(image)
     statuses: list[int] = []
     closed: list[bool] = []
     busy = threading.Barrier(9)
@@ -155,11 +155,11 @@ def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
 
 
 def test_hangup_loads_the_models_anew_without_a_failed_request(
-    tmp_path: Path, picture: npt.NDArray[np.uint8]
+    tmp_path: Path, image: npt.NDArray[np.uint8]
 ) -> None:
     models = tmp_path / "first"
     shutil.copytree(ROOT / "models" / "first" / "1", models / "1")
-    content = png(picture)
+    content = png(image)
     statuses: list[int] = []
     done = threading.Event()
     log: list[str] = []
@@ -222,7 +222,7 @@ def exchange(server: str, sent: bytes) -> tuple[int, bytes, bytes]:
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
-        (b"PICTURE\r\n\r\n", 400),
+        (b"IMAGE\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nContent-Length: many\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431),
         (b"GET / HTTP/1.1\r\nA: " + b"b" * 22_000 + b"\r\n\r\n", 431),
@@ -259,8 +259,8 @@ def test_a_body_that_is_refused_gets_a_problem(
     assert b"\r\nConnection: close" in head
 
 
-def test_a_body_in_chunks_is_read(server: str, picture: npt.NDArray[np.uint8]) -> None:
-    content = png(picture)
+def test_a_body_in_chunks_is_read(server: str, image: npt.NDArray[np.uint8]) -> None:
+    content = png(image)
     whole = requests.post(f"{server}/predict", data=content)
     chunked = requests.post(f"{server}/predict", data=iter([content[:99], content[99:]]))
     assert chunked.json() == whole.json()
@@ -325,7 +325,7 @@ def test_a_taken_port_is_named_before_models_are_loaded(server: str, tmp_path: P
     assert "--port" in result.stderr
 
 
-def test_the_server_for_windows_serves_it(picture: npt.NDArray[np.uint8]) -> None:
+def test_the_server_for_windows_serves_it(image: npt.NDArray[np.uint8]) -> None:
     code = (
         "from serving.logs import configure_logging; configure_logging(); "
         "from serving.settings import Settings; from serving.windows import serve; "
@@ -339,7 +339,7 @@ def test_the_server_for_windows_serves_it(picture: npt.NDArray[np.uint8]) -> Non
         line = next(line for line in lines if "listening on" in line)
         address = json.loads(line)["message"].removeprefix("listening on ")
         try:
-            answer = requests.post(f"{address}/predict", data=png(picture))
+            answer = requests.post(f"{address}/predict", data=png(image))
             assert answer.status_code == 200
             metrics = requests.get(f"{address}/metrics").text
             assert "process_resident_memory_bytes" in metrics
@@ -347,7 +347,7 @@ def test_the_server_for_windows_serves_it(picture: npt.NDArray[np.uint8]) -> Non
             process.kill()
 
 
-def test_gunicorns_own_command_line_serves_it(picture: npt.NDArray[np.uint8]) -> None:
+def test_gunicorns_own_command_line_serves_it(image: npt.NDArray[np.uint8]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -356,7 +356,7 @@ def test_gunicorns_own_command_line_serves_it(picture: npt.NDArray[np.uint8]) ->
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
         try:
             wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
-            answer = requests.post(f"http://127.0.0.1:{port}/predict", data=png(picture))
+            answer = requests.post(f"http://127.0.0.1:{port}/predict", data=png(image))
             assert answer.status_code == 200
         finally:
             process.send_signal(signal.SIGTERM)

@@ -17,10 +17,10 @@ from serving.settings import Settings
 from tests.helpers import MODELS, ROOT, check_problem, png, run_server, upload
 
 
-def test_each_picture_gets_every_models_answer(server: str, picture: npt.NDArray[np.uint8]) -> None:
-    flipped = np.ascontiguousarray(picture[::-1])
+def test_each_image_gets_every_models_answer(server: str, image: npt.NDArray[np.uint8]) -> None:
+    flipped = np.ascontiguousarray(image[::-1])
     response = requests.post(
-        f"{server}/predict", files=upload(("one.png", png(picture)), ("two.png", png(flipped)))
+        f"{server}/predict", files=upload(("one.png", png(image)), ("two.png", png(flipped)))
     )
     assert response.status_code == 200, response.text
     assert list(response.json()) == ["predictions"]
@@ -40,8 +40,8 @@ def test_each_picture_gets_every_models_answer(server: str, picture: npt.NDArray
     assert predictions[0]["models"] != predictions[1]["models"]
 
 
-def test_the_body_may_be_the_picture_itself(server: str, picture: npt.NDArray[np.uint8]) -> None:
-    sent = png(picture)
+def test_the_body_may_be_the_image_itself(server: str, image: npt.NDArray[np.uint8]) -> None:
+    sent = png(image)
     multipart = requests.post(f"{server}/predict", files=upload(("a.png", sent)))
     for headers in ({"Content-Type": "image/png"}, {}):
         raw = requests.post(f"{server}/predict", data=sent, headers=headers)
@@ -50,11 +50,11 @@ def test_the_body_may_be_the_picture_itself(server: str, picture: npt.NDArray[np
         assert prediction["models"] == multipart.json()["predictions"][0]["models"]
 
 
-def test_model_and_top_k_narrow_the_answer(server: str, picture: npt.NDArray[np.uint8]) -> None:
+def test_model_and_top_k_narrow_the_answer(server: str, image: npt.NDArray[np.uint8]) -> None:
     response = requests.post(
         f"{server}/predict",
         params=[("model", "second"), ("model", "first"), ("top_k", "3")],
-        files=upload(("a.png", png(picture))),
+        files=upload(("a.png", png(image))),
     )
     models = response.json()["predictions"][0]["models"]
     assert [m["model"] for m in models] == ["second", "first"]
@@ -80,10 +80,10 @@ def test_another_size_is_refused_unless_resized(server: str) -> None:
 
 
 def test_bad_requests_are_refused_with_a_sentence(
-    server: str, picture: npt.NDArray[np.uint8]
+    server: str, image: npt.NDArray[np.uint8]
 ) -> None:
     url = f"{server}/predict"
-    good = png(picture)
+    good = png(image)
     check_problem(requests.post(url), 400, "no image", "'image'")
     check_problem(requests.post(url, files={"file": ("a.png", good)}), 400, "'image'", "'file'")
     check_problem(requests.post(url, files=upload(("a.txt", b"hello"))), 400, "a.txt", "PNG")
@@ -111,10 +111,10 @@ def test_bad_requests_are_refused_with_a_sentence(
     check_problem(requests.get(f"{server}/models/third"), 404, "'third'")
 
 
-def test_too_much_is_refused(server: str, picture: npt.NDArray[np.uint8]) -> None:
+def test_too_much_is_refused(server: str, image: npt.NDArray[np.uint8]) -> None:
     url = f"{server}/predict"
     check_problem(requests.post(url, data=b"\0" * (Settings().max_body + 1)), 413, "8 MiB")
-    many = [("a.png", png(picture))] * (Settings().max_images + 1)
+    many = [("a.png", png(image))] * (Settings().max_images + 1)
     check_problem(requests.post(url, files=upload(*many)), 413, str(Settings().max_images))
 
 
@@ -143,9 +143,9 @@ def test_a_version_without_its_curves_still_answers(tmp_path: Path) -> None:
 
 
 def test_the_newest_version_answers_unless_another_is_asked_for(
-    server: str, picture: npt.NDArray[np.uint8]
+    server: str, image: npt.NDArray[np.uint8]
 ) -> None:
-    files = upload(("a.png", png(picture)))
+    files = upload(("a.png", png(image)))
     records = requests.get(f"{server}/models").json()["models"]
     newest = {name: max(r["version"] for r in records if r["name"] == name) for name in MODELS}
     [prediction] = requests.post(f"{server}/predict", files=files).json()["predictions"]

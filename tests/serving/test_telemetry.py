@@ -31,13 +31,13 @@ def samples(server: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]
     }
 
 
-def test_metrics_count_what_happened(server: str, picture: npt.NDArray[np.uint8]) -> None:
+def test_metrics_count_what_happened(server: str, image: npt.NDArray[np.uint8]) -> None:
     record = requests.get(f"{server}/models/first?version=1").json()
     before = samples(server)
     for _ in range(2):
         requests.post(
             f"{server}/predict?model=first&version=1",
-            files=upload(*[("a.png", png(picture))] * 3),
+            files=upload(*[("a.png", png(image))] * 3),
         ).raise_for_status()
     assert requests.post(f"{server}/predict?model=first", data=b"no").status_code == 400
     after = samples(server)
@@ -120,7 +120,7 @@ def collector() -> Iterator[tuple[str, list[bytes]]]:
 def test_traces_go_where_the_usual_variables_say(collector: tuple[str, list[bytes]]) -> None:
     trace = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
     address, received = collector
-    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_SERVICE_NAME": "pictures"}
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_SERVICE_NAME": "images"}
     with run_server(environment={**settings, "OTEL_TRACES_EXPORTER": "none"}) as server:
         requests.get(f"{server}/models/first")
     assert not received
@@ -128,7 +128,7 @@ def test_traces_go_where_the_usual_variables_say(collector: tuple[str, list[byte
         requests.get(f"{server}/models/first")
     [resource] = trace.ExportTraceServiceRequest.FromString(received[0]).resource_spans
     attributes = {a.key: a.value.string_value for a in resource.resource.attributes}
-    assert attributes["service.name"] == "pictures"
+    assert attributes["service.name"] == "images"
     [span] = [span for scope in resource.scope_spans for span in scope.spans]
     assert span.name == "GET /models/<name>"
 
@@ -172,7 +172,7 @@ def test_what_is_not_installed_for_traces_is_named() -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_for_the_log_stops_no_answer(picture: npt.NDArray[np.uint8]) -> None:
+def test_a_full_disk_for_the_log_stops_no_answer(image: npt.NDArray[np.uint8]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -185,7 +185,7 @@ def test_a_full_disk_for_the_log_stops_no_answer(picture: npt.NDArray[np.uint8])
             address = f"http://127.0.0.1:{port}"
             wait_until_ready(address)
             for _ in range(3):
-                answer = requests.post(f"{address}/predict?model=first", data=png(picture))
+                answer = requests.post(f"{address}/predict?model=first", data=png(image))
                 assert answer.status_code == 200
         finally:
             process.terminate()

@@ -85,10 +85,10 @@ def predicted(server: str, *files: bytes, model: str = "first", query: str = "")
 
 @pytest.mark.parametrize("binary", [True, False])
 def test_classification_names_the_likeliest_classes(
-    server: str, client: Any, binary: bool, picture: npt.NDArray[np.uint8]
+    server: str, client: Any, binary: bool, image: npt.NDArray[np.uint8]
 ) -> None:
     ship = np.asarray(Image.open(io.BytesIO(SHIP)).convert("RGB"))
-    images = np.stack([ship, picture])
+    images = np.stack([ship, image])
     result = client.infer(
         "first", [image_input(images, binary=True)], outputs=wanted(binary, class_count=3)
     )
@@ -96,7 +96,7 @@ def test_classification_names_the_likeliest_classes(
     assert texts.shape == (2, 3)
     assert result.get_output("probabilities")["datatype"] == "BYTES"
     labels = []
-    for of_image, expected in zip(texts, predicted(server, png(ship), png(picture)), strict=True):
+    for of_image, expected in zip(texts, predicted(server, png(ship), png(image)), strict=True):
         best = sorted(range(10), key=lambda place: -expected[place])[:3]
         found = [(t.decode() if binary else t).split(":") for t in of_image.tolist()]
         assert [(int(index), label) for _, index, label in found] == [
@@ -109,8 +109,8 @@ def test_classification_names_the_likeliest_classes(
     assert labels[0] == "ship"
 
 
-def test_a_wrong_number_of_classes_is_refused(client: Any, picture: npt.NDArray[np.uint8]) -> None:
-    tensor = image_input(picture[None], binary=True)
+def test_a_wrong_number_of_classes_is_refused(client: Any, image: npt.NDArray[np.uint8]) -> None:
+    tensor = image_input(image[None], binary=True)
     for count in (11, -1, 2.5, "three"):
         with pytest.raises(InferenceServerException, match=r"classification .* from 1 to 10"):
             client.infer("first", [tensor], outputs=wanted(True, class_count=count))  # type: ignore[arg-type]
@@ -154,10 +154,10 @@ def test_both_directions_are_compressed(client: Any, coding: str) -> None:
     np.testing.assert_allclose(packed.as_numpy("probabilities"), expected, atol=2e-5)
 
 
-def test_the_other_options_do_no_harm(client: Any, picture: npt.NDArray[np.uint8]) -> None:
+def test_the_other_options_do_no_harm(client: Any, image: npt.NDArray[np.uint8]) -> None:
     result = client.infer(
         "first",
-        [image_input(picture[None], binary=True)],
+        [image_input(image[None], binary=True)],
         model_version="1",
         request_id="7",
         sequence_id=3,
@@ -174,9 +174,9 @@ def test_the_other_options_do_no_harm(client: Any, picture: npt.NDArray[np.uint8
 
 
 def test_shared_memory_is_refused_in_so_many_words(
-    client: Any, picture: npt.NDArray[np.uint8]
+    client: Any, image: npt.NDArray[np.uint8]
 ) -> None:
-    tensor = image_input(picture[None], binary=True)
+    tensor = image_input(image[None], binary=True)
     [output] = wanted(True)
     output.set_shared_memory("region", 40)
     with pytest.raises(InferenceServerException, match=r"probabilities .* shared memory"):
@@ -216,7 +216,7 @@ def test_the_index_lists_every_version(server: str, client: Any) -> None:
             change("first")
 
 
-def test_statistics_count_what_happened(client: Any, picture: npt.NDArray[np.uint8]) -> None:
+def test_statistics_count_what_happened(client: Any, image: npt.NDArray[np.uint8]) -> None:
     def read() -> Any:
         [stats] = client.get_inference_statistics("final", "1")["model_stats"]
         assert (stats["name"], stats["version"]) == ("final", "1")
@@ -224,7 +224,7 @@ def test_statistics_count_what_happened(client: Any, picture: npt.NDArray[np.uin
 
     before = read()
     for size in (1, 3):
-        images = np.stack([picture] * size)
+        images = np.stack([image] * size)
         client.infer("final", [image_input(images, binary=True)], model_version="1")
     with pytest.raises(InferenceServerException):
         client.infer("final", [files_input(b"no image")], model_version="1")
@@ -252,11 +252,11 @@ def test_statistics_count_what_happened(client: Any, picture: npt.NDArray[np.uin
 
 
 @pytest.mark.slow
-def test_statistics_are_those_of_all_workers(picture: npt.NDArray[np.uint8]) -> None:
+def test_statistics_are_those_of_all_workers(image: npt.NDArray[np.uint8]) -> None:
     with run_server("--workers", "2") as address:
         for _ in range(6):  # each over a connection of its own, to either
             client = triton.InferenceServerClient(urlsplit(address).netloc)
-            client.infer("first", [image_input(picture[None], binary=True)], model_version="1")
+            client.infer("first", [image_input(image[None], binary=True)], model_version="1")
             client.close()
         counts = set()
         for _ in range(6):

@@ -10,5 +10,5 @@ from training.data import Cifar10
 
 @pytest.fixture
 def tiny() -> Cifar10:
-    """Generated pictures that a network can learn: each class has a brightness of its own."""
+    """Generated images that a network can learn: each class has a brightness of its own."""
     return Cifar10(train=generate(320, seed=1), test=generate(200, seed=2))

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="needs the jax group: uv sync --group jax"
 )
 
-# The command itself, on generated pictures instead of CIFAR-10.
+# The command itself, on generated images instead of CIFAR-10.
 CODE = textwrap.dedent("""
     from tests.training.generated import generate
     from training import data

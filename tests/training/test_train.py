@@ -1,4 +1,4 @@
-"""Training for real on a few hundred generated pictures: resumption, export, service."""
+"""Training for real on a few hundred generated images: resumption, export, service."""
 
 import json
 import os
@@ -31,7 +31,7 @@ from training.recipes import ARTICLE
 from training.report import write_report
 
 EPOCHS = 6
-STEPS = 2  # of 128, in the 256 pictures left of 320 by the validation split
+STEPS = 2  # of 128, in the 256 images left of 320 by the validation split
 
 
 def test_a_killed_run_goes_on_from_its_last_finished_epoch(tiny: Cifar10, tmp_path: Path) -> None:
