@@ -112,7 +112,7 @@ def test_broken_requests_are_refused(server: str, image: npt.NDArray[np.uint8]) 
     nested = {**good, "data": image[None].tolist()}
     assert requests.post(url, json={"inputs": [nested]}).status_code == 200
     for change, words in (
-        ({"name": "image"}, "'image'"),
+        ({"name": "photo"}, "'photo'"),
         ({"datatype": "FP32"}, "FP32"),
         ({"shape": [2, 32, 32, 3]}, "6144"),
         ({"shape": [-1, 32, 32, 3]}, "[-1, 32, 32, 3]"),
