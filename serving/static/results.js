@@ -82,7 +82,11 @@ function showProblem({ file, card }, message) {
   );
 }
 
-function showPrediction(image, { crop, models, width, height }) {
+const UNFAMILIAR =
+  "This looks like nothing that the networks were trained on: they disagree on it more than on 95 " +
+  "of 100 images that are like those.";
+
+function showPrediction(image, { crop, models, width, height, familiarity }) {
   const { file, card } = image;
   const seen = element(
     "figure",
@@ -100,6 +104,7 @@ function showPrediction(image, { crop, models, width, height }) {
   card.replaceChildren(
     element("h2", {}, file.name),
     element("p", { class: "verdict", hidden: alone }),
+    ...(familiarity?.familiar === false ? [element("p", { class: "unfamiliar" }, UNFAMILIAR)] : []),
     element("div", { class: "beside" }, seen, element("div", { class: "answers" }, ...answers)),
     closerLook(file, card, asked()),
   );
