@@ -10,6 +10,7 @@ import pytest
 import requests
 from PIL import Image
 
+from models.familiarity import agreement
 from serving import explanation, stability
 from serving.registry import load_classifiers
 from serving.settings import Settings
@@ -154,3 +155,23 @@ def test_the_strongest_region_matters_more_than_a_random_one(cifar10_dir: Path, 
         strongest.append(whole.max() - kept[0])
         anywhere.append(whole.max() - kept[1])
     assert np.mean(strongest) > np.mean(anywhere) + 0.05
+
+
+def test_familiarity_is_the_agreement_of_the_three_models(server: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    files = upload(("s.png", SHIP), *((f"{i}.png", png(image)) for i, image in enumerate(noise)))
+    predictions = requests.post(f"{server}/predict?details=true", files=files).json()["predictions"]
+    probabilities = [
+        np.array([list(p["models"][m]["probabilities"].values()) for p in predictions], np.float32)
+        for m in range(len(MODELS))
+    ]
+    found = [p["familiarity"]["agreement"] for p in predictions]
+    assert found == pytest.approx(agreement(probabilities).tolist(), abs=1e-4)
+    ship, *others = (p["familiarity"]["familiar"] for p in predictions)
+    assert ship
+    assert sum(others) < len(others) / 2  # seldom like a photograph
+
+    # Two models alone were not measured; a plain answer has nothing more in it.
+    for query in ("details=true&model=first&model=final", ""):
+        [prediction] = requests.post(f"{server}/predict?{query}", data=SHIP).json()["predictions"]
+        assert "familiarity" not in prediction

@@ -1,0 +1,46 @@
+"""How well scores tell images from others: the figures of familiarity.json, measured again."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.familiarity import agreement
+from tests.helpers import ROOT
+from training import data
+from training.data import Cifar10, Split
+from training.familiarity import measure_familiarity
+from training.familiarity_page import read_familiarity
+from training.unfamiliar import unfamiliar_images
+
+
+def test_agreement_worked_by_hand() -> None:
+    sure, other = np.eye(10, dtype=np.float32)[[0]], np.eye(10, dtype=np.float32)[[1]]
+    assert agreement([sure, sure]) == 0
+    assert agreement([sure, other]) == pytest.approx(-np.log(2))
+
+
+def test_unfamiliar_images_are_the_same_each_time() -> None:
+    first, second = unfamiliar_images(), unfamiliar_images()
+    assert all(np.array_equal(first[kind], second[kind]) for kind in first)
+    assert {images.shape[1:] for images in first.values()} == {(32, 32, 3)}
+
+
+def test_the_published_figures_are_of_the_bundled_models(tmp_path: Path) -> None:
+    published = read_familiarity(ROOT / "models")
+    assert published is not None
+    for name in published.models:
+        version = tmp_path / name / "2"
+        version.mkdir(parents=True)
+        (version / "model.onnx").symlink_to(ROOT / "models" / name / "2" / "model.onnx")
+    cifar10 = data.load(data.find(None))
+    test = Split(cifar10.test.images[:500], cifar10.test.labels[:500])
+    train = Split(cifar10.train.images[-2500:], cifar10.train.labels[-2500:])
+    kinds = {
+        kind: images for kind, images in unfamiliar_images().items() if kind in {"noise", "text"}
+    }
+    found = measure_familiarity(tmp_path, Cifar10(train=train, test=test), kinds)
+    assert found.models == published.models
+    for ours, recorded in zip(found.qualities, published.qualities, strict=True):
+        for kind in kinds:
+            assert ours.auroc[kind] == pytest.approx(recorded.auroc[kind], abs=0.05)
