@@ -26,14 +26,14 @@ def test_unfamiliar_images_are_the_same_each_time() -> None:
     assert {images.shape[1:] for images in first.values()} == {(32, 32, 3)}
 
 
-def test_the_published_figures_are_of_the_bundled_models(tmp_path: Path) -> None:
+def test_the_published_figures_are_of_the_bundled_models(tmp_path: Path, cifar10_dir: Path) -> None:
     published = read_familiarity(ROOT / "models")
     assert published is not None
     for name in published.models:
         version = tmp_path / name / "2"
         version.mkdir(parents=True)
         (version / "model.onnx").symlink_to(ROOT / "models" / name / "2" / "model.onnx")
-    cifar10 = data.load(data.find(None))
+    cifar10 = data.load(cifar10_dir)
     test = Split(cifar10.test.images[:500], cifar10.test.labels[:500])
     train = Split(cifar10.train.images[-2500:], cifar10.train.labels[-2500:])
     kinds = {
