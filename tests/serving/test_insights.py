@@ -2,6 +2,7 @@
 
 import base64
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from models.familiarity import agreement
 from serving import explanation, stability
 from serving.registry import load_classifiers
 from serving.settings import Settings
-from tests.helpers import MODELS, ROOT, check_problem, png, upload
+from tests.helpers import MODELS, ROOT, check_problem, png, run_server, upload
 from training.data import load_test
 
 SHIP = (ROOT / "serving" / "static" / "ship.png").read_bytes()
@@ -133,6 +134,21 @@ def test_a_closer_look_takes_one_image(server: str, path: str) -> None:
     resized = requests.post(f"{server}{path}?resize=true&model=first", files=upload(("w", wide)))
     assert (resized.json()["width"], resized.json()["height"]) == (60, 40)
     assert [m["model"] for m in resized.json()["models"]] == ["first"]
+
+
+@pytest.mark.parametrize("path", ["/stability", "/explanations"])
+def test_a_closer_look_is_refused_while_enough_wait(path: str) -> None:
+    with (
+        run_server(environment={"SERVING_MAX_WAITING": "1"}) as server,
+        ThreadPoolExecutor(8) as clients,
+    ):
+        asked = [clients.submit(requests.post, server + path, data=SHIP) for _ in range(16)]
+        answers = [future.result() for future in asked]
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert 0 < len(refused) < len(answers)
+    for answer in refused:
+        check_problem(answer, 503, "Too many images")
+        assert answer.headers["Retry-After"]
 
 
 @pytest.mark.slow
