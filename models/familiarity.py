@@ -4,12 +4,15 @@
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
-FAMILIARITY_FILE = "familiarity.json"
+FAMILIARITY_FILE = "familiarity.json"  # of the models folder
+REQUIRED_AUROC = 0.85  # mean over the kinds; set before the first measurement
+FAMILIAR_SHARE = 0.95  # of the validation images
 
 
 class ScoreQuality(BaseModel):
@@ -28,9 +31,22 @@ class MeasuredFamiliarity(BaseModel):
     test_images: int
     unfamiliar_images: dict[str, int]  # by kind
     qualities: list[ScoreQuality]
-    # Of the models' agreement, which 95 % of the validation images reach; None where the score
-    # tells too little to be shown.
+    # Of the models' agreement, which `FAMILIAR_SHARE` of the validation images reach; None where
+    # the score's mean is below `REQUIRED_AUROC`.
     threshold: float | None
+
+
+def read_familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
+    """Return what was measured of the bundled models; None where nothing was.
+
+    Raises:
+        OSError: the file cannot be read.
+        pydantic.ValidationError: it is of another form.
+    """
+    try:
+        return MeasuredFamiliarity.model_validate_json((models_dir / FAMILIARITY_FILE).read_bytes())
+    except FileNotFoundError:
+        return None
 
 
 def agreement(probabilities: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:

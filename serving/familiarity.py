@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from models.familiarity import FAMILIARITY_FILE, MeasuredFamiliarity, agreement
+from models.familiarity import FAMILIARITY_FILE, MeasuredFamiliarity, agreement, read_familiarity
 from serving.classifier import Classifier
 from serving.errors import StartError
 from serving.responses import Familiarity, rounded
@@ -19,12 +19,10 @@ def load_familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
     Raises:
         StartError: the file is damaged.
     """
-    path = models_dir / FAMILIARITY_FILE
     try:
-        return MeasuredFamiliarity.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
+        return read_familiarity(models_dir)
     except (OSError, ValidationError) as error:
+        path = models_dir / FAMILIARITY_FILE
         raise StartError(f"{path} is not what python -m training familiarity writes") from error
 
 

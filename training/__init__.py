@@ -4,6 +4,7 @@ import os
 from typing import IO, Any
 
 import click
+from pydantic import ValidationError
 
 # Before ONNX Runtime is imported: otherwise it reports its use to Microsoft (its Privacy.md).
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -23,3 +24,9 @@ class StoppedError(TrainingError):
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message alone: nothing went wrong."""
         click.echo(self.message, file=file, err=True)
+
+
+def first_reason(error: ValidationError) -> str:
+    """Return the first thing that is wrong with a file, behind the field that it is in."""
+    first = error.errors()[0]
+    return ": ".join([*map(str, first["loc"]), first["msg"]])

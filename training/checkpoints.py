@@ -16,7 +16,7 @@ import portalocker
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from models.record import Epoch, Part
-from training import TrainingError
+from training import TrainingError, first_reason
 from training.files import WriteError, check_writable, replaced, write_text
 from training.recipes import Recipe
 
@@ -127,10 +127,9 @@ def read_run(run_dir: Path) -> Run | None:
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        reason = ": ".join([*map(str, first["loc"]), first["msg"]])
         raise RunError(
-            f"{path} is damaged ({reason}); delete {run_dir}, or train with --fresh to start over"
+            f"{path} is damaged ({first_reason(error)}); delete {run_dir}, or train with --fresh "
+            "to start over"
         ) from error
 
 

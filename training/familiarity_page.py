@@ -1,23 +1,13 @@
 """The page that shows how well scores tell familiar images from others."""
 
-from pathlib import Path
-
-from models.familiarity import FAMILIARITY_FILE, MeasuredFamiliarity
+from models.familiarity import FAMILIAR_SHARE, REQUIRED_AUROC, MeasuredFamiliarity
 
 FAMILIARITY_PAGE = "FAMILIARITY.md"
 
 
-def read_familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
-    """Return what was measured; None where nothing was."""
-    try:
-        return MeasuredFamiliarity.model_validate_json((models_dir / FAMILIARITY_FILE).read_bytes())
-    except FileNotFoundError:
-        return None
-
-
 def familiarity_page(familiarity: MeasuredFamiliarity) -> str:
     """Return FAMILIARITY.md."""
-    kinds = list(familiarity.unfamiliar_images)
+    kinds, least = list(familiarity.unfamiliar_images), REQUIRED_AUROC
     rows = []
     for quality in familiarity.qualities:
         figures = [*(quality.auroc[kind] for kind in kinds), quality.mean_auroc]
@@ -28,7 +18,8 @@ def familiarity_page(familiarity: MeasuredFamiliarity) -> str:
     else:
         outcome = (
             "With `details=true`, the service calls an image familiar where the three models' "
-            f"agreement is at least {familiarity.threshold:.4f}, as it is for 95 % of the "
+            f"agreement is at least {familiarity.threshold:.4f}, as it is for "
+            f"{100 * FAMILIAR_SHARE:.0f} % of the "
             "validation images."
         )
     counts = ", ".join(
@@ -42,7 +33,7 @@ Each model calls any image one of ten classes, noise too. These scores are to te
 from photographs that scikit-image and scikit-learn ship: {counts}.
 
 Areas under the ROC curve: the share of pairs, a test image and another, in which the test image
-has the higher score; 0.5 is chance. A score is good enough to be shown from a mean of 0.85.
+has the higher score; 0.5 is chance. A score is good enough to be shown from a mean of {least}.
 Agreement is the negative Jensen-Shannon divergence of the models' probabilities. Measured by
 `python -m training familiarity` on the improved models' float32 files.
 

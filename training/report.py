@@ -7,10 +7,11 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
+from models.familiarity import read_familiarity
 from models.record import CURVES_FILE, RECORD_FILE, RELIABILITY_FILE, Record
 from models.study import read_study
-from training import TrainingError, plots
-from training.familiarity_page import FAMILIARITY_PAGE, familiarity_page, read_familiarity
+from training import TrainingError, first_reason, plots
+from training.familiarity_page import FAMILIARITY_PAGE, familiarity_page
 from training.files import write_text
 from training.model_card import model_card
 from training.recipes import ARTICLE
@@ -95,10 +96,8 @@ def read_record(path: Path) -> Record:
     except OSError as error:
         raise RecordError(f"cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        reason = ": ".join([*map(str, first["loc"]), first["msg"]])
         raise RecordError(
-            f"{path} is not a model's record ({reason}); measure the model anew with "
+            f"{path} is not a model's record ({first_reason(error)}); measure the model anew with "
             "python -m training evaluate, or remove its folder"
         ) from error
     if (record.name, str(record.version)) != (path.parent.parent.name, path.parent.name):

@@ -3,7 +3,6 @@
 from http import HTTPStatus
 from typing import Any
 
-from models.record import CLASSES
 from serving.problems import CONTENT_TYPE
 
 Json = dict[str, Any]
@@ -13,9 +12,6 @@ STRING_OR_NULL: Json = {"type": ["string", "null"]}
 INTEGER: Json = {"type": "integer"}
 COUNT: Json = {**INTEGER, "minimum": 0}
 BOOLEAN: Json = {"type": "boolean"}
-FRACTION: Json = {"type": "number", "minimum": 0, "maximum": 1}
-FRACTION_OR_NULL: Json = {**FRACTION, "type": ["number", "null"]}
-CLASS: Json = {"enum": list(CLASSES)}
 
 
 def operation(summary: str, content: Json, **responses: Json) -> Json:

@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.familiarity import agreement
+from models.familiarity import agreement, read_familiarity
 from tests.helpers import ROOT
 from training import data
 from training.data import Cifar10, Split
 from training.familiarity import measure_familiarity
-from training.familiarity_page import read_familiarity
 from training.unfamiliar import unfamiliar_images
 
 
