@@ -11,6 +11,7 @@ from click_default_group import DefaultGroup
 from training import StoppedError, TrainingError
 from training.recipes import ARTICLE, RECIPES
 
+BACKENDS = ("tensorflow", "jax", "torch")  # Keras' that train
 PRECISIONS = ("float32", "mixed_bfloat16")  # Keras' names; weights are float32 in both
 
 OPTIONS = {
@@ -80,6 +81,12 @@ class TrainingGroup(DefaultGroup):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
+        backend = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
+        if backend not in BACKENDS:
+            raise TrainingError(
+                f"KERAS_BACKEND is {backend!r}; set it to {', '.join(BACKENDS[:-1])} or "
+                f"{BACKENDS[-1]}, or unset it"
+            )
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
@@ -87,7 +94,6 @@ class TrainingGroup(DefaultGroup):
                 "Stopped; what was finished before is kept, and the same command goes on from it."
             ) from error
         except ModuleNotFoundError as error:
-            backend = os.environ.get("KERAS_BACKEND", "tensorflow")
             raise TrainingError(
                 f"{error.name} is not installed, and Keras' backend is {backend}; run with "
                 "uv run --group training, or set KERAS_BACKEND to a backend that is installed"

@@ -43,6 +43,13 @@ def test_a_backend_that_is_not_installed(tmp_path: Path) -> None:
     assert "KERAS_BACKEND" in line
 
 
+def test_a_backend_that_keras_does_not_know(tmp_path: Path) -> None:
+    line = error_line("train", "--runs-dir", str(tmp_path), KERAS_BACKEND="tensroflow")
+    assert line == (
+        "Error: KERAS_BACKEND is 'tensroflow'; set it to tensorflow, jax or torch, or unset it"
+    )
+
+
 @pytest.mark.parametrize("command", ["quantize", "evaluate"])
 def test_without_models_there_is_nothing_to_do(tmp_path: Path, command: str) -> None:
     line = error_line(command, "--model", "final", "--models-dir", str(tmp_path))
