@@ -2,6 +2,8 @@
 
 import logging
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import IO
 
 import gevent
@@ -37,9 +39,7 @@ def buffer_bodies(app: Flask, settings: Settings) -> None:
             raise too_large()
         g.body = body = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
         with gevent.Timeout(settings.client_timeout, SlowRequestError(slow)):
-            read_into(body, CHUNKED_PIECE if chunked else IN_MEMORY)
-        if body.tell() > settings.max_body:
-            raise too_large()
+            keep(body, pieces(CHUNKED_PIECE if chunked else IN_MEMORY))
         body.seek(0)
         request.environ["wsgi.input"] = body
 
@@ -48,9 +48,10 @@ def buffer_bodies(app: Flask, settings: Settings) -> None:
         if "body" in g:
             g.body.close()
 
-    def read_into(body: IO[bytes], size: int) -> None:
+    def pieces(size: int) -> Iterator[bytes]:
         stream = request.environ["wsgi.input"]
-        while body.tell() <= settings.read_limit:
+        received = 0
+        while received <= settings.read_limit:
             try:
                 piece = stream.read(size)
             except ServingError:  # the time is up
@@ -60,16 +61,28 @@ def buffer_bodies(app: Flask, settings: Settings) -> None:
                     "The body ends early or in a broken chunk. Send it whole."
                 ) from error
             if not piece:
-                return
-            try:
-                body.write(piece)
-            except OSError as error:
-                logger.exception("no temporary file for a body of more than %d bytes", IN_MEMORY)
-                raise NoRoomError(
-                    "The service has no room for so large a request. "
-                    "Send a smaller one, or this one later."
-                ) from error
+                break
+            received += len(piece)
+            yield piece
             gevent.sleep(0)  # so that a large body leaves the loop to others
+        if received > settings.max_body:
+            raise too_large()
+
+    def keep(body: IO[bytes], received: Iterator[bytes]) -> None:
+        try:
+            for piece in received:
+                body.write(piece)
+                body.flush()  # a buffer would meet the full disk later, when nobody looks
+        except OSError as error:
+            logger.exception("no temporary file for a body of more than %d bytes", IN_MEMORY)
+            with suppress(OSError):  # of what it could not write
+                body.close()
+            for _ in received:  # so that its client reads the answer
+                pass
+            raise NoRoomError(
+                "The service has no room for so large a request. "
+                "Send a smaller one, or this one later."
+            ) from error
 
     def too_large() -> TooLargeError:
         return TooLargeError(

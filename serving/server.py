@@ -11,6 +11,7 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
     from flask import Flask
 
 IDLE = 2.0  # seconds from SIGTERM in which a connection's next request is still expected
+CUT = 5  # seconds after the graceful timeout in which a worker cuts its requests, says so and ends
 RETRY_PAUSE = 1.0  # seconds before a worker that could not load the models is replaced
+# Where the workers share their metrics, if it is there. They are mapped into memory, so a disk
+# that request bodies have filled would end a worker by SIGBUS when it counts.
+METRICS_PLACE = Path("/dev/shm")  # noqa: S108
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +53,8 @@ def serve(settings: Settings) -> None:
             "set --host or SERVING_HOST, --port or SERVING_PORT"
         ) from error
     check_start(settings)
-    metrics_dir = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="serving-")
+    place = METRICS_PLACE if os.access(METRICS_PLACE, os.W_OK) else None
+    metrics_dir = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp("", "serving-", place)
     _Server(settings, listener, metrics_dir).run()
 
 
@@ -89,7 +95,7 @@ class _Server(BaseApplication):
             "worker_class": "gevent",
             "worker_connections": settings.max_connections,
             "keepalive": settings.client_timeout,  # which bounds the time of a head, too
-            "graceful_timeout": settings.graceful_timeout,
+            "graceful_timeout": settings.graceful_timeout + CUT,  # the master's
             "timeout": settings.worker_timeout,
             "proc_name": "serving",
             "errorlog": None,  # on_starting() hands gunicorn's lines to the service's log
@@ -135,6 +141,8 @@ class _Server(BaseApplication):
         signal.signal(signal.SIGHUP, check_and_reload)
 
     def post_worker_init(self, _worker: Any) -> None:
+        # With the master's, which kills it then, a worker would have no time to cut them itself.
+        self.cfg.set("graceful_timeout", self.settings.graceful_timeout)
         stop = signal.getsignal(signal.SIGTERM)
         assert callable(stop)  # gunicorn's
 

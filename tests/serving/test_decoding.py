@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import gevent
@@ -110,15 +111,47 @@ def test_the_server_goes_on_while_images_keep_its_decoders(noise: npt.NDArray[np
     with listening(*command, environment=environment) as (server, service):
         url = f"{server}/predict?resize=true"
         assert requests.post(url, data=png(noise)).status_code == 200
-        found = subprocess.run(
-            ["pgrep", "-f", "serving.decoder"], capture_output=True, text=True, check=True
-        )
-        mine = [pid for pid in map(int, found.stdout.split()) if _is_below(pid, service)]
+        mine = decoders_below(service)
         for pid in mine:
             os.kill(pid, signal.SIGSTOP)
         assert len(mine) == 1
         check_problem(requests.post(url, data=png(noise)), 413, "too long")
         assert requests.post(url, data=png(noise)).status_code == 200
+
+
+def test_requests_are_refused_while_every_decoder_is_held(noise: npt.NDArray[np.uint8]) -> None:
+    environment = {
+        "SERVING_DECODERS": "1",
+        "SERVING_DECODER_TIMEOUT": "0.5",
+        "SERVING_DECODE_TIMEOUT": "60",
+    }
+    command = (sys.executable, "-m", "serving", "--port", "0")
+    with (
+        listening(*command, environment=environment) as (server, service),
+        ThreadPoolExecutor(2) as pool,
+    ):
+        url = f"{server}/predict?resize=true"
+        assert requests.post(url, data=png(noise)).status_code == 200
+        (held,) = decoders_below(service)
+        os.kill(held, signal.SIGSTOP)
+        try:
+            both = [pool.submit(requests.post, url, data=png(noise)) for _ in range(2)]
+            refused = next(as_completed(both)).result()  # the other has the decoder
+            check_problem(refused, 503, "Too many large images", "again")
+            assert refused.headers["Retry-After"] == "1"
+            assert requests.post(f"{server}/predict", data=png(noise[:32, :32])).status_code == 200
+        finally:
+            os.kill(held, signal.SIGCONT)
+        assert sorted(request.result().status_code for request in both) == [200, 503]
+        assert requests.post(url, data=png(noise)).status_code == 200
+
+
+def decoders_below(service: int) -> list[int]:
+    """Return the ids of the decoders of a service, whose workers start them."""
+    found = subprocess.run(
+        ["pgrep", "-f", "serving.decoder"], capture_output=True, text=True, check=True
+    )
+    return [pid for pid in map(int, found.stdout.split()) if _is_below(pid, service)]
 
 
 def _is_below(pid: int, ancestor: int) -> bool:
