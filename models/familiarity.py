@@ -31,13 +31,13 @@ class MeasuredFamiliarity(BaseModel):
     test_images: int
     unfamiliar_images: dict[str, int]  # by kind
     qualities: list[ScoreQuality]
-    # Of the models' agreement, which `FAMILIAR_SHARE` of the validation images reach; None where
+    # The agreement that `FAMILIAR_SHARE` of the validation images reach; None where
     # the score's mean is below `REQUIRED_AUROC`.
     threshold: float | None
 
 
 def read_familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
-    """Return what was measured of the bundled models; None where nothing was.
+    """Return the measurement of the bundled models; None if there is none.
 
     Raises:
         OSError: the file cannot be read.

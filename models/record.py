@@ -65,18 +65,18 @@ class ReliabilityBin(BaseModel):
 
 
 class Coverage(BaseModel):
-    """What comes of leaving out the answers that are less sure than a threshold.
+    """What remains when answers below a confidence threshold are left out.
 
     The accuracy, a fraction, is null where no answer is left.
     """
 
     threshold: float  # least top-1 confidence
-    coverage: float  # share of images whose answer is as sure
+    coverage: float  # share of images at or above it
     accuracy: float | None  # of those
 
 
 class Calibration(BaseModel):
-    """How far a confidence is worth what it says, on the test set (Guo et al., 2017)."""
+    """How well confidence matches accuracy on the test set (Guo et al., 2017)."""
 
     mean_confidence: float  # top-1
     expected_calibration_error: float  # a fraction, over the reliability bins
@@ -96,7 +96,7 @@ class Stability(BaseModel):
 
 
 class Noise(BaseModel):
-    """What a model makes of images of uniform noise, which belong to no class."""
+    """A model's predictions for images of uniform noise, which belong to no class."""
 
     most_common_class: str
     share: float  # of the images that get it
@@ -114,7 +114,7 @@ class Article(BaseModel):
 
 
 class Part(BaseModel):
-    """Epochs of a run that one code has trained on one machine; a run may be resumed elsewhere."""
+    """Epochs trained by one commit on one machine; a run may be resumed elsewhere."""
 
     first_epoch: int  # from 1
     last_epoch: int
@@ -124,15 +124,15 @@ class Part(BaseModel):
 
 
 class Provenance(BaseModel):
-    """What made a version."""
+    """Where a version comes from."""
 
-    command: str  # that trains the same again
+    command: str  # that trains it again
     commit: str | None  # of the code that exported it, as in a part
     parts: list[Part]  # of the training; none where it ended before they were recorded
 
 
 class Measured(BaseModel):
-    """What the 10,000 test images, and noise, have shown of one exported file."""
+    """Measurements of one exported file on the 10,000 test images and on noise."""
 
     test_loss: float  # mean cross-entropy
     confusion_matrix: list[list[int]]  # [true class][predicted class]
@@ -167,14 +167,14 @@ class Measured(BaseModel):
 
 
 class Int8(Measured):
-    """The file of int8 arithmetic: of how many training images its ranges are, and its test."""
+    """The int8 file: how many training images calibrated it, and its measurements."""
 
     sha256: str
     calibration_images: int
 
 
 class Record(Measured):
-    """The form of metadata.json: what was trained, how, and what came out.
+    """The form of metadata.json: what was trained, how, and with which result.
 
     Figures that follow from others (the last epoch's, the gap, the accuracies behind the confusion
     matrix) are written for the reader of the file but never read back: they are derived again.

@@ -13,7 +13,7 @@ STUDY_FILE = "study.json"  # of the models folder
 
 
 class Setting(BaseModel, frozen=True):
-    """What the variants that are compared with each other share."""
+    """What the compared runs have in common."""
 
     model: str
     epochs: int  # asked for
@@ -42,7 +42,7 @@ class Result(BaseModel):
 
     @property
     def key(self) -> tuple[Setting, str, int]:
-        """What tells this result from others."""
+        """What identifies this result."""
         return self.setting, self.technique, self.seed
 
     @property

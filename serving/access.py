@@ -1,4 +1,4 @@
-"""Who may ask: API keys, pages of other origins, and proxies that are believed."""
+"""Access control: API keys, CORS, and trusted proxies."""
 
 from hmac import compare_digest
 
@@ -10,7 +10,7 @@ from serving.errors import UnauthorizedError
 from serving.settings import Settings, listed
 
 KEY_HEADER = "X-API-Key"
-# Endpoints that need no key: probes, and what tells a newcomer how to send one.
+# Endpoints that need no key: probes, and the pages that explain how to send one.
 OPEN = frozenset(
     {
         "health.live",
@@ -24,9 +24,9 @@ OPEN = frozenset(
         "static",
     }
 )
-# What a page of another origin may read beside the answer.
+# Response headers that a page of another origin may read.
 EXPOSED_HEADERS = ["Inference-Header-Content-Length", "Retry-After", "X-Request-ID"]
-PREFLIGHT_SECONDS = 600  # for which a browser need not ask again
+PREFLIGHT_SECONDS = 600  # that a browser may cache the preflight
 
 
 def require_key(app: Flask, settings: Settings) -> None:
@@ -38,7 +38,7 @@ def require_key(app: Flask, settings: Settings) -> None:
 
     @app.before_request
     def check_key() -> None:
-        # An endpoint of None is an unknown path or method, which is answered as such.
+        # An endpoint of None is an unknown path or method, which gets its 404 or 405.
         if request.method == "OPTIONS" or request.endpoint in {*open_endpoints, None}:
             return
         sent = _sent_key()
@@ -47,13 +47,13 @@ def require_key(app: Flask, settings: Settings) -> None:
                 "This service asks for an API key: send it as the header "
                 f"'Authorization: Bearer KEY' or '{KEY_HEADER}: KEY'."
             )
-        # Against each, in constant time, so that the time tells nothing of any.
+        # Compare with every key, in constant time, so that timing reveals nothing.
         if not sum(compare_digest(sent.encode(), key) for key in keys):
             raise UnauthorizedError("The API key that was sent is not one of this service's.")
 
 
 def allow_origins(app: Flask, settings: Settings) -> None:
-    """Let pages of the chosen origins read the answers; without any, browsers let none."""
+    """Allow pages of the chosen origins to read responses; by default none may."""
     if origins := listed(settings.cors_origins):
         CORS(
             app,

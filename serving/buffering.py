@@ -25,12 +25,12 @@ logger = logging.getLogger(__name__)
 
 
 def buffer_bodies(app: Flask, settings: Settings) -> None:
-    """Have every request wait for its body in its greenlet, which holds up no other."""
+    """Read every request's body in its own greenlet, so that slow clients block nobody."""
     slow = f"The body took more than {settings.client_timeout} seconds. Send the request again."
 
     @app.before_request
     def read_body() -> None:
-        # A client whose next request is always there already must not keep the loop from others.
+        # A client that pipelines requests must not starve the others.
         gevent.sleep(0)
         chunked = "Transfer-Encoding" in request.headers
         if not (chunked or request.content_length):
@@ -64,7 +64,7 @@ def buffer_bodies(app: Flask, settings: Settings) -> None:
                 break
             received += len(piece)
             yield piece
-            gevent.sleep(0)  # so that a large body leaves the loop to others
+            gevent.sleep(0)  # a large body must not starve other requests
         if received > settings.max_body:
             raise too_large()
 

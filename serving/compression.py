@@ -12,7 +12,7 @@ from flask_compress import Compress
 from serving.errors import BadRequestError, TooLargeError, UnsupportedCodingError
 from serving.settings import Settings
 
-MIN_SIZE = 4096  # bytes of an answer; a shorter one is sent as it is
+MIN_SIZE = 4096  # bytes; shorter responses are sent uncompressed
 GZIP_LEVEL = 1
 PIECE = 2**14  # bytes decompressed at once, so that a body of tiny gzip members holds up nobody
 # zlib's window bits: what precedes and follows the compressed data.
@@ -20,7 +20,7 @@ GZIP, ZLIB, BARE = 31, 15, -15
 
 
 def decompress_bodies(app: Flask, settings: Settings) -> None:
-    """Have views read a compressed body as it was before; it counts as large as that."""
+    """Decompress request bodies before a view reads them; the size limit applies to the result."""
 
     @app.before_request
     def decompress_body() -> None:
@@ -73,7 +73,7 @@ def _window_of_deflate(start: bytes) -> int:
 
 
 def compress_answers(app: Flask) -> None:
-    """Compress answers of more than a few kB where the request's Accept-Encoding asks for it."""
+    """Compress responses of more than a few kB if the request accepts it."""
     app.config["COMPRESS_ALGORITHM"] = app.config["COMPRESS_ALGORITHM_STREAMING"] = [
         "gzip",
         "deflate",

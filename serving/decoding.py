@@ -1,4 +1,4 @@
-"""Decodes the images of requests where they hold up nobody.
+"""Decodes request images without blocking other requests.
 
 Each format has files that keep its decoder busy for minutes, and a thread cannot be ended. So an
 image that is not small is decoded in a process, which is killed when it takes too long.
@@ -28,7 +28,7 @@ from serving.images import MAX_PIXELS, DecodedImage, decode, is_small
 
 COMMAND = (sys.executable, "-m", "serving.decoder")
 ROOT = Path(__file__).parents[1]
-START_LIMIT = 30.0  # seconds; it takes a third of one on an idle machine
+START_LIMIT = 30.0  # seconds; on an idle machine it takes a third of one
 SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 
 logger = logging.getLogger(__name__)
@@ -76,9 +76,9 @@ class Decoders:
             ServingError: too many pixels together, or no decoder in time.
         """
         pixels = 0
-        left = _Left(self._wait_limit, self._work_limit)
+        left = _TimeBudget(self._wait_limit, self._work_limit)
         for upload in uploads:
-            gevent.sleep(0)  # so that many images leave the loop to others
+            gevent.sleep(0)  # many images must not starve other requests
             try:
                 image = self._decode(upload, left, resize=resize)
             except OverloadedError:
@@ -94,7 +94,7 @@ class Decoders:
                     "Send fewer or smaller ones at a time."
                 )
 
-    def _decode(self, upload: Upload, left: "_Left", *, resize: bool) -> DecodedImage:
+    def _decode(self, upload: Upload, left: "_TimeBudget", *, resize: bool) -> DecodedImage:
         if is_small(upload.content) and not resize:
             return decode(upload.content, name=upload.name, resize=resize)
         asked = time.monotonic()
@@ -112,21 +112,21 @@ class Decoders:
 
 
 @dataclass
-class _Left:
-    """Seconds that a request may still wait for decoders, and hold them."""
+class _TimeBudget:
+    """The seconds that a request may still wait for decoders, and use them."""
 
     wait: float
     work: float
 
 
 class _Process:
-    """One decoder, which is replaced when an image has kept it too long or ended it."""
+    """One decoder process, replaced when an image takes too long or crashes it."""
 
     def __init__(self) -> None:
         self._process: Popen | None = None
 
-    def decode(self, upload: Upload, left: _Left, *, resize: bool) -> DecodedImage:
-        # One that was idle may have ended before, as where the machine is short of memory.
+    def decode(self, upload: Upload, left: _TimeBudget, *, resize: bool) -> DecodedImage:
+        # An idle process may have died, for example when memory ran short.
         for _ in range(1 if self._process is None else 2):
             with suppress(OSError, ValueError):
                 answer, pixels = self._ask(upload, left, resize=resize)
@@ -140,8 +140,10 @@ class _Process:
             np.frombuffer(pixels, np.uint8).reshape(SHAPE), answer["width"], answer["height"]
         )
 
-    def _ask(self, upload: Upload, left: _Left, *, resize: bool) -> tuple[dict[str, Any], bytes]:
-        """Have the process decode an image in the time that is left, or end it.
+    def _ask(
+        self, upload: Upload, left: _TimeBudget, *, resize: bool
+    ) -> tuple[dict[str, Any], bytes]:
+        """Decode an image within the time budget, or kill the process.
 
         Raises:
             OSError, ValueError: the process has ended.

@@ -1,4 +1,4 @@
-"""What goes wrong below the routes, and the HTTP status that each becomes."""
+"""Domain errors, and the HTTP status that each becomes."""
 
 from http import HTTPStatus
 
@@ -8,7 +8,7 @@ class StartError(Exception):
 
 
 class ServingError(Exception):
-    """A request that gets no answer; the message tells the client why, and what to do."""
+    """A request that is refused or fails; the message says why, and what to do."""
 
 
 class BadRequestError(ServingError):
@@ -16,7 +16,7 @@ class BadRequestError(ServingError):
 
 
 class BrokenImageError(ServingError):
-    """Bytes that are no image, or a broken one."""
+    """Bytes that are not an image, or a broken image."""
 
 
 class UnauthorizedError(ServingError):
@@ -40,11 +40,11 @@ class TooLargeError(ServingError):
 
 
 class NotFoundError(ServingError):
-    """There is no such thing."""
+    """The requested resource does not exist."""
 
 
 class UnknownModelError(NotFoundError):
-    """There is no such model or version; the message names the ones there are."""
+    """The requested model or version is not loaded; the message names the loaded ones."""
 
 
 class OverloadedError(ServingError):
@@ -56,15 +56,15 @@ class ModelError(ServingError):
 
 
 class SlowRequestError(ServingError):
-    """A body that did not come in in time."""
+    """A body that did not arrive in time."""
 
 
 class NoRoomError(ServingError):
-    """A body that could not be kept: the disk for temporary files is full."""
+    """A body that could not be stored: the disk for temporary files is full."""
 
 
 class NotReadyError(ServingError):
-    """The service should be sent no requests now."""
+    """The service is not ready for requests."""
 
 
 STATUSES: dict[type[ServingError], HTTPStatus] = {

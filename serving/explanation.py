@@ -1,4 +1,4 @@
-"""Which parts of an image a model's answer rests on: occlusion sensitivity.
+"""Occlusion sensitivity: which parts of an image a prediction depends on.
 
 Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", 2014.
 """
@@ -28,10 +28,11 @@ def occlude(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 def sensitivity(
     whole: npt.NDArray[np.float32], occluded: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """Return what each position costs: the loss of the predicted class's probability.
+    """Return how much the predicted class's probability drops at each position.
 
     From the probabilities [10] of the whole image and [COUNT, 10] of the occluded ones, a map
-    float32 [POSITIONS, POSITIONS]. A negative value says that the model is surer without the part.
+    float32 [POSITIONS, POSITIONS]. Where it is negative, the model is more
+    confident without that part.
     """
     predicted = whole.argmax()
     lost: npt.NDArray[np.float32] = whole[predicted] - occluded[:, predicted]

@@ -14,7 +14,7 @@ from serving.responses import Familiarity, rounded
 
 
 def load_familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
-    """Return what was measured of the bundled models; None where nothing was.
+    """Return the measurement of the bundled models; None if there is none.
 
     Raises:
         StartError: the file is damaged.

@@ -46,7 +46,7 @@ class Metrics:
         if SHARED in os.environ:
             # By itself it asks the system for the process's id at each count, some thirty times
             # for a request.
-            values.ValueClass = values.MultiProcessValue(_process_id)
+            values.ValueClass = values.MultiProcessValue(_process_id)  # type: ignore[no-untyped-call]
         else:
             ProcessCollector(registry=registry)
         requests = Counter(

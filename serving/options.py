@@ -12,7 +12,7 @@ Command = Callable[..., None]
 
 
 def settings_options(*names: str) -> Callable[[Command], Command]:
-    """Give a command an option for each of these settings."""
+    """Add an option for each of these settings to a command."""
 
     def decorate(command: Command) -> Command:
         for name in reversed(names):
@@ -32,7 +32,7 @@ def settings_options(*names: str) -> Callable[[Command], Command]:
 
 
 def _click_type(annotation: Any) -> click.ParamType[Any] | None:
-    """Return what --help shows and refuses; None where click sees it in the default."""
+    """Return the option's click type; None if click infers it from the default."""
     if get_origin(annotation) is Literal:
         return click.Choice(get_args(annotation))
     # PositiveInt | None and the like, which have no default to see it in
@@ -44,7 +44,7 @@ def _plain(annotation: Any) -> Any:
 
 
 def read_settings(**options: Any) -> Settings:
-    """Check the options together.
+    """Validate the options together.
 
     Raises:
         click.UsageError: naming the first option at fault, and its variables.

@@ -1,4 +1,4 @@
-"""Parameters of a request: from the query and the form alike, refused where they are not known."""
+"""Request parameters, from the query or the form; unknown ones are refused."""
 
 import math
 from collections.abc import Collection
@@ -11,7 +11,7 @@ Sent = MultiDict[str, str]
 
 
 def check_names(sent: Sent, known: Collection[str], *, also: str = "") -> None:
-    """Pass where each parameter is known; a misspelled one would count for nothing.
+    """Check that every parameter is known; a misspelled one would be ignored silently.
 
     Raises:
         BadRequestError: naming the known ones, and saying what `also` says.
@@ -24,7 +24,7 @@ def check_names(sent: Sent, known: Collection[str], *, also: str = "") -> None:
 
 
 def single(sent: Sent, name: str) -> str | None:
-    """Return a parameter that has one value, or None without it.
+    """Return a parameter's only value, or None if it is absent.
 
     Raises:
         BadRequestError: it is sent with several.
@@ -36,36 +36,36 @@ def single(sent: Sent, name: str) -> str | None:
 
 
 def boolean(sent: Sent, name: str) -> bool:
-    """Return whether a parameter is true, which generated clients write in several ways.
+    """Return a parameter as a boolean, in any case that generated clients send.
 
     Raises:
-        BadRequestError: it is neither true nor false.
+        BadRequestError: it is neither 'true' nor 'false'.
     """
     value = single(sent, name)
     if value is not None and value.lower() not in {"true", "false"}:
-        raise BadRequestError(f"{name} is {value!r}; it is true or false.")
+        raise BadRequestError(f"{name} is {value!r}; it must be 'true' or 'false'.")
     return value is not None and value.lower() == "true"
 
 
 def whole_number(sent: Sent, name: str, *, most: int) -> int | None:
-    """Return a parameter from 1 to `most`, or None without it.
+    """Return an integer parameter from 1 to `most`, or None if it is absent.
 
     Raises:
-        BadRequestError: it is no such number.
+        BadRequestError: it is not such a number.
     """
     value = single(sent, name)
     if value is None:
         return None
     if value not in map(str, range(1, most + 1)):
-        raise BadRequestError(f"{name} is {value!r}; it is a whole number from 1 to {most}.")
+        raise BadRequestError(f"{name} is {value!r}; it must be a whole number from 1 to {most}.")
     return int(value)
 
 
 def fraction(sent: Sent, name: str) -> float | None:
-    """Return a parameter from 0 to 1, or None without it.
+    """Return a fraction from 0 to 1, or None if it is absent.
 
     Raises:
-        BadRequestError: it is no such number.
+        BadRequestError: it is not such a number.
     """
     value = single(sent, name)
     if value is None:
@@ -75,5 +75,5 @@ def fraction(sent: Sent, name: str) -> float | None:
     except ValueError:
         number = math.nan
     if not 0 <= number <= 1:
-        raise BadRequestError(f"{name} is {value!r}; it is a number from 0 to 1, such as 0.8.")
+        raise BadRequestError(f"{name} is {value!r}; it must be a number from 0 to 1, such as 0.8.")
     return number

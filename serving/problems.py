@@ -39,7 +39,7 @@ def problem_document(error: HTTPException | ServingError) -> Problem:
 
 
 def problem_response(error: HTTPException | ServingError) -> Response:
-    """Return the answer to an error."""
+    """Return the response to an error."""
     if isinstance(error, HTTPException):
         # Allow, Retry-After and the like.
         headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
@@ -50,7 +50,7 @@ def problem_response(error: HTTPException | ServingError) -> Response:
 
 
 def register_error_handlers(app: Flask) -> None:
-    """Have the application answer every error with a problem document."""
+    """Answer every error with a problem document."""
 
     @app.errorhandler(NotFound)
     def not_found(error: NotFound) -> Response:

@@ -1,4 +1,4 @@
-"""What the routes share: the loaded models and the ways to them."""
+"""What the routes share: settings, models, decoders, batcher and metrics."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from serving.settings import Settings
 
 @dataclass(frozen=True)
 class Service:
-    """The parts that a request passes: decoders, then the batcher with the models."""
+    """The parts that a request passes through: decoders, then the batcher and its models."""
 
     settings: Settings
     classifiers: Classifiers
@@ -24,9 +24,7 @@ class Service:
     familiarity: MeasuredFamiliarity | None = None  # as measured of the bundled models
 
     def check_ready(self, *only: Classifier) -> None:
-        """Pass where requests for all models, or for `only` these, should be sent here.
-
-        They are loaded before it listens.
+        """Check that all models, or `only` these, answer; all are loaded before it listens.
 
         Raises:
             NotReadyError: one of them fails.

@@ -1,4 +1,4 @@
-"""Small changes of an image that leave what it shows: does a model's answer outlive them?"""
+"""Label-preserving variants of an image, to see whether a prediction is stable."""
 
 from collections.abc import Mapping
 from itertools import product

@@ -1,4 +1,4 @@
-"""Small images inside an answer, so that what a model saw can be shown."""
+"""Small images inside a response, to show what a model saw."""
 
 import base64
 import io

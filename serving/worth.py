@@ -1,4 +1,4 @@
-"""What an answer is worth: how often answers like it were right on the model's test set."""
+"""How often predictions like this one were right on the model's test set."""
 
 import math
 
@@ -7,7 +7,7 @@ from serving.responses import Worth, rounded
 
 
 def worth(record: Record, best: int, confidence: float) -> Worth:
-    """Look up an answer, a class's index and a probability, in the record of the test set."""
+    """Look up a prediction, a class index and its probability, in the test-set record."""
     column = [row[best] for row in record.confusion_matrix]
     answered = sum(column)
     others = sorted((i for i in range(len(CLASSES)) if i != best), key=lambda i: -column[i])

@@ -27,6 +27,6 @@ class StoppedError(TrainingError):
 
 
 def first_reason(error: ValidationError) -> str:
-    """Return the first thing that is wrong with a file, behind the field that it is in."""
+    """Return the first validation error, after the name of its field."""
     first = error.errors()[0]
     return ": ".join([*map(str, first["loc"]), first["msg"]])

@@ -10,7 +10,7 @@ import click
 from training.command_line import OPTIONS, TrainingGroup, options
 from training.recipes import ARTICLE, TECHNIQUES
 
-# Keras, and with it a backend, takes seconds to import; each command does when it runs.
+# Keras and its backend take seconds to import, so each command imports them when it runs.
 
 
 @click.group(
@@ -102,10 +102,10 @@ def export_command(
     runs_dir: Path,
     force: bool,
 ) -> None:
-    """Export, evaluate, quantize and record what `train` has come to, finished or not.
+    """Export, evaluate, quantize and record the run that `train` left, finished or not.
 
-    It needs the TensorFlow backend, whichever one has trained. The record says how many epochs the
-    model has been trained for.
+    It needs the TensorFlow backend, whichever one trained the run. The record says how many epochs
+    the model was trained for.
     """
     from training import data, pipeline, report
 
@@ -123,7 +123,7 @@ def export_command(
 @click.command("quantize")
 @options("models", "data_dir", "models_dir")
 def quantize_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
-    """Make the int8 file of every exported version anew, as `export` does."""
+    """Make the int8 file of every exported version again, as `export` does."""
     from training import data, pipeline, report
 
     report.record_files(models, models_dir)  # refuses, before Keras is imported, if there is none
@@ -134,9 +134,9 @@ def quantize_command(models: Sequence[str], data_dir: Path | None, models_dir: P
 @click.command("evaluate")
 @options("models", "data_dir", "models_dir")
 def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
-    """Measure exported versions on the test set anew, and rewrite their records.
+    """Measure exported versions on the test set again, and rewrite their records.
 
-    Takes the files alone: no run folder, no TensorFlow.
+    Needs only the exported files: no run folder, no TensorFlow.
     """
     from training import data, report
     from training.remeasure import remeasure
@@ -168,9 +168,9 @@ def verify_command(
     provider: Literal["auto", "cpu", "cuda"],
     precision: Literal["float32", "int8"],
 ) -> None:
-    """Measure every bundled version's test accuracy on this machine, and compare the records'.
+    """Measure every bundled version's test accuracy here, and compare it with the record.
 
-    Exits with status 1 where one differs by more than 0.1 points. Takes no TensorFlow.
+    Exits with status 1 if one differs by more than 0.1 points. Needs no TensorFlow.
     """
     from serving.settings import Settings
     from training import data
@@ -191,7 +191,8 @@ def verify_command(
 def familiarity_command(data_dir: Path | None, models_dir: Path) -> None:
     """Measure how well scores tell CIFAR-10's test images from images of none of its classes.
 
-    Of the bundled improved models; writes familiarity.json and FAMILIARITY.md. Takes no TensorFlow.
+    Uses the bundled improved models, and writes familiarity.json and FAMILIARITY.md. Needs no
+    TensorFlow.
     """
     from training import data, report
     from training.familiarity import measure_familiarity
@@ -252,8 +253,8 @@ def study_command(
 ) -> None:
     """Measure each regularization technique, alone and combined.
 
-    Writes study.json, study.png and STUDY.md into the models folder after every run, and takes what
-    study.json holds already as done.
+    Writes study.json, study.png and STUDY.md into the models folder after every run, and skips the
+    runs that study.json already holds.
     """
     from models.study import Setting
     from training import data

@@ -1,4 +1,4 @@
-"""The article's three networks, as it writes them, and a recipe's techniques put into them.
+"""The article's three networks, with a recipe's regularization techniques added.
 
 Input [batch, 32, 32, 3], float32, raw pixel values 0-255; output [batch, 10], float32, logits.
 
@@ -27,7 +27,7 @@ PIXEL_DEVIATION = (63.0, 62.1, 66.7)
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network of the article's, with the figures that the article gives for it."""
+    """One of the article's networks, with the figures that the article reports."""
 
     title: str
     layers: Callable[[], list[keras.Layer]]
@@ -95,7 +95,7 @@ def _logits() -> layers.Dense:
 
 
 def build(name: str, recipe: Recipe) -> keras.Sequential:
-    """Build a network with the recipe's regularization in it; the article's recipe adds none."""
+    """Build a network with the recipe's regularization; the article's recipe adds none."""
     article = ARCHITECTURES[name].layers()
     network: list[keras.Layer] = [keras.Input((IMAGE_SIZE, IMAGE_SIZE, 3)), *_preprocessing(recipe)]
     for layer, following in itertools.pairwise([*article, None]):
@@ -139,7 +139,7 @@ def _preprocessing(recipe: Recipe) -> list[keras.Layer]:
     if recipe.input_normalization:
         preprocessing.append(layers.Rescaling(1 / 127.5, offset=-1, dtype="float32"))
     if recipe.standardization:
-        # Not Normalization, whose mean and variance tf2onnx takes for inputs of the graph.
+        # Not Normalization: tf2onnx would turn its mean and variance into inputs of the graph.
         preprocessing.append(
             layers.Rescaling(
                 [1 / deviation for deviation in PIXEL_DEVIATION],
@@ -151,7 +151,7 @@ def _preprocessing(recipe: Recipe) -> list[keras.Layer]:
 
 
 def describe(model: keras.Model) -> str:
-    """Return the layers in a line, as the article lists them."""
+    """Return the layers on one line, as the article lists them."""
     return ", ".join(_describe_layer(layer) for layer in model.layers)
 
 
@@ -190,7 +190,7 @@ ARCHITECTURES = {
         title="Second model",
         layers=second,
         article=Article(
-            # The text once says 71.01 %; the run behind it measured this.
+            # The article's text says 71.01 % in one place; its notebook measured this.
             test_accuracy=0.5976,
             train_accuracy=0.9600,
             validation_accuracy=0.5963,

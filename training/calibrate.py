@@ -10,18 +10,18 @@ from training import TrainingError
 from training.data import Split
 from training.evaluate import Images, predict
 
-_RANGE = (0.05, 20.0)  # temperatures that are looked at
+_RANGE = (0.05, 20.0)  # temperatures to search between
 
 
 class CalibrationError(TrainingError):
-    """A file's probabilities are not the softmax of logits that could be divided."""
+    """The graph does not end in a single softmax whose logits could be scaled."""
 
 
 def calibrate(onnx_bytes: bytes, validation: Split) -> tuple[bytes, float]:
-    """Return the file with its logits divided by the temperature that fits them best, and that.
+    """Return the file with its logits divided by the best temperature, and the temperature.
 
-    The one that gives the validation set the lowest cross-entropy. Each image's order of classes
-    stays as it is.
+    The best one has the lowest cross-entropy on the validation set. It never changes the order of
+    an image's classes.
 
     Raises:
         CalibrationError: the file does not end with one softmax.
@@ -44,7 +44,7 @@ def calibrate(onnx_bytes: bytes, validation: Split) -> tuple[bytes, float]:
 def fit(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8]) -> float:
     """Return the temperature with the lowest cross-entropy, of logits [N, 10] and labels [N].
 
-    The cross-entropy is convex in 1 / temperature, so its slope's sign says where to look on.
+    The cross-entropy is convex in 1 / temperature, so bisection on its slope finds the minimum.
     """
     z = logits.astype(np.float64)
     z -= z.max(axis=1, keepdims=True)
@@ -54,7 +54,7 @@ def fit(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8]) -> float
         middle = (low + high) / 2
         weights = np.exp(z / np.exp(middle))
         expected = (weights * z).sum(axis=1) / weights.sum(axis=1)
-        # Of the cross-entropy by 1 / temperature: positive where that is too large.
+        # The derivative by 1 / temperature: positive where that is too large.
         if (expected - of_label).mean() > 0:
             low = middle
         else:
@@ -65,7 +65,7 @@ def fit(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8]) -> float
 def predict_logits(model: onnx.ModelProto, images: Images) -> npt.NDArray[np.float32]:
     """Return an exported model's logits, float32 [N, 10], as the file computes them.
 
-    Of probabilities, the smallest would be lost.
+    The logarithms of its probabilities would lose the smallest ones.
 
     Raises:
         CalibrationError: the file does not end with one softmax.

@@ -28,7 +28,7 @@ LOCK_FILE = ".lock"
 
 
 class RunError(TrainingError):
-    """A run folder is damaged, in use, or holds another run than the one asked for."""
+    """A run folder is damaged, in use, or holds another run than the one requested."""
 
 
 class Run(BaseModel):
@@ -44,10 +44,10 @@ class Run(BaseModel):
     device: str
     libraries: dict[str, str]
     history: list[Epoch]
-    parts: list[Part] = []  # of the history; none in a run that ended before they were recorded
+    parts: list[Part] = []  # none in a run from before they were recorded
 
     def begin_part(self, commit: str | None, device: str, libraries: dict[str, str]) -> None:
-        """Say what trains the epochs from here on."""
+        """Record the code and the machine that train the next epochs."""
         done = len(self.history)
         if done and not self.parts:
             self.parts = [
@@ -73,7 +73,7 @@ class Run(BaseModel):
         )
 
     def add(self, epoch: Epoch) -> None:
-        """Add a finished epoch to the history, and to the part that has begun."""
+        """Add a finished epoch to the history and to the current part."""
         self.history.append(epoch)
         self.parts[-1].last_epoch = len(self.history)
 
@@ -93,9 +93,9 @@ class Run(BaseModel):
 
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Keep other trainings out of a run folder, which is made where there is none.
+    """Lock a run folder against other trainings; create it if it is missing.
 
-    The lock goes with the process, however that ends; its file stays.
+    The lock ends with the process, however that ends; the lock file stays.
 
     Raises:
         WriteError: the folder cannot be written.
@@ -145,7 +145,7 @@ def clear(run_dir: Path) -> None:
 
 
 def save(run: Run, recipe: Recipe, model: "keras.Model", run_dir: Path) -> None:
-    """Keep the epoch that has finished, and then only what is needed with it.
+    """Save the finished epoch, then delete what is no longer needed.
 
     Raises:
         WriteError: it cannot be written; the epoch before it is kept.
@@ -154,8 +154,8 @@ def save(run: Run, recipe: Recipe, model: "keras.Model", run_dir: Path) -> None:
     variables = [*model.weights, *model.optimizer.variables]
     try:
         with replaced(last) as unfinished:
-            # After a write that failed, HDF5 ends the process with a segmentation fault. So it is
-            # tried before whether there is room: 4 bytes a number, and what HDF5 adds.
+            # After a failed write HDF5 ends the process with a segmentation fault, so check first
+            # that there is room: 4 bytes a number, plus HDF5's overhead.
             unfinished.write_bytes(bytes(4 * sum(math.prod(v.shape) for v in variables) + 2**20))
             model.save_weights(unfinished)
         write_run(run, run_dir)
@@ -170,7 +170,7 @@ def save(run: Run, recipe: Recipe, model: "keras.Model", run_dir: Path) -> None:
 
 
 def load(model: "keras.Model", epoch: int, run_dir: Path) -> None:
-    """Give a network the weights of an epoch, and its optimizer the state, if it has one.
+    """Load an epoch's weights into a network, and the state into its optimizer, if it has one.
 
     Raises:
         RunError: the checkpoint is missing or damaged.
@@ -188,7 +188,7 @@ def load(model: "keras.Model", epoch: int, run_dir: Path) -> None:
 def check_same(
     run: Run, run_dir: Path, recipe: Recipe, *, epochs: int, seed: int, precision: str
 ) -> None:
-    """Refuse to go on with a run that is not the one asked for.
+    """Refuse to resume a run that differs from the one requested.
 
     Raises:
         RunError: it is another; the message says how to resume it.

@@ -1,4 +1,4 @@
-"""What the commands share: their options, and one line for what goes wrong outside of them."""
+"""What the commands share: options, and one-line errors for what goes wrong outside them."""
 
 import os
 from collections.abc import Callable
@@ -77,7 +77,7 @@ def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
 
 
 class TrainingGroup(DefaultGroup):
-    """Ends with one line also where Keras has no backend, or on Ctrl-C outside of an epoch."""
+    """Ends with one line if Keras has no backend, too, and on Ctrl-C outside an epoch."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""

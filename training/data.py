@@ -67,7 +67,7 @@ def find(data_dir: Path | None) -> Path:
     if data_dir is not None:
         return _batches(data_dir.expanduser())
     try:
-        # Imported here because it takes a backend, which evaluation does without.
+        # Imported here because it imports a backend, which evaluation does not need.
         import keras  # noqa: PLC0415
 
         extracted = keras.utils.get_file(

@@ -1,7 +1,7 @@
-"""Train one network on several workers, each a process of its own, as a rule on another machine.
+"""Train one network on several workers: processes, usually one on each machine.
 
-By Keras' own distribution, which needs its JAX backend: Keras 3 refuses to train under TensorFlow's
-MultiWorkerMirroredStrategy (keras-team/keras#20585).
+It uses Keras' distribution API, which needs the JAX backend: Keras 3 refuses to train under
+TensorFlow's MultiWorkerMirroredStrategy (keras-team/keras#20585).
 """
 
 import math
@@ -28,7 +28,7 @@ class WorkerError(TrainingError):
 
 @contextmanager
 def distributed() -> Iterator[None]:
-    """Train on all workers what is trained herein; to be entered before Keras makes a variable.
+    """Run the enclosed training on all workers; enter it before Keras creates a variable.
 
     Raises:
         WorkerError: the backend or the environment is not set up for it, not all workers have
@@ -44,7 +44,7 @@ def distributed() -> Iterator[None]:
             f"--distribute needs {', '.join(missing)}: set {ADDRESSES} to the host:port of worker "
             f"0, {WORKERS} to their number and {WORKER} to 0, 1 and so on, one for each worker"
         )
-    # Imported here because training without --distribute does without.
+    # Imported here because only --distribute needs it.
     import jax  # noqa: PLC0415
 
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
@@ -56,7 +56,7 @@ def distributed() -> Iterator[None]:
         with distribution.scope():
             yield
     except (jax.errors.JaxRuntimeError, ValueError) as error:
-        # JAX raises a plain ValueError where it waits for a result that has failed.
+        # JAX raises a plain ValueError when it waits for a result that has failed.
         if isinstance(error, ValueError) and "Gloo" not in str(error):
             raise
         raise WorkerError(
@@ -66,14 +66,14 @@ def distributed() -> Iterator[None]:
 
 
 def is_first_worker() -> bool:
-    """Return whether this process is the one that writes: also where there is only one."""
+    """Return whether this process writes the files; true without --distribute."""
     distribution = keras.distribution.distribution()
     return distribution is None or distribution.data_shard_id == 0
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Do what the other workers do not do: Keras would wait for them where it makes a variable."""
+def on_this_worker_alone() -> Iterator[None]:
+    """Run the enclosed code on this worker alone; else Keras would wait for the others."""
     distribution = keras.distribution.distribution()
     keras.distribution.set_distribution(None)
     try:
@@ -83,7 +83,7 @@ def alone() -> Iterator[None]:
 
 
 def check_agreement(**values: int) -> None:
-    """Wait for all workers, and refuse to go on where they would not do the same.
+    """Wait for all workers, and refuse to go on if they were given different work.
 
     Raises:
         WorkerError: a value is not the same on all workers.
@@ -101,10 +101,10 @@ def check_agreement(**values: int) -> None:
             )
 
 
-class Share(keras.utils.PyDataset):
-    """This worker's share of each batch, in an order on which workers of one seed agree.
+class ShardedBatches(keras.utils.PyDataset):
+    """This worker's shard of each batch, in an order that workers with the same seed agree on.
 
-    A last batch that the devices cannot share evenly loses the images that are too many.
+    A last batch that cannot be split evenly over the devices is cut to one that can.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Share(keras.utils.PyDataset):
         return self.images[share], self.targets[share]
 
     def on_epoch_end(self) -> None:
-        """Choose the next epoch's order."""
+        """Shuffle for the next epoch."""
         images = len(self.images)
         order = np.random.permutation(images) if self.shuffle else np.arange(images)
         self.order = order[: self.size]

@@ -1,4 +1,4 @@
-"""An exported file's probabilities and true labels to all that a record says of it."""
+"""All measurements in a record, from an exported file's probabilities and the labels."""
 
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ Labels = npt.NDArray[np.uint8]  # [N]
 def predict(onnx_bytes: bytes, images: Images, output: str = OUTPUT) -> Probabilities:
     """Return a file's probabilities, or another output of its graph, float32 [N, 10]."""
     options = onnxruntime.SessionOptions()
-    # Threads that spin while they wait take the cores from a training beside this.
+    # Threads that spin while they wait would take the cores from a training beside this.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
     batches = [
@@ -50,7 +50,7 @@ def predict(onnx_bytes: bytes, images: Images, output: str = OUTPUT) -> Probabil
 
 def predict_keras(model: "keras.Model", images: Images) -> Probabilities:
     """Return a network's probabilities."""
-    # Imported here because exported files are evaluated without it.
+    # Imported here because evaluating exported files does not need it.
     import keras  # noqa: PLC0415
 
     logits = model.predict(images.astype("float32"), batch_size=BATCH_SIZE, verbose=0)
@@ -93,7 +93,7 @@ def confusion_matrix(probabilities: Probabilities, labels: Labels) -> list[list[
 
 
 def calibration(probabilities: Probabilities, labels: Labels) -> Calibration:
-    """Return what the top-1 confidences are worth."""
+    """Return how well the top-1 confidences match the accuracy."""
     confidence = probabilities.max(1).astype(np.float64)
     right = probabilities.argmax(1) == labels
     # Intervals are closed above, as in Guo et al.: a confidence of 1 lies in the last.

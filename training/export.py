@@ -51,7 +51,7 @@ def export(model: keras.Model) -> bytes:
 def verify(
     found: npt.NDArray[np.float32], model: keras.Model, images: npt.NDArray[np.uint8]
 ) -> None:
-    """Refuse an exported file whose probabilities are not Keras'.
+    """Refuse an exported file whose probabilities differ from Keras'.
 
     `found` are the file's, float32 [N, 10], of `images`, uint8 [N, 32, 32, 3].
 

@@ -1,4 +1,4 @@
-"""How well cheap scores tell CIFAR-10's test images from images of none of its classes.
+"""How well cheap scores separate CIFAR-10's test images from images of other classes.
 
 Each score is higher for an image that looks more familiar: the largest logit (Hendrycks et al.,
 2022), the negative energy (Liu et al., 2020), the negative entropy and the largest probability

@@ -1,4 +1,4 @@
-"""Files that are replaced in one step: whole and on the disk, or as they were before."""
+"""Atomic, durable writes: a file holds the new content, whole, or still the old."""
 
 import os
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Yield where to write a file's new content, which takes its place when it is whole.
+    """Yield a temporary path for a file's new content, which replaces the file at the end.
 
     A kill, a full disk or a power loss leaves the old content or the new.
 
@@ -47,7 +47,7 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder, and find out before hours of work whether it takes files.
+    """Create a folder, and check before hours of work that it can be written.
 
     Raises:
         WriteError: it does not.
@@ -62,7 +62,7 @@ def check_writable(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Put a folder's renames on the disk, where the system can (Windows cannot)."""
+    """Flush a folder's renames to the disk, where the system can (Windows cannot)."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Records of a model's versions to its model card, models/<name>/README.md."""
+"""The model card, models/<name>/README.md, from the records of its versions."""
 
 from models.record import RELIABILITY_FILE, Record
 from training.tables import per_cent

@@ -13,10 +13,10 @@ class ConvolutionalMuon(keras.optimizers.Muon):
     """Muon (Jordan et al., 2024) on convolution kernels; AdamW on everything else.
 
     A kernel [height, width, in, out] is orthogonalized as the matrix [height·width·in, out], as
-    Muon's authors do; Keras leaves it to AdamW (keras-team/keras#21885). So stay here the first
-    convolution, whose 3 input channels are pixels, and the Dense layers, whose orthogonalization
-    would cost `first` more than its forward and backward passes. Weight decay is decoupled and
-    spares biases, gamma and beta.
+    Muon's authors do; Keras leaves it to AdamW (keras-team/keras#21885). AdamW also updates
+    the first convolution, whose 3 input channels are pixels, and the Dense layers, whose
+    orthogonalization would cost `first` more than its forward and backward passes. Weight decay
+    is decoupled and spares biases, gamma and beta.
     """
 
     def __init__(

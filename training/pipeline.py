@@ -59,7 +59,7 @@ class Config:
 
 
 def train_model(config: Config, cifar10: data.Cifar10, *, fresh: bool = False) -> Run:
-    """Train one model in its run folder, going on from its last finished epoch, if not `fresh`."""
+    """Train one model in its run folder, resuming after its last finished epoch unless `fresh`."""
     epochs = config.epochs or config.recipe.epochs
     click.echo(
         f"{config.model}, {config.recipe_name} recipe: training to {epochs} epochs "
@@ -78,7 +78,7 @@ def train_model(config: Config, cifar10: data.Cifar10, *, fresh: bool = False) -
 
 
 def check_training(config: Config, *, force: bool = False) -> None:
-    """Refuse before the first epoch what could not be exported after the last.
+    """Refuse, before the first epoch, a training whose result could not be exported.
 
     Raises:
         TrainingError: the backend cannot export, a folder cannot be written, or a version that was
@@ -105,7 +105,7 @@ def check_export(config: Config, *, force: bool = False) -> Run:
 def export_model(config: Config, cifar10: data.Cifar10, *, force: bool = False) -> Record:
     """Bundle the last finished epoch: export, evaluate, quantize, record and publish it."""
     run = check_export(config, force=force)
-    # Imported here because it needs TensorFlow, which training does without.
+    # Imported here because it needs TensorFlow, which training does not.
     from training.export import export, verify  # noqa: PLC0415
 
     model = load_trained_model(run, config.recipe, config.run_dir)
@@ -113,7 +113,7 @@ def export_model(config: Config, cifar10: data.Cifar10, *, force: bool = False) 
     verify(predict(onnx_bytes, cifar10.test.images), model, cifar10.test.images)
     temperature = None
     if config.recipe_name != "article":  # whose overconfidence is a symptom, and is shown as one
-        # Imported here because it needs onnx, which training does without.
+        # Imported here because it needs onnx, which training does not.
         from training.calibrate import calibrate  # noqa: PLC0415
 
         _, validation = cifar10.train.split_at(1 - config.recipe.validation_split)
@@ -132,7 +132,7 @@ def export_model(config: Config, cifar10: data.Cifar10, *, force: bool = False) 
 
 
 def quantize_models(names: list[str], cifar10: data.Cifar10, models_dir: Path) -> None:
-    """Make the int8 file of each exported version of the named models anew."""
+    """Make the int8 file of each exported version of the named models again."""
     for file in record_files(names, models_dir):
         record = read_record(file)
         onnx_bytes = (file.parent / MODEL_FILE).read_bytes()
@@ -153,8 +153,8 @@ def _check_backend() -> None:
 
 
 def _quantize(onnx_bytes: bytes, cifar10: data.Cifar10) -> tuple[bytes, Int8]:
-    """Return the int8 file and what its test came to."""
-    # Imported here because it needs onnx, which training does without.
+    """Return the int8 file and its measurements."""
+    # Imported here because it needs onnx, which training does not.
     from training.quantize import CALIBRATION_IMAGES, quantize  # noqa: PLC0415
 
     int8_bytes = quantize(onnx_bytes, cifar10.train.images[:CALIBRATION_IMAGES])

@@ -1,6 +1,6 @@
 """Every plot: learning curves, reliability, the models compared, the study, the first images.
 
-Each function draws plain data, so that a file can say in its metadata which data it shows.
+Each function draws plain data, whose fingerprint the file carries in its metadata.
 """
 
 import hashlib
@@ -24,13 +24,13 @@ _KEY = "Data"  # of the metadata
 
 
 def write(path: Path, draw: Callable[..., "Figure"], *shown: object) -> None:
-    """Draw what is shown, and put its fingerprint into the file's metadata."""
+    """Draw the data, and put their fingerprint into the file's metadata."""
     with replaced(path) as unfinished:
         draw(*shown).savefig(unfinished, metadata={_KEY: _fingerprint(draw, shown)})
 
 
 def is_current(path: Path, draw: Callable[..., "Figure"], *shown: object) -> bool:
-    """Return whether a file shows the same, without drawing it: bytes differ between systems."""
+    """Return whether a file shows these data; its bytes cannot tell, as they differ by system."""
     if not path.exists():
         return False
     with Image.open(path) as image:
@@ -61,7 +61,7 @@ def curves(title: str, history: list[Epoch]) -> "Figure":
 
 
 def reliability(title: str, error: float, bins: list[ReliabilityBin]) -> "Figure":
-    """Plot accuracy by top-1 confidence, on the diagonal where it is worth what it says.
+    """Plot accuracy by top-1 confidence; a calibrated model lies on the diagonal.
 
     `error` is the expected calibration error, a fraction.
     """
@@ -120,7 +120,7 @@ def first_images(split: Split, path: Path) -> None:
 
 
 def _figure(width: float, height: float) -> "Figure":
-    # Imported here because `report --check` does without.
+    # Imported here because `report --check` does not need it.
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     return Figure(figsize=(width, height), layout="constrained")

@@ -1,4 +1,4 @@
-"""Which code makes a run or a record."""
+"""The commit that makes a run or a record."""
 
 import subprocess
 from pathlib import Path
@@ -8,12 +8,14 @@ _CODE = ("training", "models/*.py", "uv.lock")  # an export changes the rest of 
 
 
 def commit() -> str | None:
-    """Return the commit of this code, with `-dirty` where it was changed since.
+    """Return the commit of this code, with `-dirty` if it was changed since.
 
-    None outside of a git checkout, or without git.
+    None outside a git checkout, or without git.
     """
     try:
-        _git("ls-files", "--error-unmatch", __file__)  # it may lie in a checkout of something else
+        _git(
+            "ls-files", "--error-unmatch", __file__
+        )  # the code may lie inside another project's checkout
         found = _git("rev-parse", "HEAD")
         changed = _git("status", "--porcelain", "--", *_CODE)
     except (OSError, subprocess.CalledProcessError):

@@ -15,7 +15,7 @@ class ReplaceError(TrainingError):
 
 
 def check_replaceable(folder: Path, epochs: int, *, force: bool = False) -> None:
-    """Find out before hours of work whether a version of so many epochs may be published.
+    """Check before hours of work that a version of so many epochs may be published.
 
     Raises:
         WriteError: its place cannot be written.
@@ -41,7 +41,7 @@ def newest_version(model_dir: Path) -> int:
 def publish(
     onnx_bytes: bytes, record: Record, models_dir: Path, int8_bytes: bytes | None = None
 ) -> Path:
-    """Write the version's folder beside its place and put it there when it is whole.
+    """Write the version's folder beside its place, and move it there when it is complete.
 
     An interrupted call leaves the previous model and record as they were; one that is killed
     between the two renames leaves them beside their place, and the next call puts them back.

@@ -1,4 +1,4 @@
-"""A float32 ONNX file to one of int8 arithmetic, by ONNX Runtime's static quantization."""
+"""Float32 ONNX to int8, by ONNX Runtime's static quantization."""
 
 import io
 import tempfile
@@ -41,12 +41,12 @@ def quantize(onnx_bytes: bytes, images: npt.NDArray[np.uint8]) -> bytes:
         _fold_scales(model.graph)
         onnx.save(model, prepared)
         *_, logits = (node.name for node in model.graph.node if node.op_type == "Gemm")
-        with redirect_stdout(io.StringIO()):  # it says what it does in lines that help nobody
+        with redirect_stdout(io.StringIO()):  # its progress lines help nobody
             quantize_static(
                 prepared,
                 quantized,
                 _Images(images),
-                # All but the rarest values: the article's networks have a few that are far larger.
+                # Clips the rarest values: the article's networks have a few far larger ones.
                 calibrate_method=CalibrationMethod.Percentile,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a run but the architecture, the seed, the data and the precision.
+    """Everything that defines a run except the architecture, the seed, the data and the precision.
 
     The defaults are Keras' and the article's: Adam at a constant learning rate, no regularization
     but what an architecture brings itself.
@@ -28,7 +28,7 @@ class Recipe:
     erasing: bool = False  # of one 8×8 square in every image, filled with grey
     head_dropout: float = 0.0  # share of activations, before the logits
     label_smoothing: float = 0.0  # share of the target spread over all classes
-    # What `study` compares besides.
+    # What only `study` uses.
     dropout: float = 0.0  # share of activations, after each pool and hidden Dense
     batch_normalization: bool = False  # after each Conv's ReLU, where the article's final has it
     l2: float = 0.0  # factor of the squared kernels in the loss
@@ -37,7 +37,7 @@ class Recipe:
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """What a run records of it: all that changes what it comes to but its length."""
+        """What a run records of it: everything that affects the result, except the length."""
         return {k: value for k, value in asdict(self).items() if k not in {"name", "epochs"}}
 
 
@@ -74,10 +74,10 @@ IMPROVED: Mapping[str, Recipe] = {
 }
 
 RECIPES = {"article": ARTICLE, "improved": IMPROVED}
-# Models trained by a recipe go to models/<name>/<version>/.
+# A recipe's models go to models/<name>/<version>/.
 VERSIONS = {"article": 1, "improved": 2}
 
-# Each alone, at its textbook strength, and all combined; what they change is the article's recipe.
+# The article's recipe with each technique alone, at its textbook strength, and with all combined.
 _BASELINE = ARTICLE["first"]
 TECHNIQUES = {
     recipe.name: recipe

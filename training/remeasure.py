@@ -1,4 +1,4 @@
-"""Measure exported versions anew, from their files alone: no run folder, no TensorFlow."""
+"""Measure exported versions again, from their files alone: no run folder, no TensorFlow."""
 
 import hashlib
 import json
@@ -15,14 +15,14 @@ from training.files import write_text
 
 
 class BundleError(TrainingError):
-    """A version's folder lacks a file, or holds one that its record is not of."""
+    """A version's folder lacks a file, or holds one that its record does not describe."""
 
 
 def remeasure(folder: Path, test: Split) -> Record:
-    """Rewrite what a version's record says of the test images and of noise, for each of its files.
+    """Measure each file of a version on the test images and on noise, and rewrite its record.
 
-    The record may be of an earlier form, without some of these fields. What it says of training
-    stays, and so do the training and validation accuracies: they are of the same file.
+    The record may have an earlier form, without some of these fields. What it says of training
+    stays, and so do the training and validation accuracies, which are of the same file.
 
     Raises:
         BundleError: a file is missing or is not the one that the record is of, or the record lacks

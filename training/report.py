@@ -29,7 +29,7 @@ class StaleError(TrainingError):
 
 
 class RecordError(TrainingError):
-    """A file is not the record of the version in whose folder it lies, or there is none."""
+    """A record is missing, or describes another version than the one in its folder."""
 
 
 def version_plots(record: Record) -> list[Plot]:
@@ -47,7 +47,7 @@ def write_report(
 ) -> None:
     """Write each model's card and plots, the comparison, the study's page and README's tables.
 
-    A plot that shows the same already stays as it is.
+    A plot that already shows the same data stays as it is.
 
     Raises:
         RecordError: a record is broken, and `skip_broken` is not set.
@@ -61,7 +61,7 @@ def write_report(
 
 
 def check_report(models_dir: Path, readme: Path | None = None) -> None:
-    """Refuse files that differ from what `write_report` would write; plots, by what they show.
+    """Refuse files that differ from what `write_report` would write; plots by their data.
 
     Raises:
         StaleError: there are some; the message names them.

@@ -1,4 +1,4 @@
-"""The table and the figures of the plot that show the study."""
+"""The study's table, and the data of its plot."""
 
 from statistics import mean, stdev
 

@@ -1,7 +1,7 @@
 """Each regularization technique, measured alone and combined on one model.
 
-Results are kept in `study.json`, so that a study goes on where it was interrupted, run by run,
-also on another machine; the checkpoints inside a run are `training.checkpoints`'.
+Results are kept in `study.json`, so an interrupted study resumes after its last finished run, even
+on another machine; within a run, `training.checkpoints` does the same by epoch.
 """
 
 from collections.abc import Iterable
@@ -27,9 +27,9 @@ def study(
     runs_dir: Path,
     models_dir: Path,
 ) -> Study:
-    """Train, evaluate and record what of this is not in `models_dir` yet.
+    """Train, evaluate and record the runs that `models_dir` does not hold yet.
 
-    A result of other hyperparameters than the recipe has now is replaced.
+    A result whose hyperparameters differ from the recipe's is replaced.
     """
     check_writable(models_dir)
     recipes = list(recipes)
@@ -62,7 +62,7 @@ def study(
 
 
 def write_study(done: Study, models_dir: Path) -> None:
-    """Write the results in one step, and the page that shows them."""
+    """Write the results atomically, and the page that shows them."""
     write_text(models_dir / STUDY_FILE, done.model_dump_json(indent=1) + "\n")
     write_study_page(models_dir)
 

@@ -18,7 +18,7 @@ def replace_tables(text: str, tables: Mapping[str, str]) -> str:
     """Return a document with each table between `<!-- table: NAME -->` and `<!-- end -->`.
 
     Raises:
-        MarkerError: one has no place.
+        MarkerError: a table has no markers.
     """
     for name, table in tables.items():
         start, end = f"<!-- table: {name} -->\n", "<!-- end -->"
@@ -30,7 +30,7 @@ def replace_tables(text: str, tables: Mapping[str, str]) -> str:
 
 
 def models_table(records: Records, _: Study) -> str:
-    """Return what each bundled version comes to, all of its finished weights."""
+    """Return the bundled versions' figures, all measured on the finished weights."""
     header = (
         "| model | version | recipe | epochs | training | validation | gap | test | int8 test "
         "| calibration error | same when mirrored | when shifted |"
@@ -60,7 +60,7 @@ def reproduction_table(records: Records, _: Study) -> str:
 
 
 def study_summary(_: Records, done: Study) -> str:
-    """Return each technique's mean figures, of each setting."""
+    """Return each technique's mean figures, by setting."""
     several = len(done.settings) > 1
     sections = []
     for setting in done.settings:
@@ -89,7 +89,7 @@ README_TABLES: Mapping[str, Callable[[Records, Study], str]] = {
 
 
 def epochs_of(record: Record) -> str:
-    """Return how long a version was trained, and to what it would have been, where that differs."""
+    """Return the epochs of a version, and those it was meant to have if they differ."""
     done, asked = record.epochs_completed, record.epochs
     return f"{done}" if done == asked else f"{done} of {asked}"
 

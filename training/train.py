@@ -29,7 +29,12 @@ from training.checkpoints import (
     write_run,
 )
 from training.data import Split
-from training.distribute import Share, alone, check_agreement, is_first_worker
+from training.distribute import (
+    ShardedBatches,
+    check_agreement,
+    is_first_worker,
+    on_this_worker_alone,
+)
 from training.optimizers import ConvolutionalMuon
 from training.provenance import commit
 from training.recipes import Recipe
@@ -50,11 +55,11 @@ def train(
 ) -> Run:
     """Train a network to `epochs` epochs, going on from the last finished one in `run_dir`.
 
-    `fresh` starts over instead. With early stopping it may end before. Of several workers, each
-    takes its share of each batch, and the first one alone writes into `run_dir`, which all share.
+    `fresh` starts over instead. Early stopping may end it sooner. With several workers, each takes
+    its shard of each batch, and only the first writes into `run_dir`, which all share.
 
     Raises:
-        WorkerError: the workers have found another epoch, or were asked for another run.
+        WorkerError: the workers found different epochs, or were asked for different runs.
         RunError: `run_dir` holds another run, one of more epochs or a damaged one, or another
             training writes it; or the loss is not finite.
         WriteError: `run_dir` cannot be written; the epochs before are kept.
@@ -63,13 +68,13 @@ def train(
     with locked(run_dir) if is_first_worker() else nullcontext():
         if fresh and is_first_worker():
             clear(run_dir)
-        check_agreement(fresh=fresh)  # which waits for the first worker, too
+        check_agreement(fresh=fresh)  # waits for the first worker, too
         run = read_run(run_dir)
         if run is not None:
             check_same(run, run_dir, recipe, epochs=epochs, seed=seed, precision=precision)
         done = len(run.history) if run else 0
         check_agreement(finished_epochs=done, epochs=epochs, seed=seed)
-        # A seed of its own for each resumption, so as not to repeat the first epochs' shuffles.
+        # Each resumption has its own seed; the first epochs' shuffles would be repeated otherwise.
         keras.utils.set_random_seed(seed + done)
         steps = math.ceil(
             int(len(split.labels) * (1 - recipe.validation_split)) / recipe.batch_size
@@ -125,9 +130,9 @@ def _fit(run: Run, model: keras.Model, recipe: Recipe, split: Split, run_dir: Pa
 
 
 def load_trained_model(run: Run, recipe: Recipe, run_dir: Path) -> keras.Model:
-    """Return the network that a run has come to, in float32.
+    """Return the model that a run produced, in float32.
 
-    The checkpoint holds float32 arrays alone, so any backend's run can be loaded under another.
+    A checkpoint holds only float32 arrays, so one backend can load another's run.
     """
     model = build(run.model, recipe)
     load(model, run.chosen_epoch(recipe), run_dir)
@@ -167,14 +172,16 @@ def _examples(split: Split, recipe: Recipe) -> dict[str, Any]:
         }
     at = int(len(images) * (1 - recipe.validation_split))  # where Keras splits
     return {
-        "x": Share(images[:at], targets[:at], batch_size=size, shuffle=True),
-        "validation_data": Share(images[at:], targets[at:], batch_size=size, shuffle=False),
-        "shuffle": False,  # of the order of batches, which every worker would draw for itself
+        "x": ShardedBatches(images[:at], targets[:at], batch_size=size, shuffle=True),
+        "validation_data": ShardedBatches(
+            images[at:], targets[at:], batch_size=size, shuffle=False
+        ),
+        "shuffle": False,  # the order of batches; every worker would draw its own
     }
 
 
 def _targets(split: Split, recipe: Recipe) -> npt.NDArray[Any]:
-    if recipe.label_smoothing:  # Keras smooths one-hot targets alone
+    if recipe.label_smoothing:  # Keras smooths only one-hot targets
         one_hot: npt.NDArray[Any] = keras.utils.to_categorical(split.labels, len(CLASSES))
         return one_hot
     return split.labels
@@ -217,7 +224,7 @@ class _Checkpoint(keras.callbacks.Callback):
             )
         self.run.add(Epoch(**(logs or {}), seconds=seconds))
         if is_first_worker():
-            with alone():
+            with on_this_worker_alone():
                 save(self.run, self.recipe, self.model, self.run_dir)
         self.model.stop_training = self.run.is_finished(self.recipe)
 
@@ -234,7 +241,7 @@ def _library_versions() -> dict[str, str]:
 
 def _device(model: keras.Model) -> str:
     if keras.distribution.distribution() is None:
-        # The one spelling that the TensorFlow, JAX and torch backends share.
+        # The only spelling that the TensorFlow, JAX and torch backends share.
         device = str(model.weights[0].value.device)
     else:
         device = " and ".join(keras.distribution.list_devices())

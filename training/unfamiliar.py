@@ -1,4 +1,4 @@
-"""Images of none of CIFAR-10's classes: made by script, or cut from photographs in packages."""
+"""Images of none of CIFAR-10's classes: generated, or cut from scikit-image's photographs."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

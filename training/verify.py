@@ -1,4 +1,4 @@
-"""Bundled versions on the test set, on this machine, by the service's own sessions."""
+"""Measure bundled versions on this machine, with the service's own sessions."""
 
 import time
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ TOLERANCE = 0.1  # points of accuracy
 
 
 class DifferenceError(TrainingError):
-    """A version answers otherwise here than its record says."""
+    """A version's accuracy here differs from its record."""
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What one version came to."""
+    """One version's measurements."""
 
     name: str
     version: int
@@ -35,7 +35,7 @@ class Verified:
 
     @property
     def differs(self) -> bool:
-        """Whether the accuracy is another one than recorded."""
+        """Whether the accuracy differs from the recorded one."""
         return 100 * abs(self.found - self.recorded) > TOLERANCE
 
     def __str__(self) -> str:

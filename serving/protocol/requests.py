@@ -150,5 +150,5 @@ def flag(parameters: Parameters, name: str, *, default: bool = False) -> bool:
         return default
     text = str(value).lower() if isinstance(value, bool | str) else ""
     if text not in {"true", "false"}:
-        raise BadRequestError(f"The parameter {name} is {value!r}; it is true or false.")
+        raise BadRequestError(f"The parameter {name} is {value!r}; it must be 'true' or 'false'.")
     return text == "true"

@@ -1,4 +1,4 @@
-"""POST /stability and /explanations: what an answer to one image is worth, and what it rests on.
+"""POST /stability and /explanations: is a prediction stable, and what does it depend on?
 
 Both run the models many times over. Those runs wait in the queue with all others and are counted
 there one by one.
@@ -41,8 +41,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the models make of an image and of changed ones."""
+class Observation:
+    """The models' probabilities for an image and for its variants."""
 
     image: Image
     changed: Images
@@ -99,7 +99,7 @@ def _look_closer(
     sent: Sent,
     count: int,
     change: Callable[[Images], Images],
-) -> Seen:
+) -> Observation:
     """Classify an image and `count` changed ones."""
     chosen = service.classifiers.choose(sent.getlist("model"), single(sent, "version"))
     with service.metrics.count_models(chosen):
@@ -111,7 +111,7 @@ def _look_closer(
         batch = np.concatenate([image.pixels[np.newaxis], changed])
         probabilities = service.batcher.classify(chosen, batch)
     uploaded: Image = {"filename": upload.filename, "width": image.width, "height": image.height}
-    return Seen(uploaded, changed, chosen, probabilities)
+    return Observation(uploaded, changed, chosen, probabilities)
 
 
 def _top_class(classifier: Classifier, probabilities: Probabilities) -> TopClass:

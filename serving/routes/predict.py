@@ -1,4 +1,4 @@
-"""POST /predict: the request is read, decoded, classified and answered."""
+"""POST /predict: read the request, decode its images, classify them, respond."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ from serving.thumbnails import to_data_url
 from serving.uploads import read_uploads
 from serving.worth import worth
 
-# Every model's, and the image's familiarity where it is asked for.
+# Every model's answer, and the image's familiarity if it was requested.
 Answers = tuple[list[Answer], Familiarity | None]
 
 PARAMETERS = (

@@ -1,4 +1,4 @@
-"""GET /study: what reduces overfitting, and the recipes of each model against each other."""
+"""GET /study: the regularization techniques measured, and each model's recipes compared."""
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -84,7 +85,8 @@ def test_a_model_that_fails_is_named_while_the_others_answer(
     for url in ready:
         fails()
         check_problem(requests.get(url), 503, "second version 1", "log")
-        wait_for(lambda url=url: requests.get(url).status_code == 200)  # it has tried a black one
+        # It has tried a black image since.
+        wait_for(partial(is_ok, url))
     fails()
     assert requests.get(f"{server}/v2/models/first/ready").status_code == 200
     assert requests.get(f"{server}/health/live").status_code == 200
@@ -140,6 +142,10 @@ def test_a_stop_cuts_a_request_that_does_not_end() -> None:
             # Leaving the block sends SIGTERM, and asserts that the exit status is 0.
         assert client.recv(1) == b""  # no answer, such as the 408 of the client's time limit
     assert any("Worker graceful timeout" in line for line in log)
+
+
+def is_ok(url: str) -> bool:
+    return requests.get(url).status_code == 200
 
 
 def in_flight(server: str) -> float:

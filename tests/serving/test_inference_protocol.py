@@ -188,7 +188,7 @@ def test_image_files_as_text(server: str, image: npt.NDArray[np.uint8]) -> None:
     check_problem(requests.post(url, json={**of_tensor, "parameters": {"resize": True}}), 422)
     for wrong in (1, "yes", [True]):
         response = requests.post(url, json={"inputs": [large], "parameters": {"resize": wrong}})
-        check_problem(response, 400, "resize", "true or false")
+        check_problem(response, 400, "resize", "'true' or 'false'")
     for change, status, words in (
         ({"data": ["no base64!"]}, 400, "image[0] is not base64"),
         ({"data": ["grün"]}, 400, "image[0] is not base64"),
