@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 import keras
 import tensorflow as tf
+from jax.profiler import ProfileData  # reads TensorFlow's traces, too
 from keras import layers
-from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
 
 from training import data
 from training.architectures import ARCHITECTURES
@@ -84,14 +84,13 @@ def profile(name: str, split: Split, precision: str) -> tuple[dict[str, float], 
         with tf.profiler.experimental.Profile(folder):
             ours(name, split, precision, epochs=1)
         [file] = Path(folder).rglob("*.xplane.pb")
-        space = XSpace.FromString(file.read_bytes())
-    [plane] = (plane for plane in space.planes if plane.name == "/host:CPU")
-    operations = sorted(
-        (begin := line.timestamp_ns / 1e9 + event.offset_ps / 1e12, event.duration_ps / 1e12, title)
-        for line in plane.lines
-        for event in line.events
-        if (title := plane.event_metadata[event.metadata_id].name).startswith(GRAPH)
-    )
+        plane = ProfileData.from_file(str(file)).find_plane_with_name("/host:CPU")
+        operations = sorted(
+            (event.start_ns / 1e9, event.duration_ns / 1e9, event.name)
+            for line in plane.lines
+            for event in line.events
+            if event.name.startswith(GRAPH)
+        )
     # Whole steps: from an operation of Adam's in the first one, which also builds the graph, to the
     # same in the last one, which the validation follows.
     adam = next(title for _, _, title in operations if re.search(KINDS["Adam"], title))
