@@ -22,6 +22,7 @@ def check_replaceable(folder: Path, epochs: int, *, force: bool = False) -> None
         ReplaceError: the version there was trained for more epochs, and `force` is not set.
     """
     check_writable(folder.parent)
+    _recover(folder)
     try:
         bundled = len(json.loads((folder / RECORD_FILE).read_bytes())["history"])
     except (OSError, ValueError, KeyError, TypeError):  # there is none, or none to be kept
@@ -44,14 +45,13 @@ def publish(
     """Write the version's folder beside its place, and move it there when it is complete.
 
     An interrupted call leaves the previous model and record as they were; one that is killed
-    between the two renames leaves them beside their place, and the next call puts them back.
+    between the two renames leaves them beside their place, and the next call, or the next
+    check_replaceable(), puts them back.
     """
     folder = models_dir / record.name / str(record.version)
     # Names that start with a dot are no versions to the service.
     unfinished = folder.with_name(f".{folder.name}.unfinished")
-    previous = folder.with_name(f".{folder.name}.previous")
-    if previous.exists() and not folder.exists():
-        previous.rename(folder)  # killed between the two renames below
+    previous = _recover(folder)
     shutil.rmtree(unfinished, ignore_errors=True)
     check_writable(unfinished)
     write_bytes(unfinished / MODEL_FILE, onnx_bytes)
@@ -66,3 +66,14 @@ def publish(
     unfinished.rename(folder)
     shutil.rmtree(previous, ignore_errors=True)
     return folder
+
+
+def _recover(folder: Path) -> Path:
+    """Put back a version that a kill between the two renames has left beside its place.
+
+    Returns where a version waits there for the one that replaces it.
+    """
+    previous = folder.with_name(f".{folder.name}.previous")
+    if previous.exists() and not folder.exists():
+        previous.rename(folder)
+    return previous

@@ -18,6 +18,8 @@ import requests
 from models.record import BATCH, CLASSES, IMAGE_SIZE, INPUT, OUTPUT
 from tests.helpers import ROOT, check_problem, listening, png, run_server, wait_for
 
+pytestmark = pytest.mark.slow  # each test starts a service of its own
+
 COMMAND = (sys.executable, "-m", "serving", "--port", "0")
 BLACK = png(np.zeros((32, 32, 3), np.uint8))
 WHITE = png(np.full((32, 32, 3), 255, np.uint8))

@@ -1,5 +1,6 @@
 """Run folders that are damaged, in use, full or not writable: one line, and nothing is lost."""
 
+import math
 import os
 import signal
 import time
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import pytest
 
 from tests.training.generated import start
@@ -14,8 +16,6 @@ from training.checkpoints import RunError, locked, read_run
 from training.data import Cifar10
 from training.files import WriteError
 from training.pipeline import Config, train_model
-from training.recipes import ARTICLE
-from training.train import train
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -91,10 +91,30 @@ def test_a_full_disk_keeps_the_epoch_before(tiny: Cifar10, tmp_path: Path) -> No
     assert after == before
 
 
-def test_a_loss_that_is_not_finite_ends_with_one_line(tiny: Cifar10, tmp_path: Path) -> None:
-    recipe = replace(ARTICLE["first"], learning_rate=1e30)
-    with pytest.raises(RunError, match=r"epoch \d came to a loss that is not finite; the epochs"):
-        train("first", recipe, tiny.train, epochs=5, seed=0, precision="float32", run_dir=tmp_path)
+def test_a_loss_that_is_not_finite_ends_with_one_line_and_keeps_the_epochs_before(
+    tiny: Cifar10, tmp_path: Path
+) -> None:
+    config = Config("first", epochs=1, runs_dir=tmp_path)
+    train_model(config, tiny)
+    checkpoint = config.run_dir / "epoch-1.weights.h5"
+    with h5py.File(checkpoint, "r+") as arrays:
+        rate = arrays["optimizer/vars/1"]
+        assert float(rate[()]) == pytest.approx(config.recipe.learning_rate)
+        rate[()] = float("inf")
+    before = checkpoint.read_bytes()
+    line = r"^epoch 2 came to a loss that is not finite; the epochs before it are kept in .*$"
+    with pytest.raises(RunError, match=line):
+        train_model(replace(config, epochs=5), tiny)
+    run = read_run(config.run_dir)
+    assert run
+    assert len(run.history) == 1
+    assert math.isfinite(run.history[0].val_loss)
+    assert {path.name for path in config.run_dir.iterdir()} == {
+        ".lock",
+        "run.json",
+        checkpoint.name,
+    }
+    assert checkpoint.read_bytes() == before
 
 
 def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(tmp_path: Path) -> None:

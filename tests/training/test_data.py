@@ -1,8 +1,10 @@
 """CIFAR-10: what is official is loaded, and nothing else is unpickled."""
 
+import http.server
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +72,43 @@ def test_a_missing_file_ends_the_command_with_one_line_and_nothing_written(tmp_p
     assert str(tmp_path / "data" / "data_batch_1") in line
     assert "Traceback" not in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+class _Site(http.server.BaseHTTPRequestHandler):
+    """Serves no CIFAR-10: nothing, half of what it announces, or something else."""
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/missing/"):
+            self.send_error(404)
+            return
+        content = b"no archive"
+        self.send_response(200)
+        announced = 2 * len(content) if self.path.startswith("/cut/") else len(content)
+        self.send_header("Content-Length", str(announced))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_download_that_fails_is_one_line_and_unpacks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CIFAR10_DIR", raising=False)
+    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Site) as site:
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        for path, words in (
+            ("other", "hash does not match"),
+            ("missing", "404"),  # which the file of another hash is not taken for
+            ("cut", "10 out of 20 bytes"),
+        ):
+            url = f"http://127.0.0.1:{site.server_port}/{path}/cifar-10-python.tar.gz"
+            monkeypatch.setattr("training.data.URL", url)
+            with pytest.raises(DataError, match=rf"^cannot download .*{url} .*{words}.*--data-dir"):
+                find(None)
+            assert not list(tmp_path.rglob("*.tar.gz"))  # the folder of an unpacked archive
+        site.shutdown()
+    with pytest.raises(DataError, match=r"cannot download .*Connection refused"):
+        find(None)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
