@@ -19,6 +19,10 @@ test *options:
 test-fast *options:
     uv run --group dev pytest -n 2 --dist loadfile -m "{{fast}}" --ignore tests/training {{options}}
 
+# Run all tests, or those named, and show which lines none of them runs; slower than `just test`.
+coverage *options:
+    uv run --group dev pytest --cov --cov-report term-missing {{options}}
+
 # Check the form, the lints and the types.
 lint:
     uv run --group dev ruff format --check .

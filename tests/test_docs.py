@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ from serving.errors import STATUSES
 from tests.helpers import ROOT
 from tests.test_deploy import metrics_in
 
-PAGES = sorted(
+PAGES = sorted(  # every one; its links are written as LINKS finds them
     path
     for folder in (".", "docs", "models", "deploy", "benchmarks", "examples")
     for path in (ROOT / folder).glob("*.md" if folder != "models" else "**/*.md")
@@ -80,6 +81,16 @@ def test_commands_take_the_options_that_are_shown(page: Path) -> None:
     ):
         words = shlex.split(arguments)
         check_options(commands[package], words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_recipes_and_modules_that_are_named_exist(page: Path) -> None:
+    text = page.read_text()
+    recipes = re.findall(r"^([a-z][a-z-]*)[^:=\n]*:(?!=)", (ROOT / "justfile").read_text(), re.M)
+    assert {*re.findall(r"`just ([a-z-]+)", text)} <= {*recipes}
+    ours = r"python -m ((?:benchmarks|docs|examples|serving|training)\b[\w.]*)"
+    for module in re.findall(ours, text):
+        assert find_spec(module), f"there is no {module}"
 
 
 def check_options(group: click.Group, words: list[str]) -> None:
