@@ -84,12 +84,13 @@ def train_command(
     """Train alone, under any Keras backend (KERAS_BACKEND=jax, say)."""
     from training import data, pipeline
     from training.distribute import distributed
+    from training.strategy import SingleProcess
 
-    with distributed() if distribute else nullcontext():
+    with distributed() if distribute else nullcontext(SingleProcess()) as strategy:
         cifar10 = data.load(data.find(data_dir))
         for model in models:
             config = pipeline.Config(model, recipe, epochs, seed, precision, runs_dir)
-            pipeline.train_model(config, cifar10, fresh=fresh)
+            pipeline.train_model(config, cifar10, fresh=fresh, strategy=strategy)
 
 
 @click.command("export")

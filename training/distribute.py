@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from training import TrainingError
+from training.recipes import Recipe
+from training.strategy import SingleProcess
 
 # Keras' own names, so that a launcher that knows Keras can set them.
 ADDRESSES = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
@@ -27,8 +29,8 @@ class WorkerError(TrainingError):
 
 
 @contextmanager
-def distributed() -> Iterator[None]:
-    """Run the enclosed training on all workers; enter it before Keras creates a variable.
+def distributed() -> Iterator[SingleProcess]:
+    """Yield the strategy of this worker; enter it before Keras creates a variable.
 
     Raises:
         WorkerError: the backend or the environment is not set up for it, not all workers have
@@ -54,7 +56,7 @@ def distributed() -> Iterator[None]:
         keras.distribution.initialize()
         distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
         with distribution.scope():
-            yield
+            yield Worker()
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         # JAX raises a plain ValueError when it waits for a result that has failed.
         if isinstance(error, ValueError) and "Gloo" not in str(error):
@@ -65,40 +67,55 @@ def distributed() -> Iterator[None]:
         ) from error
 
 
-def is_first_worker() -> bool:
-    """Return whether this process writes the files; true without --distribute."""
-    distribution = keras.distribution.distribution()
-    return distribution is None or distribution.data_shard_id == 0
+class Worker(SingleProcess):
+    """One of the workers of `distributed`."""
 
+    def __init__(self) -> None:
+        self.is_first_worker = keras.distribution.distribution().data_shard_id == 0
 
-@contextmanager
-def on_this_worker_alone() -> Iterator[None]:
-    """Run the enclosed code on this worker alone; else Keras would wait for the others."""
-    distribution = keras.distribution.distribution()
-    keras.distribution.set_distribution(None)
-    try:
-        yield
-    finally:
-        keras.distribution.set_distribution(distribution)
+    def check_agreement(self, **values: int) -> None:
+        """Wait for all workers, and refuse to go on if they were given different work.
 
+        Raises:
+            WorkerError: a value is not the same on all workers.
+        """
+        from jax.experimental import multihost_utils  # noqa: PLC0415
 
-def check_agreement(**values: int) -> None:
-    """Wait for all workers, and refuse to go on if they were given different work.
+        for name, value in values.items():
+            found = multihost_utils.process_allgather(np.array(value)).tolist()
+            if len(set(np.ravel(found))) > 1:
+                raise WorkerError(
+                    f"the workers do not agree: {name} is {found} on them in order; give all the "
+                    "same command, and a --runs-dir that they share"
+                )
 
-    Raises:
-        WorkerError: a value is not the same on all workers.
-    """
-    if keras.distribution.distribution() is None:
-        return
-    from jax.experimental import multihost_utils  # noqa: PLC0415
+    @contextmanager
+    def on_this_worker_alone(self) -> Iterator[None]:
+        """Run the enclosed code on this worker alone; else Keras would wait for the others."""
+        distribution = keras.distribution.distribution()
+        keras.distribution.set_distribution(None)
+        try:
+            yield
+        finally:
+            keras.distribution.set_distribution(distribution)
 
-    for name, value in values.items():
-        found = multihost_utils.process_allgather(np.array(value)).tolist()
-        if len(set(np.ravel(found))) > 1:
-            raise WorkerError(
-                f"the workers do not agree: {name} is {found} on them in order; give all the same "
-                "command, and a --runs-dir that they share"
-            )
+    def examples(
+        self, images: npt.NDArray[np.float32], targets: npt.NDArray[Any], recipe: Recipe
+    ) -> dict[str, Any]:
+        """Return the arguments of `fit` with this worker's shards."""
+        at = int(len(images) * (1 - recipe.validation_split))  # where Keras splits
+        size = recipe.batch_size
+        return {
+            "x": ShardedBatches(images[:at], targets[:at], batch_size=size, shuffle=True),
+            "validation_data": ShardedBatches(
+                images[at:], targets[at:], batch_size=size, shuffle=False
+            ),
+            "shuffle": False,  # the order of batches; every worker would draw its own
+        }
+
+    def device(self, model: keras.Model) -> str:
+        """Return the devices of all workers."""
+        return " and ".join(keras.distribution.list_devices())
 
 
 class ShardedBatches(keras.utils.PyDataset):

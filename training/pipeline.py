@@ -20,7 +20,8 @@ from training.provenance import commit
 from training.publish import check_replaceable, newest_version, publish
 from training.recipes import RECIPES, VERSIONS, Recipe
 from training.report import read_record, record_files
-from training.train import load_trained_model, train
+from training.strategy import SingleProcess
+from training.train import ALONE, load_trained_model, train
 
 ONNX_RUNTIME = packages_distributions()["onnxruntime"]  # onnxruntime-gpu, or the plain one
 
@@ -58,7 +59,13 @@ class Config:
         return self.runs_dir / self.model / str(self.version)
 
 
-def train_model(config: Config, cifar10: data.Cifar10, *, fresh: bool = False) -> Run:
+def train_model(
+    config: Config,
+    cifar10: data.Cifar10,
+    *,
+    fresh: bool = False,
+    strategy: SingleProcess = ALONE,
+) -> Run:
     """Train one model in its run folder, resuming after its last finished epoch unless `fresh`."""
     epochs = config.epochs or config.recipe.epochs
     click.echo(
@@ -74,6 +81,7 @@ def train_model(config: Config, cifar10: data.Cifar10, *, fresh: bool = False) -
         precision=config.precision,
         run_dir=config.run_dir,
         fresh=fresh,
+        strategy=strategy,
     )
 
 

@@ -29,17 +29,13 @@ from training.checkpoints import (
     write_run,
 )
 from training.data import Split
-from training.distribute import (
-    ShardedBatches,
-    check_agreement,
-    is_first_worker,
-    on_this_worker_alone,
-)
 from training.optimizers import ConvolutionalMuon
 from training.provenance import commit
 from training.recipes import Recipe
+from training.strategy import SingleProcess
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy")
+ALONE = SingleProcess()
 
 
 def train(
@@ -52,6 +48,7 @@ def train(
     precision: str,
     run_dir: Path,
     fresh: bool = False,
+    strategy: SingleProcess = ALONE,
 ) -> Run:
     """Train a network to `epochs` epochs, going on from the last finished one in `run_dir`.
 
@@ -65,15 +62,15 @@ def train(
         WriteError: `run_dir` cannot be written; the epochs before are kept.
         StoppedError: Ctrl-C; likewise.
     """
-    with locked(run_dir) if is_first_worker() else nullcontext():
-        if fresh and is_first_worker():
+    with locked(run_dir) if strategy.is_first_worker else nullcontext():
+        if fresh and strategy.is_first_worker:
             clear(run_dir)
-        check_agreement(fresh=fresh)  # waits for the first worker, too
+        strategy.check_agreement(fresh=fresh)  # waits for the first worker, too
         run = read_run(run_dir)
         if run is not None:
             check_same(run, run_dir, recipe, epochs=epochs, seed=seed, precision=precision)
         done = len(run.history) if run else 0
-        check_agreement(finished_epochs=done, epochs=epochs, seed=seed)
+        strategy.check_agreement(finished_epochs=done, epochs=epochs, seed=seed)
         # Each resumption has its own seed; the first epochs' shuffles would be repeated otherwise.
         keras.utils.set_random_seed(seed + done)
         steps = math.ceil(
@@ -89,37 +86,46 @@ def train(
                 epochs=epochs,
                 precision=precision,
                 backend=keras.backend.backend(),
-                device=_device(model),
+                device=_device(strategy, model),
                 libraries=_library_versions(),
                 history=[],
             )
         else:
-            _resume(run, model, epochs, run_dir)
+            _resume(run, model, epochs, run_dir, strategy)
         if not run.is_finished(recipe):
-            run.begin_part(commit(), _device(model), _library_versions())
-            _fit(run, model, recipe, split, run_dir)
+            run.begin_part(commit(), _device(strategy, model), _library_versions())
+            _fit(run, model, recipe, split, run_dir, strategy)
     return run
 
 
-def _resume(run: Run, model: keras.Model, epochs: int, run_dir: Path) -> None:
+def _resume(
+    run: Run, model: keras.Model, epochs: int, run_dir: Path, strategy: SingleProcess
+) -> None:
     model.optimizer.build(model.trainable_variables)
     load(model, len(run.history), run_dir)
     if run.epochs != epochs:
         run.epochs = epochs
-        if is_first_worker():
+        if strategy.is_first_worker:
             write_run(run, run_dir)
 
 
-def _fit(run: Run, model: keras.Model, recipe: Recipe, split: Split, run_dir: Path) -> None:
-    if run.history and is_first_worker():
+def _fit(
+    run: Run,
+    model: keras.Model,
+    recipe: Recipe,
+    split: Split,
+    run_dir: Path,
+    strategy: SingleProcess,
+) -> None:
+    if run.history and strategy.is_first_worker:
         click.echo(f"{run_dir}: going on after epoch {len(run.history)}")
     try:
         model.fit(
-            **_examples(split, recipe),
+            **strategy.examples(split.images.astype("float32"), _targets(split, recipe), recipe),
             epochs=run.epochs,
             initial_epoch=len(run.history),
-            callbacks=[_Checkpoint(run, recipe, run_dir)],
-            verbose=0 if not is_first_worker() else 1 if sys.stdout.isatty() else 2,
+            callbacks=[_Checkpoint(run, recipe, run_dir, strategy)],
+            verbose=0 if not strategy.is_first_worker else 1 if sys.stdout.isatty() else 2,
         )
     except KeyboardInterrupt as error:
         kept = read_run(run_dir)
@@ -159,27 +165,6 @@ def _compiled(
     return model
 
 
-def _examples(split: Split, recipe: Recipe) -> dict[str, Any]:
-    """Return the arguments of `fit` with what to train and validate on."""
-    images, targets = split.images.astype("float32"), _targets(split, recipe)
-    size = recipe.batch_size
-    if keras.distribution.distribution() is None:
-        return {
-            "x": images,
-            "y": targets,
-            "batch_size": size,
-            "validation_split": recipe.validation_split,
-        }
-    at = int(len(images) * (1 - recipe.validation_split))  # where Keras splits
-    return {
-        "x": ShardedBatches(images[:at], targets[:at], batch_size=size, shuffle=True),
-        "validation_data": ShardedBatches(
-            images[at:], targets[at:], batch_size=size, shuffle=False
-        ),
-        "shuffle": False,  # the order of batches; every worker would draw its own
-    }
-
-
 def _targets(split: Split, recipe: Recipe) -> npt.NDArray[Any]:
     if recipe.label_smoothing:  # Keras smooths only one-hot targets
         one_hot: npt.NDArray[Any] = keras.utils.to_categorical(split.labels, len(CLASSES))
@@ -205,11 +190,12 @@ def _optimizer(recipe: Recipe, steps_per_epoch: int, epochs: int) -> keras.optim
 
 
 class _Checkpoint(keras.callbacks.Callback):
-    def __init__(self, run: Run, recipe: Recipe, run_dir: Path) -> None:
+    def __init__(self, run: Run, recipe: Recipe, run_dir: Path, strategy: SingleProcess) -> None:
         super().__init__()
         self.run = run
         self.recipe = recipe
         self.run_dir = run_dir
+        self.strategy = strategy
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.started = time.perf_counter()
@@ -223,8 +209,8 @@ class _Checkpoint(keras.callbacks.Callback):
                 "a lower learning rate in training/recipes.py"
             )
         self.run.add(Epoch(**(logs or {}), seconds=seconds))
-        if is_first_worker():
-            with on_this_worker_alone():
+        if self.strategy.is_first_worker:
+            with self.strategy.on_this_worker_alone():
                 save(self.run, self.recipe, self.model, self.run_dir)
         self.model.stop_training = self.run.is_finished(self.recipe)
 
@@ -239,10 +225,5 @@ def _library_versions() -> dict[str, str]:
     return versions
 
 
-def _device(model: keras.Model) -> str:
-    if keras.distribution.distribution() is None:
-        # The only spelling that the TensorFlow, JAX and torch backends share.
-        device = str(model.weights[0].value.device)
-    else:
-        device = " and ".join(keras.distribution.list_devices())
-    return f"{device} of {platform.machine()} with {os.cpu_count()} cores"
+def _device(strategy: SingleProcess, model: keras.Model) -> str:
+    return f"{strategy.device(model)} of {platform.machine()} with {os.cpu_count()} cores"

@@ -1,0 +1,39 @@
+"""What a training does by itself; `training.distribute` has what one of several workers does."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from training.recipes import Recipe
+
+
+class SingleProcess:
+    """A training of this process alone."""
+
+    is_first_worker = True  # which writes the files
+
+    def check_agreement(self, **values: int) -> None:
+        """Wait until all workers are here with the same values."""
+
+    def on_this_worker_alone(self) -> AbstractContextManager[None]:
+        """Return a context whose code the other workers do not run."""
+        return nullcontext()
+
+    def examples(
+        self, images: npt.NDArray[np.float32], targets: npt.NDArray[Any], recipe: Recipe
+    ) -> dict[str, Any]:
+        """Return the arguments of `fit` with what to train and validate on."""
+        return {
+            "x": images,
+            "y": targets,
+            "batch_size": recipe.batch_size,
+            "validation_split": recipe.validation_split,
+        }
+
+    def device(self, model: keras.Model) -> str:
+        """Return what trains the model, as Keras' backend calls it."""
+        # The only spelling that the TensorFlow, JAX and torch backends share.
+        return str(model.weights[0].value.device)
