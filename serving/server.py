@@ -43,19 +43,21 @@ def serve(settings: Settings) -> None:
             provider does not work here.
         SystemExit: at the end.
     """
-    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-    except OSError as error:
-        raise StartError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
-            "set --host or SERVING_HOST, --port or SERVING_PORT"
-        ) from error
-    check_start(settings)
-    place = METRICS_PLACE if os.access(METRICS_PLACE, os.W_OK) else None
-    metrics_dir = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp("", "serving-", place)
-    _Server(settings, listener, metrics_dir).run()
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+        except OSError as error:
+            raise StartError(
+                f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
+                "set --host or SERVING_HOST, --port or SERVING_PORT"
+            ) from error
+        check_start(settings)
+        place = METRICS_PLACE if os.access(METRICS_PLACE, os.W_OK) else None
+        metrics_dir = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(
+            "", "serving-", place
+        )
+        _Server(settings, listener, metrics_dir).run()
 
 
 def check_start(settings: Settings) -> None:

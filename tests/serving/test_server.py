@@ -347,6 +347,11 @@ def test_the_server_for_windows_serves_it(image: npt.NDArray[np.uint8]) -> None:
             process.kill()
 
 
+def takes_connections(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_gunicorns_own_command_line_serves_it(image: npt.NDArray[np.uint8]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -355,7 +360,7 @@ def test_gunicorns_own_command_line_serves_it(image: npt.NDArray[np.uint8]) -> N
     command += ["--bind", f"127.0.0.1:{port}", "serving.app:create_app()"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
         try:
-            wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+            wait_for(lambda: takes_connections(port))
             answer = requests.post(f"http://127.0.0.1:{port}/predict", data=png(image))
             assert answer.status_code == 200
         finally:
