@@ -1,16 +1,14 @@
-"""The models folder: read, checked against its records, loaded and warmed up."""
+"""The models folder: read, checked against its records, and loaded."""
 
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
 from pydantic import ValidationError
 
 from models.record import (
     CURVES_FILE,
-    IMAGE_SIZE,
     INT8_MODEL_FILE,
     MODEL_FILE,
     RECORD_FILE,
@@ -79,7 +77,7 @@ class Classifiers:
 
 
 def load_classifiers(settings: Settings) -> Classifiers:
-    """Load, check and warm up every version of every model in `settings.models_dir`.
+    """Load and check every version of every model in `settings.models_dir`.
 
     With int8, their records are those of the int8 files.
 
@@ -127,8 +125,6 @@ def load_classifiers(settings: Settings) -> Classifiers:
             session=start_session(path, onnx_file, options, providers, provider_options),
             max_batch=max_batch,
         )
-        for size in {1, max_batch}:
-            classifier.classify(np.zeros((size, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8))
         classifiers.append(classifier)
         logger.info(
             "%s version %d (%s recipe): test accuracy %.2f %%, after %d of %d epochs",

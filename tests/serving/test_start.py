@@ -1,5 +1,6 @@
 """What the service does when it cannot start."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -44,6 +45,38 @@ def change_class(version: Path) -> None:
     (version / "metadata.json").write_text(json.dumps(record))
 
 
+def take_single_images(version: Path) -> None:
+    """Put a model there that says it takes any number of images, and fails on more than one."""
+    onnx = pytest.importorskip("onnx")
+    helper, types = onnx.helper, onnx.TensorProto
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=types.FLOAT),
+        # Added to a shape, so that no look at the graph tells the shape.
+        helper.make_node("ReduceMin", ["pixels"], ["darkest"], keepdims=0),
+        helper.make_node("Cast", ["darkest"], ["zero"], to=types.INT64),
+        helper.make_node("Add", ["one_row", "zero"], ["shape"]),
+        helper.make_node("Reshape", ["pixels", "shape"], ["row"]),
+        helper.make_node("MatMul", ["row", "weights"], ["probabilities"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "single",
+        [helper.make_tensor_value_info("image", types.UINT8, ["batch", 32, 32, 3])],
+        [helper.make_tensor_value_info("probabilities", types.FLOAT, ["batch", 10])],
+        [
+            helper.make_tensor("one_row", types.INT64, [2], [1, 3072]),
+            helper.make_tensor("weights", types.FLOAT, [3072, 10], [0.0] * 30720),
+        ],
+    )
+    opset = [helper.make_opsetid("", 13)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=8)
+    content = model.SerializeToString()
+    (version / "model.onnx").write_bytes(content)
+    record = json.loads((version / "metadata.json").read_text())
+    record["sha256"] = hashlib.sha256(content).hexdigest()
+    (version / "metadata.json").write_text(json.dumps(record))
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -52,6 +85,7 @@ def change_class(version: Path) -> None:
         (remove_record, ["metadata.json", "No such file"]),
         (cut_record, ["metadata.json", "JSON"]),
         (change_class, ["metadata.json", "aeroplane"]),
+        (take_single_images, ["model.onnx", "fails on two images"]),
     ],
 )
 def test_a_damaged_model_is_named(
@@ -62,6 +96,11 @@ def test_a_damaged_model_is_named(
     assert "first/1" in line
     for word in words:
         assert word in line
+
+
+def test_a_damaged_measurement_is_named(models_dir: Path) -> None:
+    (models_dir / "familiarity.json").write_text("{}")
+    assert f"{models_dir}/familiarity.json is not" in refusal("--models-dir", str(models_dir))
 
 
 def test_no_models(tmp_path: Path) -> None:
