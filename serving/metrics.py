@@ -16,7 +16,6 @@ from prometheus_client import (
     Histogram,
     Metric,
     ProcessCollector,
-    Summary,
     generate_latest,
     values,
 )
@@ -50,85 +49,85 @@ class Metrics:
         else:
             ProcessCollector(registry=registry)
         requests = Counter(
-            "http_requests",
+            "serving_http_requests",
             "Finished requests.",
             ["method", "route", "status"],
             registry=registry,
         )
         seconds = Histogram(
-            "http_request_seconds",
-            "From when a request's head is read to its answer.",
+            "serving_http_request_duration_seconds",
+            "Time from a request's head to its response.",
             ["route"],
             buckets=_SECONDS,
             registry=registry,
         )
         self.in_flight = Gauge(
-            "http_requests_in_flight",
+            "serving_http_requests_in_flight",
             "Requests being answered.",
             multiprocess_mode="livesum",
             registry=registry,
         )
         model_requests = Counter(
-            "model_requests",
+            "serving_model_requests",
             "Requests that asked a model.",
             ["model", "version", "status"],
             registry=registry,
         )
-        model_seconds = Summary(
-            "model_seconds",
-            "Time of a model's requests, by success and fail, their waits in the queue, and its "
+        model_seconds = Histogram(
+            "serving_model_duration_seconds",
+            "Time of a model's requests (success, fail), of their waits in the queue, and of its "
             "runs (infer).",
             ["model", "version", "stage"],
+            buckets=_SECONDS,
             registry=registry,
         )
         model_images = Counter(
-            "model_images", "Images that a model ran on.", ["model", "version"], registry=registry
+            "serving_model_images",
+            "Images that a model ran on.",
+            ["model", "version"],
+            registry=registry,
         )
         last_run = Gauge(
-            "model_last_run_timestamp_seconds",
+            "serving_model_last_run_timestamp_seconds",
             "When a model last ran, in seconds since 1970.",
             ["model", "version"],
             multiprocess_mode="max",
             registry=registry,
         )
-        stages = Histogram(
-            "predict_stage_seconds",
-            "Time of a request's decoding, an image's wait in the queue, and a run of a batch.",
-            ["stage"],
+        self.decode_seconds = Histogram(
+            "serving_decode_duration_seconds",
+            "Time of decoding a request's images.",
             buckets=_SECONDS,
             registry=registry,
         )
-        self.decode_seconds = stages.labels("decode")
-        self._queue_seconds = stages.labels("queue")
-        self._infer_seconds = stages.labels("infer")
         batch_size = Histogram(
-            "batch_size",
+            "serving_batch_images",
             "Images in a batch.",
             ["model"],
             buckets=(1, 2, 4, 8, 16, 32, 64, 128),
             registry=registry,
         )
         self.queue_depth = Gauge(
-            "queue_depth",
+            "serving_queue_images",
             "Images that wait for a model or run.",
             multiprocess_mode="livesum",
             registry=registry,
         )
         predictions = Counter(
-            "predictions",
+            "serving_predictions",
             "Classified images, by the class that a model took them for.",
             ["model", "version", "class"],
             registry=registry,
         )
         confidence = Histogram(
-            "prediction_confidence",
+            "serving_prediction_confidence",
             "The probability of the class that a model took an image for.",
             ["model", "version"],
             buckets=_CONFIDENCES,
             registry=registry,
         )
         agreement = Counter(
-            "prediction_agreement",
+            "serving_prediction_agreement",
             "Images that several models classified, by whether they took them for the same class.",
             ["agree"],
             registry=registry,
@@ -145,14 +144,14 @@ class Metrics:
         self._predictions = cache(predictions.labels)
         self._confidence = cache(confidence.labels)
         info = Gauge(
-            "model_info",
+            "serving_model_info",
             "1 for each loaded model.",
             ["model", "version", "recipe", "provider"],
             multiprocess_mode="livemax",
             registry=registry,
         )
         accuracy = Gauge(
-            "model_test_accuracy",
+            "serving_model_test_accuracy",
             "Recorded share of right answers on CIFAR-10's test set.",
             ["model", "version"],
             multiprocess_mode="livemax",
@@ -183,7 +182,6 @@ class Metrics:
 
     def count_wait(self, classifiers: Iterable[Classifier], seconds: float) -> None:
         """Count a request's wait for its first run."""
-        self._queue_seconds.observe(seconds)
         for classifier in classifiers:
             record = classifier.record
             self._model_seconds(record.name, record.version, "queue").observe(seconds)
@@ -192,7 +190,6 @@ class Metrics:
         """Count a model's run of a batch."""
         name, version = classifier.record.name, classifier.record.version
         self._batch_size(name).observe(images)
-        self._infer_seconds.observe(seconds)
         self._model_seconds(name, version, "infer").observe(seconds)
         self._model_images(name, version).inc(images)
         self._last_run(name, version).set(time.time())

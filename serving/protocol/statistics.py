@@ -27,16 +27,18 @@ def statistics(classifiers: Iterable[Classifier], metrics: Metrics) -> dict[str,
 
         def time_of(stage: str) -> dict[str, int]:
             return {
-                "count": int(found["model_seconds_count", *model, stage]),
-                "ns": round(1e9 * found["model_seconds_sum", *model, stage]),
+                "count": int(found["serving_model_duration_seconds_count", *model, stage]),
+                "ns": round(1e9 * found["serving_model_duration_seconds_sum", *model, stage]),
             }
 
         runs = time_of("infer")
         return {
             "name": model[0],
             "version": model[1],
-            "last_inference": round(1000 * found["model_last_run_timestamp_seconds", *model, None]),
-            "inference_count": int(found["model_images_total", *model, None]),
+            "last_inference": round(
+                1000 * found["serving_model_last_run_timestamp_seconds", *model, None]
+            ),
+            "inference_count": int(found["serving_model_images_total", *model, None]),
             "execution_count": runs["count"],
             "inference_stats": {
                 "success": time_of("success"),

@@ -154,6 +154,6 @@ def in_flight(server: str) -> float:
     [line] = [
         line
         for line in requests.get(f"{server}/metrics").text.splitlines()
-        if line.startswith("http_requests_in_flight ")
+        if line.startswith("serving_http_requests_in_flight ")
     ]
     return float(line.split()[1])

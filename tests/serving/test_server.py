@@ -148,7 +148,7 @@ def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
         [count] = [
             line.rpartition(" ")[2]
             for line in metrics.splitlines()
-            if line.startswith("http_requests_total") and "/health/ready" in line
+            if line.startswith("serving_http_requests_total") and "/health/ready" in line
         ]
         assert float(count) == 50
         assert 'route="/models/<name>"' in metrics

@@ -46,25 +46,28 @@ def test_metrics_count_what_happened(server: str, image: npt.NDArray[np.uint8]) 
         key = name, tuple(sorted(labels.items()))
         return after[key] - before.get(key, 0)
 
-    assert grown("http_requests_total", method="POST", route="/predict", status="200") == 2
-    assert grown("http_requests_total", method="POST", route="/predict", status="400") == 1
-    assert grown("http_request_seconds_count", route="/predict") == 3
-    assert grown("model_requests_total", model="first", version="1", status="200") == 2
-    assert grown("predict_stage_seconds_count", stage="decode") == 3
-    assert grown("predict_stage_seconds_count", stage="queue") == 2
-    assert grown("predict_stage_seconds_count", stage="infer") == 2
-    assert grown("batch_size_sum", model="first") == 6
-    assert grown("prediction_confidence_count", model="first", version="1") == 6
+    assert grown("serving_http_requests_total", method="POST", route="/predict", status="200") == 2
+    assert grown("serving_http_requests_total", method="POST", route="/predict", status="400") == 1
+    assert grown("serving_http_request_duration_seconds_count", route="/predict") == 3
+    assert grown("serving_model_requests_total", model="first", version="1", status="200") == 2
+    assert grown("serving_decode_duration_seconds_count") == 3
+    for stage in ("success", "queue", "infer"):
+        of_first = {"model": "first", "version": "1", "stage": stage}
+        assert grown("serving_model_duration_seconds_count", **of_first) == 2
+    assert grown("serving_batch_images_sum", model="first") == 6
+    assert grown("serving_prediction_confidence_count", model="first", version="1") == 6
     predictions = [
-        grown(name, **dict(labels)) for name, labels in after if name == "predictions_total"
+        grown(name, **dict(labels)) for name, labels in after if name == "serving_predictions_total"
     ]
     assert sum(predictions) == 6
     assert after["process_resident_memory_bytes", ()] > 2**27
-    assert after["queue_depth", ()] == 0
-    assert after["http_requests_in_flight", ()] == 1  # the one that asks
-    accuracy = after["model_test_accuracy", (("model", "first"), ("version", "1"))]
+    assert after["serving_queue_images", ()] == 0
+    assert after["serving_http_requests_in_flight", ()] == 1  # the one that asks
+    accuracy = after["serving_model_test_accuracy", (("model", "first"), ("version", "1"))]
     assert accuracy == record["test_accuracy"]
-    [provider] = {dict(labels)["provider"] for name, labels in after if name == "model_info"}
+    [provider] = {
+        dict(labels)["provider"] for name, labels in after if name == "serving_model_info"
+    }
     assert provider.endswith("ExecutionProvider")
 
 
