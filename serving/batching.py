@@ -1,9 +1,9 @@
-"""Concurrent requests share batches: images wait in a bounded queue for a thread that runs them.
+"""Dynamic batching: images wait in a bounded queue for a thread that runs the models.
 
-A batch takes what has come in for the same models while the thread was busy, so batches grow with
+A batch takes the images that arrived for the same models during the last run, so batches grow with
 the load and an idle service adds no wait. Requests of many images are run piece by piece, in turn
-with the others. One thread, because ONNX Runtime spreads each run over the cores itself; all the
-rest happens in gevent's loop, whose greenlets switch only where they wait.
+with the others. One thread, because ONNX Runtime spreads each run over the cores itself; everything
+else happens in gevent's loop, whose greenlets switch only where they wait.
 """
 
 import atexit
@@ -27,11 +27,11 @@ from serving.settings import Settings
 Images = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
 
-# Parts of a full batch. While small requests come in beside it, a large one takes short turns, so
+# Shares of a full batch. While small requests arrive beside it, a large one takes short turns, so
 # that a single image waits for about the time of two.
-SMALL = 1 / 4
-TURN = 1 / 8
-COMPANY = 1.0  # seconds for which a small request is taken as a sign of more
+SMALL_SHARE = 1 / 4
+TURN_SHARE = 1 / 8
+MIXED_SECONDS = 1.0  # after a small request, during which more are expected
 
 _PROBE = np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
 
@@ -44,7 +44,7 @@ class _Job:
     images: Images
     result: AsyncResult = field(default_factory=AsyncResult)
     queued: float = field(default_factory=time.perf_counter)
-    taken: int = 0  # images that are run or have been
+    taken: int = 0  # images that have run or are running
     parts: list[list[Probabilities]] = field(default_factory=list)  # of each run, each model's
 
     @property
@@ -57,7 +57,7 @@ class _Job:
 
     @property
     def is_small(self) -> bool:
-        return self.left <= max(1, self.limit * SMALL)
+        return self.left <= max(1, self.limit * SMALL_SHARE)
 
     def take(self, count: int) -> Images:
         piece = self.images[self.taken : self.taken + count]
@@ -71,7 +71,7 @@ class _Job:
 
 
 class Batcher:
-    """Runs the models for all requests, which are greenlets of the thread that has made it."""
+    """Runs the models for all requests, which are greenlets of the thread that made it."""
 
     def __init__(self, metrics: Metrics, settings: Settings) -> None:
         self._metrics = metrics
@@ -79,7 +79,7 @@ class Batcher:
         self._jobs: list[_Job] = []
         self._arrived = Event()
         self.waiting = 0  # images, summed over the models, until their run is over
-        self._company = -COMPANY  # when a small request last came in beside another
+        self._last_small = -MIXED_SECONDS  # when a small request last joined others, monotonic
         self._failed: set[Classifier] = set()
         self._thread = ThreadPool(1)
         self._worker = gevent.spawn(self._work)
@@ -98,7 +98,7 @@ class Batcher:
         return answer
 
     def check_room(self, size: int) -> None:
-        """Pass where so many images more may wait, those for several models counted for each.
+        """Check that `size` more images may wait; an image for three models counts as three.
 
         Raises:
             OverloadedError: too many images wait already.
@@ -110,10 +110,7 @@ class Batcher:
             )
 
     def failed(self, only: Collection[Classifier] | None = None) -> list[str]:
-        """Return the models that failed when they ran last, and have them tried once more.
-
-        Of all models, or of `only` these.
-        """
+        """Return the models, of all or `only` these, whose last run failed; try them again."""
         failed = [c for c in self._failed if only is None or c in only]
         if not self.waiting:
             for classifier in failed:
@@ -124,7 +121,7 @@ class Batcher:
         size = len(job.images) * len(job.classifiers)
         self.check_room(size)
         if self.waiting and job.is_small:
-            self._company = time.monotonic()
+            self._last_small = time.monotonic()
         self._count(size)
         self._jobs.append(job)
         self._arrived.set()
@@ -145,7 +142,7 @@ class Batcher:
             classifiers = batch[0][0].classifiers
             begun = time.perf_counter()
             for job, piece in batch:
-                if job.taken == len(piece):  # its first
+                if job.taken == len(piece):  # its first run
                     self._metrics.count_wait(classifiers, begun - job.queued)
             pieces = [images for _, images in batch]
             images = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
@@ -170,14 +167,14 @@ class Batcher:
     def _take_batch(self) -> list[tuple[_Job, Images]]:
         """Take a piece of the job whose turn it is, or all of it and of other small ones.
 
-        Small ones run together if they are for the same models. They are not joined to a piece of
-        a large one, since they would wait for the end of its run.
+        Small ones run together if they are for the same models. They do not join a piece of a large
+        one, since they would wait for the end of its run.
         """
         head, *rest = self._jobs
         batch = []
         if not head.is_small:
-            company = time.monotonic() < self._company + COMPANY
-            turn = max(1, int(head.limit * TURN)) if company else head.limit
+            mixed = time.monotonic() < self._last_small + MIXED_SECONDS
+            turn = max(1, int(head.limit * TURN_SHARE)) if mixed else head.limit
             batch.append((head, head.take(turn)))
             self._jobs = rest
         else:
@@ -214,7 +211,7 @@ class Batcher:
 
 @dataclass(frozen=True)
 class _Run:
-    """What a batch came to: the models before the one that failed, or all."""
+    """A batch's result: of all models, or of those before the one that failed."""
 
     probabilities: list[Probabilities]
     seconds: list[float]
@@ -227,7 +224,7 @@ def _run(classifiers: Sequence[Classifier], images: Images) -> _Run:
         begun = time.perf_counter()
         try:
             run.probabilities.append(classifier.classify(images))
-        except Exception as error:  # whatever it is, these requests get an answer
+        except Exception as error:  # whatever it is, these requests get a response
             return _Run(run.probabilities, run.seconds, error)
         run.seconds.append(time.perf_counter() - begun)
     return run

@@ -39,7 +39,7 @@ def test_what_waits_together_runs_together(classifiers: Classifiers) -> None:
         sample.value
         for family in metrics.registry.collect()
         for sample in family.samples
-        if sample.name == "batch_size_count"
+        if sample.name == "serving_batch_images_count"
     ]
     assert batches < len(images)
 
