@@ -20,7 +20,7 @@ from serving.openapi.parts import (
     query,
 )
 from serving.openapi.protocol import protocol_paths
-from serving.openapi.protocol_schemas import protocol_schemas
+from serving.openapi.protocol_schemas import request_schemas
 from serving.registry import Classifiers
 from serving.settings import Settings
 
@@ -49,7 +49,7 @@ def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
         "components": {
             "schemas": {
                 **answer_schemas(),
-                **protocol_schemas(settings.max_images),
+                **request_schemas(settings.max_images),
             }
         },
     }

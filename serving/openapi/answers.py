@@ -1,4 +1,4 @@
-"""The schemas of the answers, from their types in `serving.responses`."""
+"""The schemas of the answers, from their types: `responses` of `serving` and of the protocol."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from serving.openapi.parts import Json
+from serving.protocol import responses as protocol
 from serving.responses import (
     ImageExplanation,
     ImageStability,
@@ -16,7 +17,22 @@ from serving.responses import (
     Study,
 )
 
-ANSWERS = (Predictions, ImageStability, ImageExplanation, Models, Study, Status)
+ANSWERS = (
+    Predictions,
+    ImageStability,
+    ImageExplanation,
+    Models,
+    Study,
+    Status,
+    protocol.ServerMetadata,
+    protocol.Live,
+    protocol.Ready,
+    protocol.ModelMetadata,
+    protocol.ModelConfig,
+    protocol.IndexEntry,
+    protocol.Statistics,
+    protocol.InferenceResponse,
+)
 
 
 class _Closed(GenerateJsonSchema):

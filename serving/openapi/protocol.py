@@ -7,36 +7,41 @@ from serving.openapi.parts import (
     as_bytes,
     as_json,
     in_path,
+    list_of,
     operation,
     problems,
+    reference,
 )
 from serving.protocol import HEADER_LENGTH
 from serving.registry import Classifiers
 
-_ANSWERS: Json = {**as_json("V2Response"), **as_bytes("application/octet-stream")}
+_INDEX: Json = {"application/json": {"schema": list_of(reference("IndexEntry"))}}
+_ANSWERS: Json = {**as_json("InferenceResponse"), **as_bytes("application/octet-stream")}
 
 
 def protocol_paths(classifiers: Classifiers) -> Json:
     """Describe the routes under /v2."""
     unknown = problems(404)
     of_model = {
-        "": {"get": operation("A model's inputs and outputs", as_json("V2Model"), **unknown)},
+        "": {"get": operation("A model's inputs and outputs", as_json("ModelMetadata"), **unknown)},
         "/config": {
-            "get": operation("A model, as Triton configures it", as_json("V2Config"), **unknown)
+            "get": operation("A model, as Triton configures it", as_json("ModelConfig"), **unknown)
         },
-        "/stats": {"get": operation("What a model has done so far", as_json("V2Stats"), **unknown)},
+        "/stats": {
+            "get": operation("What a model has done so far", as_json("Statistics"), **unknown)
+        },
         "/ready": {
-            "get": operation("Is this model ready?", as_json("V2Ready"), **problems(404, 503))
+            "get": operation("Is this model ready?", as_json("Ready"), **problems(404, 503))
         },
         "/infer": {"post": _infer()},
     }
     name = in_path("name", classifiers.names)
     versions = sorted({v for n in classifiers.names for v in classifiers.versions(n)})
     return {
-        "/v2": {"get": operation("The server, as the protocol has it", as_json("V2Server"))},
-        "/v2/health/live": {"get": operation("Is the server alive?", as_json("V2Live"))},
-        "/v2/health/ready": {"get": operation("Is it ready?", as_json("V2Ready"), **problems(503))},
-        "/v2/models/stats": {"get": operation("What every model has done", as_json("V2Stats"))},
+        "/v2": {"get": operation("The server, as the protocol has it", as_json("ServerMetadata"))},
+        "/v2/health/live": {"get": operation("Is the server alive?", as_json("Live"))},
+        "/v2/health/ready": {"get": operation("Is it ready?", as_json("Ready"), **problems(503))},
+        "/v2/models/stats": {"get": operation("What every model has done", as_json("Statistics"))},
         **{
             f"/v2/models/{{name}}{path}": {"parameters": [name], **item}
             for path, item in of_model.items()
@@ -50,7 +55,7 @@ def protocol_paths(classifiers: Classifiers) -> Json:
         },
         "/v2/repository/index": {
             "post": {
-                **operation("Every model and version", as_json("V2Index"), **problems(400)),
+                **operation("Every model and version", _INDEX, **problems(400)),
                 "requestBody": {"required": False, "content": as_json("V2IndexRequest")},
             }
         },

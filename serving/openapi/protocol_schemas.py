@@ -1,11 +1,9 @@
-"""The schemas of the Open Inference Protocol's requests and answers."""
+"""The schemas of the Open Inference Protocol's requests."""
 
 from models.record import CLASSES, IMAGE_SIZE, INPUT, OUTPUT
 from serving.openapi.parts import (
     BOOLEAN,
-    COUNT,
     INTEGER,
-    STRING,
     STRING_OR_NULL,
     Json,
     fixed,
@@ -14,85 +12,21 @@ from serving.openapi.parts import (
     reference,
 )
 
-_TENSOR = object_of(name=STRING, datatype=STRING, shape=list_of(INTEGER))
 
-
-def protocol_schemas(max_images: int) -> Json:
-    """Return the schemas of the protocol's requests and answers."""
-    return {**_descriptions(), **_requests(max_images), **_answers()}
-
-
-def _descriptions() -> Json:
-    return {
-        "V2Server": object_of(name=STRING, version=STRING, extensions=list_of(STRING)),
-        "V2Live": object_of(live=BOOLEAN),
-        "V2Ready": object_of(ready=BOOLEAN, optional={"name": STRING}),
-        "V2Model": object_of(
-            name=STRING,
-            versions=list_of(STRING),
-            platform=STRING,
-            inputs=list_of(_TENSOR),
-            outputs=list_of(_TENSOR),
-            parameters={
-                "type": "object",
-                "additionalProperties": STRING,
-                "description": "How else the input may be sent, and the output's labels.",
-            },
-        ),
-        "V2Config": {
-            "type": "object",
-            "description": "Triton's ModelConfig message.",
-            "properties": {
-                "name": STRING,
-                "platform": STRING,
-                "max_batch_size": {**COUNT, "description": "Images in a request."},
-                "input": list_of({"type": "object"}),
-                "output": list_of({"type": "object"}),
-            },
-            "required": ["name", "platform", "max_batch_size", "input", "output"],
-        },
-        "V2IndexRequest": {
-            "type": "object",
-            "properties": {
-                "ready": {"type": ["boolean", "null"], "description": "Only those that work."}
-            },
-        },
-        "V2Index": list_of(
-            object_of(
-                name=STRING,
-                version=STRING,
-                state={"enum": ["READY", "UNAVAILABLE"]},
-                reason=STRING,
-            )
-        ),
-        "V2Stats": object_of(
-            model_stats=list_of(
-                object_of(
-                    name=STRING,
-                    version=STRING,
-                    last_inference={**COUNT, "description": "Milliseconds since 1970."},
-                    inference_count={**COUNT, "description": "Images."},
-                    execution_count={**COUNT, "description": "Runs of a batch."},
-                    inference_stats={
-                        "type": "object",
-                        "additionalProperties": object_of(count=COUNT, ns=COUNT),
-                        "description": "success and fail are of requests, queue of their waits, "
-                        "compute_infer of runs.",
-                    },
-                    batch_stats={"type": "array", "maxItems": 0},
-                )
-            )
-        ),
-    }
-
-
-def _requests(max_images: int) -> Json:
+def request_schemas(max_images: int) -> Json:
+    """Return the schemas of the protocol's requests."""
     count = {"type": "integer", "minimum": 1, "maximum": max_images}
     resize = {
         **BOOLEAN,
         "description": "Take files of any size; their center is cropped and resampled.",
     }
     return {
+        "V2IndexRequest": {
+            "type": "object",
+            "properties": {
+                "ready": {"type": ["boolean", "null"], "description": "Only those that work."}
+            },
+        },
         "V2Request": {
             "type": "object",
             "properties": {
@@ -153,27 +87,6 @@ def _requests(max_images: int) -> Json:
                     },
                 )
             },
-        ),
-    }
-
-
-def _answers() -> Json:
-    return {
-        "V2Response": object_of(
-            model_name=STRING,
-            model_version=STRING,
-            outputs=list_of(
-                object_of(
-                    name=STRING,
-                    datatype={"enum": ["FP32", "BYTES"]},
-                    shape=list_of(INTEGER),
-                    optional={
-                        "data": list_of({"type": ["number", "string"]}),
-                        "parameters": _parameters(binary_data_size=INTEGER),
-                    },
-                )
-            ),
-            optional={"id": STRING},
         ),
     }
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from models.record import CLASSES, OUTPUT
 from serving.classifier import Classifier
 from serving.protocol import elements
 from serving.protocol.requests import InferenceRequest, OutputForm
+from serving.protocol.responses import InferenceResponse, OutputTensor
 
 
 def write_answer(
@@ -29,7 +30,7 @@ def write_answer(
         tensor = _tensor("FP32", *probabilities.shape)
         flat = probabilities.ravel()
         content = flat.astype("<f4").tobytes() if form.binary else flat.tolist()
-    answer: dict[str, Any] = {
+    answer: InferenceResponse = {
         "model_name": classifier.record.name,
         "model_version": str(classifier.record.version),
         "outputs": [tensor],
@@ -43,7 +44,7 @@ def write_answer(
     return json.dumps(answer).encode(), content
 
 
-def _tensor(datatype: str, *shape: int) -> dict[str, Any]:
+def _tensor(datatype: Literal["FP32", "BYTES"], *shape: int) -> OutputTensor:
     return {"name": OUTPUT, "datatype": datatype, "shape": list(shape)}
 
 

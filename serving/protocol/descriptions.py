@@ -1,17 +1,16 @@
 """What the protocol's clients ask of a model before they use it."""
 
-from typing import Any
-
 from models.record import CLASSES, INPUT, OUTPUT
 from serving.classifier import Classifier
 from serving.images import ACCEPTED
 from serving.protocol.requests import IMAGE_SHAPE
+from serving.protocol.responses import IndexEntry, ModelConfig, ModelMetadata
 from serving.providers import CUDA
 
 PLATFORM = "onnxruntime_onnx"
 
 
-def metadata(name: str, versions: list[str]) -> dict[str, Any]:
+def metadata(name: str, versions: list[str]) -> ModelMetadata:
     """Return what a model takes and returns.
 
     It names one input, since clients send all that they find; `parameters` say how else it may be
@@ -33,7 +32,7 @@ def metadata(name: str, versions: list[str]) -> dict[str, Any]:
     }
 
 
-def configuration(classifier: Classifier, max_images: int) -> dict[str, Any]:
+def configuration(classifier: Classifier, max_images: int) -> ModelConfig:
     """Return a model as Triton's ModelConfig message has it, in JSON.
 
     https://github.com/triton-inference-server/common/blob/main/protobuf/model_config.proto
@@ -74,7 +73,7 @@ def configuration(classifier: Classifier, max_images: int) -> dict[str, Any]:
     }
 
 
-def index_entry(classifier: Classifier, *, fails: bool) -> dict[str, str]:
+def index_entry(classifier: Classifier, *, fails: bool) -> IndexEntry:
     """Return a model's line in the repository's index."""
     return {
         "name": classifier.record.name,

@@ -2,16 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 from serving.classifier import Classifier
 from serving.metrics import Metrics
+from serving.protocol.responses import Duration, ModelStatistics, Statistics
 
 # ONNX Runtime copies a batch in and out within its run.
 _NOT_MEASURED = ("compute_input", "compute_output", "cache_hit", "cache_miss")
 
 
-def statistics(classifiers: Iterable[Classifier], metrics: Metrics) -> dict[str, Any]:
+def statistics(classifiers: Iterable[Classifier], metrics: Metrics) -> Statistics:
     """Return each model's requests, images and runs since the start, of all workers together.
 
     A request's time in the queue is that until its first run, which it may share with others.
@@ -22,10 +22,10 @@ def statistics(classifiers: Iterable[Classifier], metrics: Metrics) -> dict[str,
         place = sample.name, labels.get("model"), labels.get("version"), labels.get("stage")
         found[place] += sample.value
 
-    def of_model(classifier: Classifier) -> dict[str, Any]:
+    def of_model(classifier: Classifier) -> ModelStatistics:
         model = classifier.record.name, str(classifier.record.version)
 
-        def time_of(stage: str) -> dict[str, int]:
+        def time_of(stage: str) -> Duration:
             return {
                 "count": int(found["serving_model_duration_seconds_count", *model, stage]),
                 "ns": round(1e9 * found["serving_model_duration_seconds_sum", *model, stage]),

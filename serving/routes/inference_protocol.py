@@ -5,7 +5,6 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 from flask import Blueprint, Response, request
-from flask.typing import ResponseReturnValue
 
 from serving import NAME, VERSION
 from serving.errors import BadRequestError
@@ -21,6 +20,15 @@ from serving.protocol.requests import (
     read_output,
     read_request,
 )
+from serving.protocol.responses import (
+    IndexEntry,
+    Live,
+    ModelConfig,
+    ModelMetadata,
+    Ready,
+    ServerMetadata,
+    Statistics,
+)
 from serving.protocol.statistics import statistics
 from serving.service import Service
 
@@ -32,41 +40,39 @@ def create_blueprint(service: Service) -> Blueprint:
     max_images = service.settings.max_images
 
     @blueprint.get("")
-    def server_metadata() -> ResponseReturnValue:
-        return {"name": NAME, "version": VERSION, "extensions": EXTENSIONS}
+    def server_metadata() -> ServerMetadata:
+        return {"name": NAME, "version": VERSION, "extensions": list(EXTENSIONS)}
 
     @blueprint.get("/health/live")
-    def live() -> ResponseReturnValue:
+    def live() -> Live:
         return {"live": True}
 
     @blueprint.get("/health/ready")
-    def ready() -> ResponseReturnValue:
+    def ready() -> Ready:
         service.check_ready()
         return {"ready": True}
 
     @blueprint.get("/models/<name>")
     @blueprint.get("/models/<name>/versions/<version>")
-    def model_metadata(name: str, version: str | None = None) -> ResponseReturnValue:
+    def model_metadata(name: str, version: str | None = None) -> ModelMetadata:
         classifiers.find(name, version)
         return metadata(name, classifiers.versions(name))
 
     @blueprint.get("/models/<name>/ready")
     @blueprint.get("/models/<name>/versions/<version>/ready")
-    def model_ready(name: str, version: str | None = None) -> ResponseReturnValue:
+    def model_ready(name: str, version: str | None = None) -> Ready:
         service.check_ready(classifiers.find(name, version))
         return {"name": name, "ready": True}
 
     @blueprint.get("/models/<name>/config")
     @blueprint.get("/models/<name>/versions/<version>/config")
-    def model_configuration(name: str, version: str | None = None) -> ResponseReturnValue:
+    def model_configuration(name: str, version: str | None = None) -> ModelConfig:
         return configuration(classifiers.find(name, version), max_images)
 
     @blueprint.get("/models/stats")
     @blueprint.get("/models/<name>/stats")
     @blueprint.get("/models/<name>/versions/<version>/stats")
-    def model_statistics(
-        name: str | None = None, version: str | None = None
-    ) -> ResponseReturnValue:
+    def model_statistics(name: str | None = None, version: str | None = None) -> Statistics:
         if name is None:
             chosen = list(classifiers)
         elif version is None:
@@ -107,7 +113,7 @@ def create_blueprint(service: Service) -> Blueprint:
             return np.stack([i.pixels for i in service.decoders.decode(uploads, resize=resize)])
 
     @blueprint.post("/repository/index")
-    def index() -> ResponseReturnValue:
+    def index() -> list[IndexEntry]:
         only_ready = read_index_request(request.get_data())
         entries = [index_entry(c, fails=bool(service.batcher.failed([c]))) for c in classifiers]
         return [entry for entry in entries if entry["state"] == "READY" or not only_ready]
