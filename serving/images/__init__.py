@@ -69,9 +69,9 @@ class DecodedImage:
 def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
     """Decode one of `FORMATS`; of several frames, the first.
 
-    The orientation is applied, an embedded color profile is converted to sRGB, transparency is
-    laid over white, and any other mode becomes 8-bit RGB. With `resize`, the largest centered
-    square is resampled to 32×32. `name` is what the refusals call the image.
+    The orientation is applied, colors that the file describes are converted to sRGB,
+    transparency is laid over white, and any other mode becomes 8-bit RGB. With `resize`, the
+    largest centered square is resampled to 32×32. `name` is what the refusals call the image.
 
     Raises:
         BrokenImageError: the bytes are empty, no image, or a broken one.
@@ -144,7 +144,7 @@ def _load(encoded: EncodedImage, *, resize: bool) -> npt.NDArray[np.uint8]:
         image = ImageOps.fit(image, SIZE, Image.Resampling.BICUBIC)
     if encoded.orientation in _TRANSPOSES:
         image = image.transpose(_TRANSPOSES[encoded.orientation])
-    return np.asarray(to_srgb(image, encoded.profile))
+    return np.asarray(to_srgb(image, encoded.color))
 
 
 def _too_many_pixels(name: str) -> TooLargeError:

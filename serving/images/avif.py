@@ -1,9 +1,12 @@
 """AVIF, its first image: https://aomediacodec.github.io/av1-avif/."""
 
 import io
+import struct
+from collections.abc import Iterator
 
 from PIL import AvifImagePlugin, Image
 
+from serving.images.colorimetry import Colorimetry, describe_cicp
 from serving.images.encoded import EncodedImage
 from serving.images.exif import read_orientation
 
@@ -28,5 +31,65 @@ def read(content: bytes) -> EncodedImage:
         height,
         load,
         orientation=read_orientation(image.info.get("exif", b"")),
-        profile=image.info.get("icc_profile"),
+        color=image.info.get("icc_profile") or _read_color(content),
     )
+
+
+def _read_color(content: bytes) -> Colorimetry | None:
+    """Return what the first image's nclx box says; without one it is sRGB: ISO/IEC 23000-22."""
+    try:
+        for kind, box in _read_properties(content):
+            if kind == b"colr" and bytes(box[:4]) == b"nclx":
+                primaries, transfer = struct.unpack_from(">HH", box, 4)
+                # 2 is unspecified, which stands for sRGB's.
+                return describe_cicp(
+                    {2: 1}.get(primaries, primaries), {2: 13}.get(transfer, transfer)
+                )
+    except (struct.error, KeyError, IndexError):
+        pass  # an animation alone has none of these boxes
+    return None
+
+
+def _read_properties(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield the boxes that describe the first image; others may be of its depth or its HDR twin."""
+    top = dict(_read_boxes(memoryview(content)))
+    meta = dict(_read_boxes(top[b"meta"][4:]))
+    first = int.from_bytes(meta[b"pitm"][4:])
+    found = list(_read_boxes(meta[b"iprp"]))
+    properties = list(_read_boxes(dict(found)[b"ipco"]))
+    for kind, box in found:
+        if kind == b"ipma":
+            for item, index in _read_associations(box):
+                if item == first and index:
+                    yield properties[index - 1]
+
+
+def _read_associations(box: memoryview) -> Iterator[tuple[int, int]]:
+    """Yield the number of an item and of a property of it, which count from 1."""
+    version, flags, count = struct.unpack_from(">BxxBI", box)
+    item_form, index_form = ">I" if version else ">H", ">H" if flags & 1 else ">B"
+    position = 8
+    for _ in range(count):
+        (item,) = struct.unpack_from(item_form, box, position)
+        position += struct.calcsize(item_form)
+        indices = box[position]
+        position += 1
+        for _ in range(indices):
+            (index,) = struct.unpack_from(index_form, box, position)
+            position += struct.calcsize(index_form)
+            yield item, index & (0x7FFF if flags & 1 else 0x7F)
+
+
+def _read_boxes(content: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield the kind and content of each box: ISO/IEC 14496-12."""
+    while len(content) >= 8:
+        size, kind = struct.unpack_from(">I4s", content)
+        start = 8
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", content, 8)
+            start = 16
+        size = size or len(content)
+        if size < start:
+            return
+        yield kind, content[start:size]
+        content = content[size:]

@@ -6,18 +6,24 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageCms
 
+from serving.images.colorimetry import SRGB, Colorimetry, convert
+
 _SRGB = ImageCms.createProfile("sRGB")
 _SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # of profiles, and the mode of each
 
 
-def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert an image of mode L, LA, RGB, RGBA or CMYK; a broken or alien profile is ignored."""
+def to_srgb(image: Image.Image, color: bytes | Colorimetry | None) -> Image.Image:
+    """Convert an image of mode L, LA, RGB, RGBA or CMYK.
+
+    `color` is an ICC profile, or what else says what its samples mean; a broken or alien one is
+    ignored.
+    """
     alpha = image.getchannel("A") if image.mode in {"LA", "RGBA"} else None
     if alpha:
         image = image.convert(image.mode.removesuffix("A"))
     rgb = image.convert("RGB")
-    if profile:
-        rgb = _convert(image, rgb, profile)
+    if color and color != SRGB:
+        rgb = _convert(image, rgb, color)
     if alpha:
         over_white = Image.new("RGB", rgb.size, "white")
         over_white.paste(rgb, mask=alpha)
@@ -25,19 +31,24 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return rgb
 
 
-def _convert(image: Image.Image, rgb: Image.Image, profile: bytes) -> Image.Image:
+def _convert(image: Image.Image, rgb: Image.Image, color: bytes | Colorimetry) -> Image.Image:
     try:
-        mode, transform = _build_transform(profile)
-        if mode != image.mode:
-            if mode != "RGB":
-                return rgb
-            image = rgb
-        converted = transform.apply(image)
+        if isinstance(color, Colorimetry):
+            converted = Image.fromarray(convert(np.asarray(rgb), color))
+        else:
+            converted = _apply_profile(image, rgb, color)
     except (ImageCms.PyCMSError, OSError, KeyError, ValueError):
         return rgb
     # sRGB's own profile changes nothing but by rounding.
     change = np.abs(np.asarray(converted, np.int16) - np.asarray(rgb, np.int16))
     return converted if change.max() > 1 else rgb
+
+
+def _apply_profile(image: Image.Image, rgb: Image.Image, profile: bytes) -> Image.Image:
+    mode, transform = _build_transform(profile)
+    if mode == image.mode:
+        return transform.apply(image)
+    return transform.apply(rgb) if mode == "RGB" else rgb
 
 
 @lru_cache(maxsize=8)  # it takes longer than the rest of a small image, and phones have one

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from serving.images.colorimetry import Colorimetry
+
 
 class UnreadVariantError(Exception):
     """A file of a format that is read, in a variant that is not; the message names it."""
@@ -22,5 +24,5 @@ class EncodedImage:
     height: int
     load: Callable[[bool], Image.Image]
     orientation: int = 1  # 1 to 8, as Exif's tag 0x0112
-    profile: bytes | None = None  # ICC
+    color: bytes | Colorimetry | None = None  # an ICC profile, or what else says as much
     scans: int = 1  # passes over the pixels

@@ -76,7 +76,7 @@ def read(content: bytes) -> EncodedImage:
         load=load,
         orientation=read_orientation(exif[0]) if exif else 1,
         # Each part begins with its number and how many there are.
-        profile=b"".join(part[2:] for part in sorted(profile)) or None,
+        color=b"".join(part[2:] for part in sorted(profile)) or None,
         scans=sum(s.marker == _SOS for s in segments),
     )
 

@@ -11,11 +11,13 @@ from collections import defaultdict
 import numpy as np
 from PIL import Image
 
+from serving.images.colorimetry import SRGB, Colorimetry, describe_cicp, describe_gamma
 from serving.images.encoded import EncodedImage, UnreadVariantError
 from serving.images.exif import read_orientation
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_PROFILE = 4 * 2**20  # bytes; a printer's has up to 3 MB
+_KEPT = {b"IHDR", b"PLTE", b"IDAT", b"tRNS", b"eXIf", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
 _CRITICAL = {b"IHDR", b"PLTE", b"IDAT", b"tRNS"}  # tRNS decides pixels, too
 _RAW_MODES = {  # by depth and color type: Pillow's mode, and its name for the file's samples
     (1, 0): ("1", "1"),
@@ -95,7 +97,7 @@ def read(content: bytes) -> EncodedImage:
         height,
         load,
         orientation=read_orientation(b"".join(chunks[b"eXIf"][:1])),
-        profile=_read_profile(b"".join(chunks[b"iCCP"][:1])),
+        color=_read_color({kind: found[0] for kind, found in chunks.items() if found}),
     )
 
 
@@ -113,13 +115,36 @@ def _read_chunks(content: bytes) -> dict[bytes, list[bytes]]:
             break
         if kind == b"CgBI":
             raise UnreadVariantError("a PNG file in Apple's own variant (CgBI)")
-        if kind in _CRITICAL:
-            if zlib.crc32(data, zlib.crc32(kind)) != int.from_bytes(checksum) or not checksum:
-                raise ValueError(f"{kind!r} is broken")
+        if kind not in _KEPT:
+            continue
+        if checksum == struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))):
             chunks[kind].append(bytes(data))
-        elif kind in {b"iCCP", b"eXIf"}:
-            chunks[kind].append(bytes(data))
+        elif kind in _CRITICAL:
+            raise ValueError(f"{kind!r} is broken")
     return chunks
+
+
+def _read_color(chunks: dict[bytes, bytes]) -> bytes | Colorimetry | None:
+    """Return what the first chunk says that counts, in the standard's order and as browsers do."""
+    match [*chunks.get(b"cICP", b"")]:
+        # By the standard there is no matrix; a narrow range is read by no browser.
+        case [primaries, transfer, 0, 1] if described := describe_cicp(primaries, transfer):
+            return described
+    if profile := _read_profile(chunks.get(b"iCCP", b"")):
+        return profile
+    if b"sRGB" in chunks:
+        return SRGB
+    try:
+        gamma = struct.unpack(">I", chunks.get(b"gAMA", b""))[0] / 100_000
+    except struct.error:
+        return None  # by cHRM alone browsers change nothing
+    if not 0.1 <= gamma <= 10:
+        return None
+    try:
+        chromaticities = struct.unpack(">8I", chunks.get(b"cHRM", b""))
+    except struct.error:
+        return describe_gamma(None, gamma)
+    return describe_gamma(tuple(value / 100_000 for value in chromaticities), gamma)
 
 
 def _read_profile(chunk: bytes) -> bytes | None:

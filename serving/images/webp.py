@@ -51,7 +51,7 @@ def read(content: bytes) -> EncodedImage:
         return image
 
     width, height = _read_size(kept[0])
-    return EncodedImage(width, height, load, orientation=read_orientation(exif), profile=profile)
+    return EncodedImage(width, height, load, orientation=read_orientation(exif), color=profile)
 
 
 def _read_size(chunk: bytes) -> tuple[int, int]:
