@@ -18,21 +18,14 @@ from serving.settings import Settings
 from serving.telemetry import observe, start_tracing
 
 
-def create_app(
-    settings: Settings | None = None, batcher: type[Batcher] = Batcher, *, warm: bool = True
-) -> Flask:
+def create_app(settings: Settings | None = None, batcher: type[Batcher] = Batcher) -> Flask:
     """Load the models and build the application around them; `batcher` runs them for requests.
-
-    `warm` runs each model once for each size of batch, of which the first is slow.
 
     Raises:
         StartError: a model is missing or altered, or the provider does not work here.
     """
     settings = settings or Settings()
     classifiers = load_classifiers(settings)
-    if warm:
-        for classifier in classifiers:
-            classifier.warm_up()
     metrics = Metrics(classifiers)
     service = Service(
         settings=settings,

@@ -27,19 +27,10 @@ class Classifier:
         provider: str = self.session.get_providers()[0]
         return provider
 
-    def warm_up(self) -> None:
-        """Run the smallest and the largest batch; the first run of a size takes longer."""
-        for size in {1, self.max_batch}:
-            self.classify(_blank(size))
-
     def classify(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return probabilities [N, 10] of images [N, 32, 32, 3], RGB."""
         [probabilities] = self.session.run([OUTPUT], {INPUT: images})
         return probabilities  # type: ignore[no-any-return]  # ONNX Runtime is untyped
-
-
-def _blank(images: int) -> npt.NDArray[np.uint8]:
-    return np.zeros((images, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
 
 
 def usable_threads(workers: int = 1) -> int:
@@ -76,7 +67,7 @@ def start_session(
     """Load a model's file and check that it takes images and returns probabilities.
 
     Raises:
-        StartError: it is not a model, has other inputs and outputs, or fails on images.
+        StartError: it is not a model, or has other inputs and outputs.
     """
     try:
         session = onnxruntime.InferenceSession(onnx_file, options, providers, provider_options)
@@ -89,8 +80,17 @@ def start_session(
     ]
     if found != contract:
         raise StartError(f"{path} has inputs and outputs {found}, not {contract}")
-    try:
-        session.run([OUTPUT], {INPUT: _blank(2)})  # one might suit a model that takes no batches
-    except Exception as error:  # as above
-        raise StartError(f"{path} is loaded, but fails on two images: {error}") from error
     return session
+
+
+def warm_up(classifier: Classifier, path: Path) -> None:
+    """Run one image, two and a full batch, since the first run of a size takes longer.
+
+    Raises:
+        StartError: the model in `path` fails on so many.
+    """
+    for words, size in (("one image", 1), ("two images", 2), ("a batch", classifier.max_batch)):
+        try:
+            classifier.classify(np.zeros((size, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8))
+        except Exception as error:  # ONNX Runtime's exceptions share no narrower base
+            raise StartError(f"{path} is loaded, but fails on {words}: {error}") from error

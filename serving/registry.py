@@ -1,4 +1,4 @@
-"""The models folder: read, checked against its records, and loaded."""
+"""The models folder: read, checked against its records, loaded and warmed up."""
 
 import hashlib
 import logging
@@ -14,7 +14,13 @@ from models.record import (
     RECORD_FILE,
     Record,
 )
-from serving.classifier import Classifier, session_options, start_session, usable_threads
+from serving.classifier import (
+    Classifier,
+    session_options,
+    start_session,
+    usable_threads,
+    warm_up,
+)
 from serving.errors import StartError, UnknownModelError
 from serving.providers import CUDA, MAX_BATCH, choose_providers, cuda_options
 from serving.settings import Settings
@@ -77,7 +83,7 @@ class Classifiers:
 
 
 def load_classifiers(settings: Settings) -> Classifiers:
-    """Load and check every version of every model in `settings.models_dir`.
+    """Load, check and warm up every version of every model in `settings.models_dir`.
 
     With int8, their records are those of the int8 files.
 
@@ -125,6 +131,7 @@ def load_classifiers(settings: Settings) -> Classifiers:
             session=start_session(path, onnx_file, options, providers, provider_options),
             max_batch=max_batch,
         )
+        warm_up(classifier, path)
         classifiers.append(classifier)
         logger.info(
             "%s version %d (%s recipe): test accuracy %.2f %%, after %d of %d epochs",

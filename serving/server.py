@@ -75,7 +75,7 @@ def _start_once(settings: Settings) -> None:
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
     from serving.app import create_app  # noqa: PLC0415
 
-    create_app(settings, warm=False)
+    create_app(settings)
 
 
 class _Server(BaseApplication):
