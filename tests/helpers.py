@@ -1,6 +1,8 @@
 """What several test modules use: the real server, images to send it, and checks of its answers."""
 
+import hashlib
 import io
+import json
 import os
 import re
 import subprocess
@@ -41,6 +43,15 @@ def check_problem(response: requests.Response, status: int, *words: str) -> None
     assert problem["title"]
     for word in words:
         assert word in problem["detail"]
+
+
+def replace_model(version: Path, content: bytes) -> None:
+    """Put another model into a version's folder, with its checksum in the record."""
+    (version / "model.onnx").write_bytes(content)
+    record = version / "metadata.json"
+    fields = json.loads(record.read_text("utf-8"))
+    fields["sha256"] = hashlib.sha256(content).hexdigest()
+    record.write_text(json.dumps(fields), "utf-8")
 
 
 def image_input(images: npt.NDArray[np.uint8], *, binary: bool) -> triton.InferInput:

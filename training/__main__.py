@@ -84,9 +84,9 @@ def train_command(
     """Train alone, under any Keras backend (KERAS_BACKEND=jax, say)."""
     from training import data, pipeline
     from training.distribute import distributed
-    from training.strategy import SingleProcess
+    from training.strategy import ALONE
 
-    with distributed() if distribute else nullcontext(SingleProcess()) as strategy:
+    with distributed() if distribute else nullcontext(ALONE) as strategy:
         cifar10 = data.load(data.find(data_dir))
         for model in models:
             config = pipeline.Config(model, recipe, epochs, seed, precision, runs_dir)

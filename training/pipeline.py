@@ -20,8 +20,8 @@ from training.provenance import commit
 from training.publish import check_replaceable, newest_version, publish
 from training.recipes import RECIPES, VERSIONS, Recipe
 from training.report import read_record, record_files
-from training.strategy import SingleProcess
-from training.train import ALONE, load_trained_model, train
+from training.strategy import ALONE, SingleProcess
+from training.train import load_trained_model, train
 
 ONNX_RUNTIME = packages_distributions()["onnxruntime"]  # onnxruntime-gpu, or the plain one
 

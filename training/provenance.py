@@ -13,9 +13,8 @@ def commit() -> str | None:
     None outside a git checkout, or without git.
     """
     try:
-        _git(
-            "ls-files", "--error-unmatch", __file__
-        )  # the code may lie inside another project's checkout
+        # The code may lie inside another project's checkout.
+        _git("ls-files", "--error-unmatch", __file__)
         found = _git("rev-parse", "HEAD")
         changed = _git("status", "--porcelain", "--", *_CODE)
     except (OSError, subprocess.CalledProcessError):

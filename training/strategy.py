@@ -37,3 +37,6 @@ class SingleProcess:
         """Return what trains the model, as Keras' backend calls it."""
         # The only spelling that the TensorFlow, JAX and torch backends share.
         return str(model.weights[0].value.device)
+
+
+ALONE = SingleProcess()

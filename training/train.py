@@ -32,10 +32,9 @@ from training.data import Split
 from training.optimizers import ConvolutionalMuon
 from training.provenance import commit
 from training.recipes import Recipe
-from training.strategy import SingleProcess
+from training.strategy import ALONE, SingleProcess
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy")
-ALONE = SingleProcess()
 
 
 def train(

@@ -7,7 +7,6 @@ from serving.problems import CONTENT_TYPE
 
 Json = dict[str, Any]
 
-STRING: Json = {"type": "string"}
 STRING_OR_NULL: Json = {"type": ["string", "null"]}
 INTEGER: Json = {"type": "integer"}
 COUNT: Json = {**INTEGER, "minimum": 0}

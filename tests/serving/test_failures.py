@@ -1,6 +1,5 @@
 """What the service answers while a part fails: a model, the disk, a request's end."""
 
-import hashlib
 import json
 import shutil
 import socket
@@ -16,7 +15,15 @@ import pytest
 import requests
 
 from models.record import BATCH, CLASSES, IMAGE_SIZE, INPUT, OUTPUT
-from tests.helpers import ROOT, check_problem, listening, png, run_server, wait_for
+from tests.helpers import (
+    ROOT,
+    check_problem,
+    listening,
+    png,
+    replace_model,
+    run_server,
+    wait_for,
+)
 
 pytestmark = pytest.mark.slow  # each test starts a service of its own
 
@@ -61,11 +68,7 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, lis
     content = model_for_black_images()
     for name in ("first", "second"):
         shutil.copytree(ROOT / "models" / name / "1", models / name / "1")
-    (models / "second" / "1" / "model.onnx").write_bytes(content)
-    record = models / "second" / "1" / "metadata.json"
-    fields = json.loads(record.read_text("utf-8"))
-    fields["sha256"] = hashlib.sha256(content).hexdigest()
-    record.write_text(json.dumps(fields), "utf-8")
+    replace_model(models / "second" / "1", content)
     log: list[str] = []
     with run_server("--models-dir", str(models), "--provider", "cpu", log=log) as address:
         yield address, log

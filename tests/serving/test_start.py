@@ -1,6 +1,5 @@
 """What the service does when it cannot start."""
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import ROOT, refusal
+from tests.helpers import ROOT, refusal, replace_model
 
 
 @pytest.fixture
@@ -70,11 +69,7 @@ def take_single_images(version: Path) -> None:
     )
     opset = [helper.make_opsetid("", 13)]
     model = helper.make_model(graph, opset_imports=opset, ir_version=8)
-    content = model.SerializeToString()
-    (version / "model.onnx").write_bytes(content)
-    record = json.loads((version / "metadata.json").read_text())
-    record["sha256"] = hashlib.sha256(content).hexdigest()
-    (version / "metadata.json").write_text(json.dumps(record))
+    replace_model(version, model.SerializeToString())
 
 
 @pytest.mark.parametrize(
