@@ -36,6 +36,7 @@ class Result(BaseModel):
     seconds: float
     backend: str
     device: str
+    running_train_accuracy: float | None = None  # of the last epoch; the article's metric
     train: Score
     validation: Score
     test: Score
