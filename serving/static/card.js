@@ -34,13 +34,14 @@ export function showCard(asked) {
       element("section", {}, element("h3", {}, headings[i]), curvesFigure(headings[i], [record])),
     ),
     element("h3", {}, "The records as JSON"),
-    element(
-      "p",
-      {},
-      ...versions.flatMap(({ version }) => [
-        element("a", { href: `models/${name}?version=${version}` }, `version ${version}`),
-        " ",
-      ]),
+    // No links to /models: where a key is set, a browser that follows one sends none.
+    ...versions.map((record) =>
+      element(
+        "details",
+        {},
+        element("summary", {}, `version ${record.version}`),
+        element("pre", { class: "scrolling", tabIndex: 0 }, JSON.stringify(record, null, 2)),
+      ),
     ),
   );
 }

@@ -1,15 +1,20 @@
-"""The documentation's page in Chromium: an image is uploaded through its form."""
+"""The documentation's page in Chromium: its forms are filled in, and its links followed."""
+
+from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+import requests
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.helpers import ROOT, run_server
 
 SHIP = ROOT / "serving" / "static" / "ship.png"
 
 
-@pytest.mark.parametrize("key", [None, "a-key"])
-def test_try_it_out_uploads_a_file(browser: Browser, key: str | None) -> None:
+@pytest.fixture(params=[None, "a-key"])
+def docs(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The documentation, with the key entered where the service asks for one."""
+    key = request.param
     with run_server(*(("--api-key", key) if key else ())) as address:
         page = browser.new_page()
         page.goto(f"{address}/docs/")
@@ -20,12 +25,52 @@ def test_try_it_out_uploads_a_file(browser: Browser, key: str | None) -> None:
                 "button.authorize"
             ).click()
             page.get_by_role("button", name="Close").first.click()
-        operation = page.locator("#operations-default-post_predict")
-        operation.click()
-        operation.get_by_role("button", name="Try it out").click()
-        operation.locator("input[type=file]").first.set_input_files(SHIP)
-        operation.get_by_role("button", name="Execute").click()
-        answer = operation.locator(".live-responses-table tbody")
-        expect(answer.locator(".response-col_status").first).to_contain_text("200")
-        expect(answer).to_contain_text("ship.png")
+        yield page
+        page.close()
+
+
+def open_operation(page: Page, name: str) -> Locator:
+    operation = page.locator(f"#operations-default-{name}")
+    operation.click()
+    operation.get_by_role("button", name="Try it out").click()
+    return operation
+
+
+def execute(operation: Locator) -> Locator:
+    operation.get_by_role("button", name="Execute").click()
+    answer = operation.locator(".live-responses-table tbody")
+    expect(answer.locator(".response-col_status").first).to_contain_text("200")
+    return answer
+
+
+def test_try_it_out_uploads_a_file_and_shows_an_image(docs: Page) -> None:
+    predict = open_operation(docs, "post_predict")
+    predict.locator("input[type=file]").first.set_input_files(SHIP)
+    expect(execute(predict)).to_contain_text("ship.png")
+    curves = open_operation(docs, "get_models__name__curves_png")
+    curves.locator("select").first.select_option("first")
+    image = execute(curves).locator("img")
+    expect(image).to_have_js_property("complete", True)
+    assert image.evaluate("image => image.naturalWidth") > 0
+
+
+def test_links_of_the_pages_need_no_key(browser: Browser) -> None:
+    with run_server("--api-key", "a-key") as address:
+        page = browser.new_page()
+        page.goto(address)
+        page.get_by_label("API key").fill("a-key")
+        page.get_by_role("button", name="use this key").click()
+        found = set()
+        for place, shown in (
+            ("/#try", ".model a"),
+            ("/#study", "#view-study"),
+            ("/#card/first", "#view-card details"),
+            ("/docs/", "a.link"),
+        ):
+            page.goto(f"{address}{place}")
+            expect(page.locator(shown).first).to_be_visible()
+            found |= {*page.evaluate("[...document.links].map(({ href }) => href.split('#')[0])")}
+        own = {url for url in found if url.startswith(address)}
+        assert own >= {f"{address}/", f"{address}/docs/", f"{address}/openapi.json"}
+        assert {url: requests.get(url).status_code for url in own} == dict.fromkeys(own, 200)
         page.close()

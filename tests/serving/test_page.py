@@ -1,5 +1,6 @@
 """The page in a real headless Chromium, driven by Playwright."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,11 @@ def test_the_page_asks_for_the_key(browser: Browser) -> None:
         expect(page.locator("#key")).to_be_hidden()
         page.reload()  # which remembers it
         expect(page.locator(".model")).to_have_count(len(MODELS))
+        page.get_by_role("link", name="Final model’s card").click()
+        page.get_by_text("version 1", exact=True).click()
+        record = requests.get(f"{address}/models/final?version=1", headers={"X-API-Key": "the-key"})
+        shown = page.locator("details[open] pre").inner_text()
+        assert json.loads(shown) == record.json()
         page.close()
 
 
