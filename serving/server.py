@@ -25,8 +25,8 @@ from serving.settings import Settings
 if TYPE_CHECKING:
     from flask import Flask
 
-IDLE = 2.0  # seconds from SIGTERM in which a connection's next request is still expected
-CUT = 5  # seconds after the graceful timeout in which a worker cuts its requests, says so and ends
+IDLE_GRACE = 2.0  # seconds from SIGTERM in which a connection's next request is still expected
+CUT_GRACE = 5  # seconds after the graceful timeout in which a worker cuts its requests and ends
 RETRY_PAUSE = 1.0  # seconds before a worker that could not load the models is replaced
 # Where the workers share their metrics, if it is there. They are mapped into memory, so a disk
 # that request bodies have filled would end a worker by SIGBUS when it counts.
@@ -97,7 +97,7 @@ class _Server(BaseApplication):
             "worker_class": "gevent",
             "worker_connections": settings.max_connections,
             "keepalive": settings.client_timeout,  # which bounds the time of a head, too
-            "graceful_timeout": settings.graceful_timeout + CUT,  # the master's
+            "graceful_timeout": settings.graceful_timeout + CUT_GRACE,  # the master's
             "timeout": settings.worker_timeout,
             "proc_name": "serving",
             "errorlog": None,  # on_starting() hands gunicorn's lines to the service's log
@@ -150,7 +150,7 @@ class _Server(BaseApplication):
 
         def stop_then_hang_up(number: int, frame: FrameType | None) -> None:
             stop(number, frame)
-            gevent.spawn_later(IDLE, self.hang_up)
+            gevent.spawn_later(IDLE_GRACE, self.hang_up)
 
         signal.signal(signal.SIGTERM, stop_then_hang_up)
         logger.info("listening on %s", self.address)

@@ -31,7 +31,7 @@ MIMETYPES = frozenset(
 MAX_PIXELS = 25_000_000  # of an image to resize: 75 MB once decoded
 MAX_SCANS = 100  # of a JPEG; each costs a pass over the image, and may have 42 bytes
 MAX_SCANNED_PIXELS = 1_000_000_000  # of a JPEG in all its scans; about a second
-SMALL = 2**14  # bytes; a plain image of 32×32 pixels has up to 4,000
+SMALL_FILE = 2**14  # bytes; a plain image of 32×32 pixels has up to 4,000
 SIZE = (IMAGE_SIZE, IMAGE_SIZE)
 
 _READERS: dict[str, Callable[[bytes], EncodedImage]] = {
@@ -112,7 +112,7 @@ def is_small(content: bytes) -> bool:
     Its work is bounded by 32×32 pixels and by the bytes, but for AVIF, where a frame may have more
     pixels than the file says.
     """
-    return len(content) <= SMALL and name_format(content) != "AVIF"
+    return len(content) <= SMALL_FILE and name_format(content) != "AVIF"
 
 
 def _check(encoded: EncodedImage, *, name: str, resize: bool) -> None:
