@@ -31,7 +31,7 @@ def main() -> None:
     """
 
 
-@click.command("all")
+@main.command()
 @options(*OPTIONS)
 def all_command(
     models: Sequence[str],
@@ -63,7 +63,7 @@ def all_command(
     report.write_report(models_dir, skip_broken=True)
 
 
-@click.command("train")
+@main.command()
 @options("models", "recipe", "epochs", "seed", "precision", "data_dir", "runs_dir", "fresh")
 @click.option(
     "--distribute",
@@ -93,7 +93,7 @@ def train_command(
             pipeline.train_model(config, cifar10, fresh=fresh, strategy=strategy)
 
 
-@click.command("export")
+@main.command()
 @options("models", "recipe", "data_dir", "models_dir", "runs_dir", "force")
 def export_command(
     models: Sequence[str],
@@ -121,7 +121,7 @@ def export_command(
     report.write_report(models_dir, skip_broken=True)
 
 
-@click.command("quantize")
+@main.command()
 @options("models", "data_dir", "models_dir")
 def quantize_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
     """Make the int8 file of every exported version again, as `export` does."""
@@ -132,7 +132,7 @@ def quantize_command(models: Sequence[str], data_dir: Path | None, models_dir: P
     report.write_report(models_dir, skip_broken=True)
 
 
-@click.command("evaluate")
+@main.command()
 @options("models", "data_dir", "models_dir")
 def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
     """Measure exported versions on the test set again, and rewrite their records.
@@ -149,7 +149,7 @@ def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: P
     report.write_report(models_dir, skip_broken=True)
 
 
-@click.command("verify")
+@main.command()
 @options("data_dir", "models_dir")
 @click.option(
     "--provider",
@@ -187,7 +187,7 @@ def verify_command(
         raise DifferenceError(f"the accuracy differs from the recorded: {', '.join(different)}")
 
 
-@click.command("familiarity")
+@main.command()
 @options("data_dir", "models_dir")
 def familiarity_command(data_dir: Path | None, models_dir: Path) -> None:
     """Measure how well scores tell CIFAR-10's test images from images of none of its classes.
@@ -203,7 +203,7 @@ def familiarity_command(data_dir: Path | None, models_dir: Path) -> None:
     report.write_report(models_dir)
 
 
-@click.command("report")
+@main.command()
 @options("models_dir")
 @click.option(
     "--readme",
@@ -220,7 +220,7 @@ def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
     (check_report if check else write_report)(models_dir, readme)
 
 
-@click.command("study")
+@main.command()
 @click.option(
     "--model",
     type=click.Choice(list(ARTICLE)),
@@ -270,19 +270,6 @@ def study_command(
         models_dir=models_dir,
     )
 
-
-for command in (
-    all_command,
-    train_command,
-    export_command,
-    quantize_command,
-    evaluate_command,
-    verify_command,
-    familiarity_command,
-    report_command,
-    study_command,
-):
-    main.add_command(command)
 
 if __name__ == "__main__":
     main(prog_name="python -m training")
