@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,8 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 
 MODELS = ["first", "second", "final"]
+
+POST = b"POST /predict HTTP/1.1\r\nHost: x\r\n"  # the start of a head
 
 
 def png(image: npt.NDArray[np.uint8]) -> bytes:
@@ -83,6 +87,34 @@ def wait_for(condition: Callable[[], object], limit: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def takes_connections(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def connect(server: str) -> socket.socket:
+    address = urlsplit(server)
+    return socket.create_connection((address.hostname or "", address.port or 0), timeout=60)
+
+
+def exchange(server: str, sent: bytes) -> tuple[int, bytes, bytes]:
+    """Send bytes over a connection of their own; return the status, the head and the body."""
+    with connect(server) as client:
+        client.sendall(sent)
+        received = b""
+        while piece := client.recv(65536):  # until the server closes it
+            received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    return int(head.split()[1]), head, body
 
 
 @contextmanager

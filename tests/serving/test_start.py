@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -102,6 +103,13 @@ def test_no_models(tmp_path: Path) -> None:
     assert f"{tmp_path} holds no models" in refusal("--models-dir", str(tmp_path))
     missing = tmp_path / "missing"
     assert f"{missing} is no folder" in refusal("--models-dir", str(missing))
+
+
+def test_a_taken_port_is_named_before_models_are_loaded(server: str, tmp_path: Path) -> None:
+    port = str(urlsplit(server).port)
+    line = refusal("--port", port, "--models-dir", str(tmp_path))
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in line
+    assert "--port" in line
 
 
 def test_cuda_without_a_gpu() -> None:

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -18,7 +17,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.helpers import ROOT, png, run_server, upload
+from tests.helpers import ROOT, free_port, png, run_server, takes_connections, upload, wait_for
 
 
 def samples(server: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -176,31 +175,18 @@ def test_what_is_not_installed_for_traces_is_named() -> None:
 
 @pytest.mark.slow
 def test_a_full_disk_for_the_log_stops_no_answer(image: npt.NDArray[np.uint8]) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "serving", "--port", str(port)]
     with (
         Path("/dev/full").open("w") as full,  # each write to it fails with "no space left"
         subprocess.Popen(command, cwd=ROOT, stderr=full) as process,
     ):
         try:
-            address = f"http://127.0.0.1:{port}"
-            wait_until_ready(address)
+            wait_for(lambda: takes_connections(port))
+            url = f"http://127.0.0.1:{port}/predict?model=first"
             for _ in range(3):
-                answer = requests.post(f"{address}/predict?model=first", data=png(image))
+                answer = requests.post(url, data=png(image))
                 assert answer.status_code == 200
         finally:
             process.terminate()
     assert process.returncode == 0
-
-
-def wait_until_ready(address: str) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            if requests.get(f"{address}/health/ready").ok:
-                return
-        except requests.ConnectionError:
-            assert time.monotonic() < deadline, "the service did not start"
-        time.sleep(0.1)

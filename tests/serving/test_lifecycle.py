@@ -1,0 +1,131 @@
+"""What becomes of requests when the service stops, loses a worker or loads its models anew."""
+
+import http.client
+import json
+import shutil
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import requests
+
+from tests.helpers import ROOT, png, run_server, wait_for
+
+pytestmark = pytest.mark.alone
+
+
+def test_a_stop_under_load_loses_no_request(image: npt.NDArray[np.uint8]) -> None:
+    content = png(image)
+    statuses: list[int] = []
+    closed: list[bool] = []
+    busy = threading.Barrier(9)
+
+    def send(server: str) -> None:
+        """Send over one connection until the server says that it closes it."""
+        client = http.client.HTTPConnection(urlsplit(server).netloc, timeout=60)
+        for number in range(1_000_000):
+            client.request("POST", "/predict?model=first", content)
+            response = client.getresponse()
+            response.read()
+            statuses.append(response.status)
+            if number == 0:
+                busy.wait()
+            if response.will_close:
+                closed.append(True)
+                return
+
+    with ThreadPoolExecutor(8) as pool:
+        with run_server("--workers", "2") as server:
+            senders = [pool.submit(send, server) for _ in range(8)]
+            busy.wait()
+            # Leaving the block sends SIGTERM, and asserts that the exit status is 0.
+        for sender in senders:
+            sender.result()
+    assert closed == [True] * 8
+    assert set(statuses) == {200}
+
+
+def test_a_stop_does_not_wait_for_idle_connections() -> None:
+    with (
+        requests.Session() as session,
+        run_server("--graceful-timeout", "1000", "--client-timeout", "1000") as server,
+    ):
+        assert session.get(f"{server}/health/ready").headers["Connection"] == "keep-alive"
+
+
+def workers_of(master: int) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
+
+
+def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
+    log: list[str] = []
+    with run_server("--workers", "2", log=log) as server:
+        master = next(json.loads(line)["process"] for line in log if "Listening at" in line)
+        wait_for(lambda: sum("listening on" in line for line in log) == 2)
+        before = workers_of(master)
+        assert len(before) == 2
+        requests.get(f"{server}/models/first")
+        subprocess.run(["kill", "-9", str(before[0])], check=True)
+        for _ in range(50):
+            assert requests.get(f"{server}/health/ready").status_code == 200
+        wait_for(lambda: sum("listening on" in line for line in log) == 3)
+        after = workers_of(master)
+        assert len(after) == 2
+        assert before[0] not in after
+        # What the killed one counted is not lost.
+        metrics = requests.get(f"{server}/metrics").text
+        [count] = [
+            line.rpartition(" ")[2]
+            for line in metrics.splitlines()
+            if line.startswith("serving_http_requests_total") and "/health/ready" in line
+        ]
+        assert float(count) == 50
+        assert 'route="/models/<name>"' in metrics
+
+
+def test_hangup_loads_the_models_anew_without_a_failed_request(
+    tmp_path: Path, image: npt.NDArray[np.uint8]
+) -> None:
+    models = tmp_path / "first"
+    shutil.copytree(ROOT / "models" / "first" / "1", models / "1")
+    content = png(image)
+    statuses: list[int] = []
+    done = threading.Event()
+    log: list[str] = []
+
+    def send(server: str) -> None:
+        with requests.Session() as session:
+            while not done.is_set():
+                statuses.append(session.post(f"{server}/predict", data=content).status_code)
+
+    def newest() -> int:
+        version: int = requests.get(f"{server}/models/first").json()["version"]
+        return version
+
+    with (
+        run_server("--models-dir", str(tmp_path), log=log) as server,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        master = next(json.loads(line)["process"] for line in log if "Listening at" in line)
+        try:
+            for _ in range(4):
+                pool.submit(send, server)
+            assert newest() == 1
+            shutil.copytree(ROOT / "models" / "first" / "2", models / "2")
+            subprocess.run(["kill", "-HUP", str(master)], check=True)
+            wait_for(lambda: newest() == 2)
+            wait_for(lambda: any("Worker exiting" in line for line in log))  # the old one
+            (models / "2" / "model.onnx").write_bytes(b"no model")
+            subprocess.run(["kill", "-HUP", str(master)], check=True)
+            wait_for(lambda: any("the models stay as they are" in line for line in log))
+            assert newest() == 2
+        finally:
+            done.set()
+    assert set(statuses) == {200}
+    [line] = [line for line in log if "the models stay as they are" in line]
+    assert "first/2/model.onnx is damaged" in line

@@ -1,0 +1,48 @@
+"""The same application under other servers than `python -m serving` runs here."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import numpy.typing as npt
+import requests
+
+from tests.helpers import ROOT, free_port, png, takes_connections, wait_for
+
+
+def test_the_server_for_windows_serves_it(image: npt.NDArray[np.uint8]) -> None:
+    code = (
+        "from serving.logs import configure_logging; configure_logging(); "
+        "from serving.settings import Settings; from serving.windows import serve; "
+        "serve(Settings(port=0))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr
+        lines = iter(process.stderr.readline, "")
+        line = next(line for line in lines if "listening on" in line)
+        address = json.loads(line)["message"].removeprefix("listening on ")
+        try:
+            answer = requests.post(f"{address}/predict", data=png(image))
+            assert answer.status_code == 200
+            metrics = requests.get(f"{address}/metrics").text
+            assert "process_resident_memory_bytes" in metrics
+        finally:
+            process.kill()
+
+
+def test_gunicorns_own_command_line_serves_it(image: npt.NDArray[np.uint8]) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "--worker-class", "gevent"]
+    command += ["--bind", f"127.0.0.1:{port}", "serving.app:create_app()"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(lambda: takes_connections(port))
+            answer = requests.post(f"http://127.0.0.1:{port}/predict", data=png(image))
+            assert answer.status_code == 200
+        finally:
+            process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
