@@ -1,7 +1,7 @@
 """Concurrent requests through the real models: shared batches, a bounded queue, a failing model."""
 
 import threading
-import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -49,16 +49,25 @@ class Switch:
 
     def __init__(self, session: Any) -> None:
         self.session = session
+        self.runs = threading.Event()
         self.go = threading.Event()
         self.fails = False
         self.sizes: list[int] = []
 
     def run(self, outputs: Any, inputs: Any) -> Any:
+        self.runs.set()
         self.go.wait()
         self.sizes.append(len(inputs["image"]))
         if self.fails:
             raise RuntimeError("out of memory")
         return self.session.run(outputs, inputs)
+
+
+def yield_until(condition: Callable[[], object]) -> None:
+    """Let the other greenlets go on until a condition holds; fail after a minute."""
+    with gevent.Timeout(60):
+        while not condition():
+            gevent.sleep(0.001)
 
 
 def test_a_full_queue_refuses_at_once(classifiers: Classifiers) -> None:
@@ -67,8 +76,7 @@ def test_a_full_queue_refuses_at_once(classifiers: Classifiers) -> None:
     slow = replace(first, session=Switch(first.session))
     images = np.zeros((MAX_WAITING // 2, 32, 32, 3), dtype=np.uint8)
     accepted = [gevent.spawn(batcher.classify, [slow], images) for _ in range(2)]
-    while batcher.waiting < MAX_WAITING:
-        gevent.sleep(0.001)
+    yield_until(lambda: batcher.waiting == MAX_WAITING)
     with pytest.raises(OverloadedError):
         batcher.classify([first], images[:1])
     slow.session.go.set()
@@ -84,9 +92,9 @@ def test_a_large_request_takes_turns_with_small_ones(classifiers: Classifiers) -
     random = np.random.default_rng(0)
     many = random.integers(0, 256, (128, 32, 32, 3), dtype=np.uint8)
     large = gevent.spawn(batcher.classify, [slow], many)
-    gevent.sleep(0.1)  # its first batch runs
+    yield_until(slow.session.runs.is_set)  # its first batch
     small = [gevent.spawn(batcher.classify, [slow], image[None]) for image in many[:3]]
-    gevent.sleep(0)
+    yield_until(lambda: batcher.waiting == 128 + 3)
     slow.session.go.set()
     gevent.joinall(small)
     # The batch that ran, and one of theirs; the thread may have the next of the large one.
@@ -108,8 +116,5 @@ def test_a_failing_model_is_named_until_it_works_again(classifiers: Classifiers)
         batcher.classify([broken], image)
     assert batcher.failed() == [f"first version {first.record.version}"]
     broken.session.fails = False
-    deadline = time.monotonic() + 5
-    while batcher.failed():
-        assert time.monotonic() < deadline
-        gevent.sleep(0.001)
+    yield_until(lambda: not batcher.failed())
     assert batcher.classify([broken], image)[0].shape == (1, 10)

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from PIL import Image
 from serving.classify import files
 from serving.classify.rows import CsvRows, JsonRows, Key, OutputError, Row, open_output
 from serving.images import DecodedImage
-from tests.helpers import ROOT
+from tests.helpers import ROOT, wait_for
 
 pytestmark = pytest.mark.slow  # each starts the command and loads the models
 
@@ -166,7 +165,7 @@ def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
 def test_a_killed_run_is_gone_on_with(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "rows.csv"
     many = "\n".join(images_in(folder)) + "\n"
-    for i in range(40):  # hard links, so that there is time to kill it
+    for i in range(1000):  # hard links, so that there is work left when it is killed
         os.link(images_in(folder)[0], tmp_path / f"{i:03}.png")
     arguments = [*COMMAND, "-", str(tmp_path), "--model", "final", "--output", str(output)]
     with subprocess.Popen(
@@ -175,15 +174,15 @@ def test_a_killed_run_is_gone_on_with(folder: Path, tmp_path: Path) -> None:
         assert killed.stdin
         killed.stdin.write(many.encode())
         killed.stdin.close()
-        while not output.exists() or output.read_bytes().count(b"\n") < 10:
-            assert killed.poll() is None
-            time.sleep(0.001)
+        wait_for(lambda: output.exists() and output.read_bytes().count(b"\n") >= 10)
         killed.kill()
+    assert killed.returncode == -signal.SIGKILL
     before = output.read_bytes()
+    assert before.count(b"\n") < 1000
     result = run(
         "-", tmp_path, "--model", "final", "--output", output, stdin=many.encode(), status=1
     )
-    assert b"1 of 81 files" in result.stderr
+    assert b"1 of 1,041 files" in result.stderr
     assert output.read_bytes().startswith(before[: before.rindex(b"\n") + 1])
     assert [row["file"] for row in rows(output.read_bytes())] == [
         *images_in(folder),
