@@ -1,13 +1,18 @@
 """A data set that a network learns in a few epochs, and the command line with it."""
 
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 
-from tests.helpers import ROOT
+from tests.helpers import ROOT, wait_for
+from training.checkpoints import read_run
 from training.data import Split
+
+ENDLESS = 100_000  # epochs, for a training that a test stops
 
 _COMMAND = """
 import sys
@@ -40,3 +45,19 @@ def start(*options: str, before: str = "", **environment: str) -> subprocess.Pop
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def finished_epochs(run_dir: Path) -> int:
+    run = read_run(run_dir)
+    return len(run.history) if run else 0
+
+
+def stop_after_epochs(
+    epochs: int, process: subprocess.Popen[str], run_dir: Path, number: signal.Signals
+) -> None:
+    """Send a signal to a training when it has finished so many epochs more."""
+    goal = finished_epochs(run_dir) + epochs
+    try:
+        wait_for(lambda: process.poll() is not None or finished_epochs(run_dir) >= goal, limit=300)
+    finally:
+        process.send_signal(number)

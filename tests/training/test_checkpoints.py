@@ -1,9 +1,7 @@
 """Run folders that are damaged, in use, full or not writable: one line, and nothing is lost."""
 
 import math
-import os
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from tests.training.generated import start
+from tests.training.generated import ENDLESS, finished_epochs, start, stop_after_epochs
 from training.checkpoints import RunError, locked, read_run
 from training.data import Cifar10
 from training.files import WriteError
@@ -118,23 +116,16 @@ def test_a_loss_that_is_not_finite_ends_with_one_line_and_keeps_the_epochs_befor
 
 
 def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    options = ("--model", "first", "--epochs", "1000", "--runs-dir", str(tmp_path))
+    options = ("--model", "first", "--epochs", str(ENDLESS), "--runs-dir", str(tmp_path))
     run_dir = tmp_path / "first" / "1"
     for resumed in (False, True):
+        before = finished_epochs(run_dir)
         process = start("train", *options)
-        run = read_run(run_dir)
-        before = len(run.history) if run else 0
-        while process.poll() is None and not (
-            (run := read_run(run_dir)) and len(run.history) >= before + 2
-        ):
-            time.sleep(0.01)
-        os.kill(process.pid, signal.SIGINT)
-        output, errors = process.communicate(timeout=60)
+        stop_after_epochs(2, process, run_dir, signal.SIGINT)
+        output, errors = process.communicate(timeout=300)
         assert process.returncode == 130, errors
-        run = read_run(run_dir)
-        assert run
         assert errors.splitlines()[-1] == (
-            f"Stopped; {len(run.history)} of 1000 epochs are kept in {run_dir}, "
+            f"Stopped; {finished_epochs(run_dir)} of {ENDLESS} epochs are kept in {run_dir}, "
             "and the same command without --fresh goes on after them."
         )
         assert "Traceback" not in errors

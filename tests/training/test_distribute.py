@@ -3,16 +3,15 @@
 import importlib.util
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.helpers import ROOT
+from tests.helpers import ROOT, free_port
+from tests.training.generated import ENDLESS, stop_after_epochs
 from training.checkpoints import Run, read_run
 from training.distribute import ADDRESSES, WORKER, WORKERS
 
@@ -34,9 +33,7 @@ CODE = textwrap.dedent("""
 
 
 def start(number: int, runs: Path, epochs: int, **environment: str) -> list[subprocess.Popen[str]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-c", f"import sys\n{CODE}"]
     return [
         subprocess.Popen(
@@ -69,14 +66,10 @@ def test_two_workers_come_to_what_one_does_and_go_on_when_one_was_lost(tmp_path:
     assert worker.returncode == 0, errors
     one = finished_run(tmp_path / "one")
 
-    first, second = start(2, tmp_path / "two", epochs=10_000)
-    run_file = tmp_path / "two" / "first" / "1" / "run.json"
-    while first.poll() is None and not (
-        run_file.exists() and len(finished_run(tmp_path / "two").history) >= 2
-    ):
-        time.sleep(0.01)
-    second.send_signal(signal.SIGKILL)
-    _, errors = first.communicate(timeout=60)
+    first, second = start(2, tmp_path / "two", epochs=ENDLESS)
+    run_dir = tmp_path / "two" / "first" / "1"
+    stop_after_epochs(2, second, run_dir, signal.SIGKILL)
+    _, errors = first.communicate(timeout=300)
     second.communicate()
     assert first.returncode == 1, errors
     assert "Error: a worker was lost" in errors
@@ -96,7 +89,7 @@ def test_two_workers_come_to_what_one_does_and_go_on_when_one_was_lost(tmp_path:
     resumed = finished_run(tmp_path / "two")
     assert len(resumed.history) == epochs
     assert resumed.history[:-1] == two.history
-    assert [path.name for path in run_file.parent.glob("*.h5")] == [f"epoch-{epochs}.weights.h5"]
+    assert [path.name for path in run_dir.glob("*.h5")] == [f"epoch-{epochs}.weights.h5"]
 
 
 @pytest.mark.parametrize(

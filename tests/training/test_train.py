@@ -1,13 +1,9 @@
 """Training for real on a few hundred generated images: resumption, export, service."""
 
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
-import textwrap
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +15,7 @@ import requests
 
 from models.record import Record
 from tests.helpers import ROOT, png, run_server, upload
+from tests.training.generated import ENDLESS, finished_epochs, start, stop_after_epochs
 from training.architectures import build
 from training.checkpoints import RunError, read_run
 from training.data import Cifar10
@@ -30,43 +27,31 @@ from training.publish import publish
 from training.recipes import ARTICLE
 from training.report import write_report
 
-EPOCHS = 6
 STEPS = 2  # of 128, in the 256 images left of 320 by the validation split
 
 
 def test_a_killed_run_goes_on_from_its_last_finished_epoch(tiny: Cifar10, tmp_path: Path) -> None:
-    code = f"""
-        from pathlib import Path
-        from tests.training.generated import generate
-        from training.data import Cifar10
-        from training.pipeline import Config, train_model
-
-        split = generate(320, seed=1)
-        config = Config("first", epochs={EPOCHS}, runs_dir=Path({str(tmp_path)!r}))
-        train_model(config, Cifar10(split, split))
-    """
     run_dir = tmp_path / "first" / "1"
 
-    def finished_epochs() -> int:
-        run = read_run(run_dir)
-        return len(run.history) if run else 0
+    def start_training(epochs: int) -> subprocess.Popen[str]:
+        options = ("--model", "first", "--epochs", str(epochs), "--runs-dir", str(tmp_path))
+        return start("train", *options)
 
-    finished: list[int] = []
-    for kill_after in (1, 2, EPOCHS):
-        with subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT) as process:
-            while process.poll() is None:
-                if kill_after < EPOCHS and finished_epochs() >= kill_after:
-                    os.kill(process.pid, signal.SIGKILL)
-                    break
-                time.sleep(0.01)
-        finished.append(finished_epochs())
-    assert finished[0] < finished[1] < finished[2] == EPOCHS
+    for _ in range(2):
+        process = start_training(ENDLESS)
+        stop_after_epochs(1, process, run_dir, signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    epochs = finished_epochs(run_dir) + 4
+    process = start_training(epochs)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
     run = read_run(run_dir)
     assert run
     # The optimizer has counted every epoch's steps once: no epoch was lost or taken twice.
     [checkpoint] = run_dir.glob("*.h5")
     with h5py.File(checkpoint) as arrays:
-        assert int(arrays["optimizer/vars/0"][()]) == EPOCHS * STEPS
+        assert int(arrays["optimizer/vars/0"][()]) == epochs * STEPS
     assert run.history[-1].loss < run.history[0].loss
     assert sorted(path.name for path in run_dir.iterdir()) == [
         ".lock",
