@@ -64,6 +64,8 @@ def buffer_bodies(app: Flask, settings: Settings) -> None:
                 break
             received += len(piece)
             yield piece
+            if received == request.content_length:
+                break
             gevent.sleep(0)  # a large body must not starve other requests
         if received > settings.max_body:
             raise too_large()
