@@ -118,7 +118,8 @@ def is_small(content: bytes) -> bool:
 def _check(encoded: EncodedImage, *, name: str, resize: bool) -> None:
     """Refuse an image by its header, before it costs anything."""
     pixels = encoded.width * encoded.height
-    if encoded.scans > MAX_SCANS or encoded.scans * pixels > MAX_SCANNED_PIXELS:
+    scanned = encoded.scans * min(pixels, MAX_PIXELS)  # with more it is refused for those
+    if encoded.scans > MAX_SCANS or scanned > MAX_SCANNED_PIXELS:
         raise BrokenImageError(
             f"{name} has too many scans ({encoded.scans:,}). Save it as a plain JPEG."
         )

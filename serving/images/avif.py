@@ -3,12 +3,18 @@
 import io
 import struct
 from collections.abc import Iterator
+from fractions import Fraction
 
 from PIL import AvifImagePlugin, Image
 
 from serving.images.colorimetry import Colorimetry, describe_cicp
 from serving.images.encoded import EncodedImage
 from serving.images.exif import read_orientation
+
+Properties = list[tuple[bytes, memoryview]]
+
+# What browsers show with sRGB's curve: none said, and those of cameras.
+_SRGB_CURVES = dict.fromkeys((1, 2, 6, 14, 15), 13)
 
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a decoder's work is its own thread's
 
@@ -20,48 +26,73 @@ def read(content: bytes) -> EncodedImage:
     end = content.find(b"mdat")
     content = content[:end].replace(b"Exif\0", b"Skip\0") + content[end:]
     image = AvifImagePlugin.AvifImageFile(io.BytesIO(content))
-    width, height = image.size
+    properties = _read_properties(content)
+    shown = _read_aperture(properties, *image.size)
+    left, top, right, bottom = shown
 
     def load(_: bool) -> Image.Image:
-        image.load()
-        return image
+        return image.crop(shown)
 
     return EncodedImage(
-        width,
-        height,
+        right - left,
+        bottom - top,
         load,
         orientation=read_orientation(image.info.get("exif", b"")),
-        color=image.info.get("icc_profile") or _read_color(content),
+        color=image.info.get("icc_profile") or _read_color(properties),
     )
 
 
-def _read_color(content: bytes) -> Colorimetry | None:
-    """Return what the first image's nclx box says; without one it is sRGB: ISO/IEC 23000-22."""
-    try:
-        for kind, box in _read_properties(content):
-            if kind == b"colr" and bytes(box[:4]) == b"nclx":
-                primaries, transfer = struct.unpack_from(">HH", box, 4)
-                # 2 is unspecified, which stands for sRGB's.
-                return describe_cicp(
-                    {2: 1}.get(primaries, primaries), {2: 13}.get(transfer, transfer)
-                )
-    except (struct.error, KeyError, IndexError):
-        pass  # an animation alone has none of these boxes
+def _read_color(properties: Properties) -> Colorimetry | None:
+    """Return what the nclx box says; without one it is sRGB: ISO/IEC 23000-22."""
+    for kind, box in properties:
+        if kind == b"colr" and bytes(box[:4]) == b"nclx":
+            primaries, transfer = struct.unpack_from(">HH", box, 4)
+            # 2 is unspecified, which stands for sRGB's.
+            return describe_cicp(
+                {2: 1}.get(primaries, primaries), _SRGB_CURVES.get(transfer, transfer)
+            )
     return None
 
 
-def _read_properties(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Yield the boxes that describe the first image; others may be of its depth or its HDR twin."""
-    top = dict(_read_boxes(memoryview(content)))
-    meta = dict(_read_boxes(top[b"meta"][4:]))
-    first = int.from_bytes(meta[b"pitm"][4:])
-    found = list(_read_boxes(meta[b"iprp"]))
-    properties = list(_read_boxes(dict(found)[b"ipco"]))
-    for kind, box in found:
-        if kind == b"ipma":
-            for item, index in _read_associations(box):
-                if item == first and index:
-                    yield properties[index - 1]
+def _read_aperture(properties: Properties, width: int, height: int) -> tuple[int, int, int, int]:
+    """Return the part that is shown, in pixels as stored; all of it where a box says nonsense."""
+    whole = (0, 0, width, height)
+    for kind, box in properties:
+        if kind == b"clap":
+            try:
+                wide, high, right, down = (
+                    Fraction(*n) for n in struct.iter_unpack(">iI", box[:32])
+                )
+            except (struct.error, ValueError, ZeroDivisionError):
+                return whole
+            left, top = (
+                right + (width - wide) / 2,
+                down + (height - high) / 2,
+            )  # it moves the center
+            shown = (left, top, left + wide, top + high)
+            inside = 0 <= left < shown[2] <= width and 0 <= top < shown[3] <= height
+            if inside and all(edge.denominator == 1 for edge in shown):
+                return (int(left), int(top), int(shown[2]), int(shown[3]))
+    return whole
+
+
+def _read_properties(content: bytes) -> Properties:
+    """Return the boxes that describe the first image; others are of its depth, or its HDR twin."""
+    try:
+        top = dict(_read_boxes(memoryview(content)))
+        meta = dict(_read_boxes(top[b"meta"][4:]))
+        first = int.from_bytes(meta[b"pitm"][4:])
+        found = list(_read_boxes(meta[b"iprp"]))
+        properties = list(_read_boxes(dict(found)[b"ipco"]))
+        return [
+            properties[index - 1]
+            for kind, box in found
+            if kind == b"ipma"
+            for item, index in _read_associations(box)
+            if item == first and index
+        ]
+    except (struct.error, KeyError, IndexError):
+        return []  # an animation alone has none of these boxes
 
 
 def _read_associations(box: memoryview) -> Iterator[tuple[int, int]]:

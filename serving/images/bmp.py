@@ -9,11 +9,14 @@ import struct
 import numpy as np
 from PIL import Image
 
+from serving.images.colorimetry import SRGB, Colorimetry, describe_gamma
 from serving.images.encoded import EncodedImage, UnreadVariantError
 
 _RGB, _RLE8, _RLE4, _BITFIELDS, _ALPHA_BITFIELDS = 0, 1, 2, 3, 6
 _PACKED = {4: "a BMP file that holds a JPEG", 5: "a BMP file that holds a PNG"}
-_CORE, _INFO, _OS2 = 12, 40, 64  # sizes of headers, in bytes
+_CORE, _OS2, _INFO, _V4, _V5 = 12, range(16, 65), 40, 108, 124  # sizes of headers, in bytes
+_WINDOWS = {_INFO, 52, 56}  # among those of OS/2, which may end after any field
+_CALIBRATED, _EMBEDDED = b"\0\0\0\0", b"DEBM"  # color spaces
 _MASKS = {16: (0x7C00, 0x3E0, 0x1F, 0), 32: (0xFF0000, 0xFF00, 0xFF, 0)}
 _INDEXED = {1: "P;1", 2: "P;2", 4: "P;4", 8: "P"}
 
@@ -26,22 +29,15 @@ def read(content: bytes) -> EncodedImage:
         UnreadVariantError: the compression, the depth or the masks are not read.
     """
     start, size = struct.unpack_from("<II", content, 10)
-    if size == _CORE:
-        width, height, _, depth = struct.unpack_from("<HHHH", content, 18)
-        compression = colors = 0
-    elif size >= _INFO:
-        width, height, _, depth, compression, _, _, _, colors = struct.unpack_from(
-            "<iiHHIIiiI", content, 18
-        )
-    else:
-        raise ValueError("no such header")
+    width, height, depth, compression, colors = _read_header(content, size)
+    by_os2 = size in _OS2 and size not in _WINDOWS
     top_down = height < 0
     height = abs(height)
     if width <= 0 or not height:
         raise ValueError("no pixels")
-    if compression in _PACKED and size != _OS2:
+    if compression in _PACKED and not by_os2:
         raise UnreadVariantError(_PACKED[compression])
-    if compression not in _allowed(depth, size):
+    if compression not in _allowed(depth, by_os2=by_os2):
         raise UnreadVariantError(f"a BMP file of {depth} bits with compression {compression}")
 
     after = 14 + size  # where the masks or the color table are
@@ -89,12 +85,40 @@ def read(content: bytes) -> EncodedImage:
         samples = np.frombuffer(rows, f"<u{depth // 8}").reshape(height, -1)[:, :width]
         return _masked(samples if top_down else samples[::-1], masks)
 
-    return EncodedImage(width, height, load)
+    return EncodedImage(width, height, load, color=_read_color(content, size))
 
 
-def _allowed(depth: int, size: int) -> set[int]:
+def _read_header(content: bytes, size: int) -> tuple[int, int, int, int, int]:
+    """Return width, height, bits of a pixel, compression, and how many colors the table has."""
+    if size == _CORE:
+        width, height, _, depth = struct.unpack_from("<HHHH", content, 18)
+        return width, height, depth, 0, 0
+    if size < _OS2.start or len(content) < 14 + size:
+        raise ValueError("no such header, or not all of it")
+    width, height, _, depth, compression, _, _, _, colors = struct.unpack(
+        "<iiHHIIiiI", content[18 : min(14 + size, 50)].ljust(32, b"\0")
+    )
+    return width, height, depth, compression, colors
+
+
+def _read_color(content: bytes, size: int) -> bytes | Colorimetry | None:
+    """Return an embedded profile, or what the header says of the primaries and the gamma."""
+    space = content[14 + 56 : 14 + 60] if size >= _V4 else b""
+    if space == _EMBEDDED and size >= _V5:
+        start, length = struct.unpack_from("<II", content, 14 + 112)
+        return content[14 + start : 14 + start + length]
+    if space != _CALIBRATED:
+        return None
+    numbers = np.frombuffer(content, "<u4", 12, 14 + 60)
+    primaries, gamma = numbers[:9].reshape(3, 3) / 2**30, numbers[9:] / 2**16
+    if not gamma.all():
+        return None  # as it is left by writers that know of no colors
+    return describe_gamma((*SRGB.chromaticities[:2], *primaries[:, :2].ravel()), 1 / gamma)
+
+
+def _allowed(depth: int, *, by_os2: bool) -> set[int]:
     by_depth = {1: {_RGB}, 2: {_RGB}, 4: {_RGB, _RLE4}, 8: {_RGB, _RLE8}, 24: {_RGB}}
-    masked = {_RGB} if size == _OS2 else {_RGB, _BITFIELDS, _ALPHA_BITFIELDS}
+    masked = {_RGB} if by_os2 else {_RGB, _BITFIELDS, _ALPHA_BITFIELDS}
     return {**by_depth, 16: masked, 32: masked}.get(depth, set())
 
 

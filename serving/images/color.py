@@ -48,7 +48,7 @@ def _apply_profile(image: Image.Image, rgb: Image.Image, profile: bytes) -> Imag
     mode, transform = _build_transform(profile)
     if mode == image.mode:
         return transform.apply(image)
-    return transform.apply(rgb) if mode == "RGB" else rgb
+    return transform.apply(rgb) if mode == "RGB" and image.mode != "CMYK" else rgb
 
 
 @lru_cache(maxsize=8)  # it takes longer than the rest of a small image, and phones have one

@@ -1,4 +1,4 @@
-"""Colors that a few numbers describe: those of CICP (ITU-T H.273), or PNG's gAMA and cHRM chunks.
+"""Colors that a few numbers describe: those of CICP (ITU-T H.273), of PNG's chunks, or of a BMP.
 
 The results are those of browsers. HDR is mapped to what an ordinary display shows, as they do it.
 """
@@ -38,10 +38,10 @@ def describe_cicp(primaries: int, transfer: int) -> Colorimetry | None:
     return Colorimetry(_PRIMARIES[primaries], _TRANSFERS[transfer])
 
 
-def describe_gamma(chromaticities: Chromaticities | None, gamma: float) -> Colorimetry:
-    """Return what PNG's chunks mean; `gamma` is the exponent from light to samples."""
-    # Writers mean sRGB's curve by 1/2.2, for which the chunk has no other words.
-    linearize = _srgb if abs(gamma * 2.2 - 1) < 0.05 else _power(1 / gamma)
+def describe_gamma(chromaticities: Chromaticities | None, gamma: float | Floats) -> Colorimetry:
+    """Return what the numbers mean; `gamma` is the exponent from light to samples, [] or [3]."""
+    # Writers mean sRGB's curve by 1/2.2, for which there are no other words.
+    linearize = _srgb if np.all(np.abs(gamma * 2.2 - 1) < 0.05) else _power(1 / gamma)
     return Colorimetry(chromaticities or SRGB.chromaticities, linearize)
 
 
@@ -78,8 +78,12 @@ def _srgb(samples: Floats) -> Floats:
     return np.where(samples <= 0.04045, samples / 12.92, ((samples + 0.055) / 1.055) ** 2.4)
 
 
-def _power(exponent: float) -> Callable[[Floats], Floats]:
+def _power(exponent: float | Floats) -> Callable[[Floats], Floats]:
     return lambda samples: samples**exponent
+
+
+def _smpte_240m(samples: Floats) -> Floats:
+    return np.where(samples < 0.0912, samples / 4, ((samples + 0.1115) / 1.1115) ** (1 / 0.45))
 
 
 def _pq(samples: Floats) -> Floats:
@@ -116,10 +120,11 @@ _PRIMARIES = {
     22: (*_D65, 0.63, 0.34, 0.295, 0.605, 0.155, 0.077),
 }
 _TRANSFERS = {
-    # A camera's curve; what it makes is meant for displays whose own is about sRGB's.
-    **dict.fromkeys((1, 6, 11, 14, 15), _srgb),
+    # A camera's curve; what it makes is meant for displays with that of BT.1886.
+    **dict.fromkeys((1, 6, 11, 14, 15), _power(2.4)),
     4: _power(2.2),
     5: _power(2.8),
+    7: _smpte_240m,
     8: _power(1.0),
     13: _srgb,
     16: _pq,

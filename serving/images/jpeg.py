@@ -28,6 +28,7 @@ _UNREAD_FRAMES = {
     **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF, 0xDE), "a hierarchical JPEG file"),
     0xF7: "a JPEG-LS file",
 }
+_COLOR_SEGMENTS = {_APP0: (b"JFIF\0", 14), _APP14: (b"Adobe", 12)}
 # After a scan that is cut off, other bits to go on with give other pixels.
 _OTHER_BITS = b"\x55\xaa" * 2048
 
@@ -59,7 +60,7 @@ def read(content: bytes) -> EncodedImage:
     ]
     (frame,) = [s.content for s in segments if s.marker in _FRAMES]
     stripped = b"\xff\xd8" + b"".join(
-        s.pack() for s in segments if s.marker in {_APP0, _APP14} or not _is_aside(s.marker)
+        s.pack() for s in segments if not _is_aside(s.marker) or _tells_colors(s)
     )
 
     def load(thumbnail: bool) -> Image.Image:
@@ -131,6 +132,12 @@ def _completed(header: bytes) -> Iterable[tuple[int, int]]:
 
 def _is_aside(marker: int) -> bool:
     return _APP0 <= marker <= _APP15 or marker == _COM
+
+
+def _tells_colors(segment: _Segment) -> bool:
+    """Return whether a segment says what the components are; a shorter one is none, to libjpeg."""
+    name, length = _COLOR_SEGMENTS.get(segment.marker, (b"", 0))
+    return bool(name) and segment.content.startswith(name) and len(segment.content) >= length
 
 
 def _decode(stripped: bytes, thumbnail: bool) -> Image.Image:

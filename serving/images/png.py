@@ -18,7 +18,9 @@ from serving.images.exif import read_orientation
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_PROFILE = 4 * 2**20  # bytes; a printer's has up to 3 MB
 _KEPT = {b"IHDR", b"PLTE", b"IDAT", b"tRNS", b"eXIf", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
-_CRITICAL = {b"IHDR", b"PLTE", b"IDAT", b"tRNS"}  # tRNS decides pixels, too
+_CRITICAL = {b"IHDR", b"PLTE", b"IDAT"}
+_ANCILLARY = 0x20  # the bit of a chunk's first letter that says that it may be ignored
+_TRANSPARENT = {0: range(2, 3), 2: range(6, 7), 3: range(1, 257)}  # tRNS' lengths, by color type
 _RAW_MODES = {  # by depth and color type: Pillow's mode, and its name for the file's samples
     (1, 0): ("1", "1"),
     (2, 0): ("L", "L;2"),
@@ -55,23 +57,29 @@ def read(content: bytes) -> EncodedImage:
     mode, raw_mode = _RAW_MODES[depth, color]
     packed = b"".join(chunks[b"IDAT"])
     transparent = chunks[b"tRNS"][0] if chunks[b"tRNS"] else None
+    if transparent is not None and len(transparent) not in _TRANSPARENT.get(color, ()):
+        transparent = None
+    if color == 3:
+        (palette,) = chunks[b"PLTE"]
+        if len(palette) not in range(3, 769, 3):
+            raise ValueError("PLTE is broken")
 
     def unpack(raw_mode: str) -> Image.Image:
-        return Image.frombytes(mode, (width, height), packed, "zip", raw_mode, interlace)
+        return _unpack(packed, mode, (width, height), raw_mode, interlace)
 
     def load(_: bool) -> Image.Image:
         image = unpack(raw_mode)
         if mode == "P":
-            image.putpalette(chunks[b"PLTE"][0][:768])
+            image.putpalette(palette)
             if transparent is None:
                 return image.convert("RGB")
-            image.info["transparency"] = transparent[:256]
+            image.info["transparency"] = transparent
             return image.convert("RGBA")
         if mode == "I;16":
             samples = np.asarray(image)
             image = Image.fromarray((samples >> 8).astype(np.uint8))
             if transparent is not None:
-                hidden = samples == struct.unpack(">H", transparent[:2])[0]
+                hidden = samples == struct.unpack(">H", transparent)[0]
                 image.putalpha(_opaque_but(hidden))
             return image
         if color == 0:
@@ -79,11 +87,11 @@ def read(content: bytes) -> EncodedImage:
             if transparent is not None:
                 # Of its 16 bits the lowest count; Pillow has spread the samples over 0 to 255.
                 top = 2**depth - 1
-                value = (struct.unpack(">H", transparent[:2])[0] & top) * 255 // top
+                value = (struct.unpack(">H", transparent)[0] & top) * 255 // top
                 image.putalpha(_opaque_but(np.asarray(image) == value))
             return image
         if color == 2 and transparent is not None:
-            red_green_blue = np.array(struct.unpack(">3H", transparent[:6]))
+            red_green_blue = np.array(struct.unpack(">3H", transparent))
             low = np.asarray(image)
             hidden = (low == (red_green_blue >> (depth - 8)) % 256).all(axis=-1)
             if depth == 16:
@@ -101,8 +109,34 @@ def read(content: bytes) -> EncodedImage:
     )
 
 
+def _unpack(
+    packed: bytes, mode: str, size: tuple[int, int], raw_mode: str, interlace: int
+) -> Image.Image:
+    """Return the samples.
+
+    Raises:
+        ValueError: there are too few. Pillow lets them end after any row, and leaves the others be.
+    """
+    width, height = size
+    bottom = (0, max(height - 2, 0), width, height)  # where the last pass ends
+
+    def unpack_over(fill: int) -> tuple[Image.Image, np.ndarray]:
+        """Return the image, and which rows at the bottom are as they were before."""
+        image = Image.new(mode, size)
+        image.paste((fill,) * len(image.getbands()), bottom)
+        before = image.crop(bottom)
+        image.frombytes(packed, "zip", raw_mode, interlace)
+        equal = np.asarray(before) == np.asarray(image.crop(bottom))
+        return image, equal.reshape(len(equal), -1).all(axis=1)
+
+    image, untouched = unpack_over(90)
+    if untouched.any() and (untouched & unpack_over(0)[1]).any():  # and not alike by chance
+        raise ValueError("rows are missing")
+    return image
+
+
 def _read_chunks(content: bytes) -> dict[bytes, list[bytes]]:
-    """Return what the chunks hold, by type, without ancillary ones that are broken."""
+    """Return what the chunks hold, by type, without ancillary ones that are broken or misplaced."""
     chunks: dict[bytes, list[bytes]] = defaultdict(list)
     position = len(SIGNATURE)
     view = memoryview(content)
@@ -115,6 +149,12 @@ def _read_chunks(content: bytes) -> dict[bytes, list[bytes]]:
             break
         if kind == b"CgBI":
             raise UnreadVariantError("a PNG file in Apple's own variant (CgBI)")
+        if kind != b"IDAT" and b"IDAT" in chunks:
+            continue
+        if not kind[0] & _ANCILLARY and kind not in _CRITICAL:
+            raise ValueError(f"{kind!r} is unknown")
+        if kind == b"PLTE":
+            chunks.pop(b"tRNS", None)  # which has to follow
         if kind not in _KEPT:
             continue
         if checksum == struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))):

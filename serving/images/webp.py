@@ -13,7 +13,7 @@ from serving.images.encoded import EncodedImage
 from serving.images.exif import read_orientation
 
 _FRAME = {b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"}
-_METADATA = 0b0010_1100  # VP8X's flags of a profile, Exif and XMP
+_PROFILE, _EXIF, _XMP = 0b0010_0000, 0b0000_1000, 0b0000_0100  # flags of VP8X
 
 
 def read(content: bytes) -> EncodedImage:
@@ -23,15 +23,16 @@ def read(content: bytes) -> EncodedImage:
         ValueError, struct.error: the first frame's are missing or broken.
     """
     kept: list[bytes] = []
-    exif = b""
-    profile = None
+    exif = profile = b""
+    flags = 0
     position = 12
     while position + 8 <= len(content):
         kind, length = struct.unpack_from("<4sI", content, position)
         data = content[position + 8 : position + 8 + length]
         position += 8 + length + length % 2
         if kind == b"VP8X":
-            data = bytes([data[0] & ~_METADATA]) + data[1:]
+            flags = data[0]
+            data = bytes([flags & ~(_PROFILE | _EXIF | _XMP)]) + data[1:]
         elif kind == b"EXIF":
             exif = exif or data
         elif kind == b"ICCP":
@@ -51,7 +52,14 @@ def read(content: bytes) -> EncodedImage:
         return image
 
     width, height = _read_size(kept[0])
-    return EncodedImage(width, height, load, orientation=read_orientation(exif), color=profile)
+    return EncodedImage(
+        width,
+        height,
+        load,
+        # What VP8X does not announce, no other decoder heeds.
+        orientation=read_orientation(exif) if flags & _EXIF else 1,
+        color=profile if flags & _PROFILE else None,
+    )
 
 
 def _read_size(chunk: bytes) -> tuple[int, int]:

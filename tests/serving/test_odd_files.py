@@ -1,0 +1,230 @@
+"""Files of other encoders: parts that are missing, misplaced, cut off, or seldom written."""
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from serving.errors import BrokenImageError, TooLargeError
+from serving.images import decode
+from tests.serving.test_colors import BT_2020, P3_CHRM, profile
+from tests.serving.test_decoders_agree import SMOOTH, png
+from tests.serving.test_images import chunk, encode
+
+RANDOM = np.random.default_rng(0)
+RGB = np.ascontiguousarray(SMOOTH[..., :3])
+INDICES = RANDOM.integers(0, 16, (32, 32, 1), dtype=np.uint16)
+PALETTE = RANDOM.bytes(48)
+PLAIN_PNG = encode(Image.fromarray(RGB), "PNG")
+TURNED = b"II*\0\x08\0\0\0\1\0" + struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0) + bytes(4)
+WIDE = profile(BT_2020)
+
+
+def pixels(content: bytes) -> npt.NDArray[Any]:
+    return decode(content, name="it", resize=False).pixels.astype(int)
+
+
+def before_idat(content: bytes, *chunks: bytes) -> bytes:
+    start = content.index(b"IDAT") - 4
+    return content[:start] + b"".join(chunks) + content[start:]
+
+
+def after_idat(content: bytes, *chunks: bytes) -> bytes:
+    return content[:-12] + b"".join(chunks) + content[-12:]
+
+
+@pytest.mark.parametrize(
+    ("marker", "content"),
+    [(0xE0, b"JFIF\0\1"), (0xE0, b"JFIF"), (0xEE, b"Adobe"), (0xEE, b"Adobe\0d\0\0")],
+)
+def test_a_short_segment_of_a_jpeg_says_nothing(marker: int, content: bytes) -> None:
+    plain = encode(Image.fromarray(RGB), "JPEG")
+    segment = bytes((0xFF, marker)) + struct.pack(">H", len(content) + 2) + content
+    assert np.array_equal(pixels(plain[:2] + segment + plain[2:]), pixels(plain))
+
+
+def test_a_profile_of_rgb_says_nothing_about_inks() -> None:
+    inks = Image.fromarray(RGB).convert("CMYK")
+    assert np.array_equal(
+        pixels(encode(inks, "JPEG", icc_profile=WIDE)), pixels(encode(inks, "JPEG"))
+    )
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("interlace", [0, 1])
+def test_a_png_whose_data_end_after_a_row_is_refused(depth: int, interlace: int) -> None:
+    samples = np.full((32, 32, 1), 2**depth - 1, np.uint16)
+    black = png(samples * 0, depth, 0, interlace)
+    assert (pixels(black) == 0).all()  # which is what Pillow makes of missing rows
+    content = png(samples, depth, 0, interlace)
+    start = content.index(b"IDAT")
+    packed = content[start + 4 : -16]
+    data = zlib.decompress(packed)
+    row = 1 + 32 * depth // 8  # the last row of either, with its filter
+    for missing in (row, 5 * row):
+        cut = chunk(b"IDAT", zlib.compress(data[:-missing]))
+        with pytest.raises(BrokenImageError):
+            pixels(content[: start - 4] + cut + content[-12:])
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        chunk(b"eXIf", TURNED),
+        chunk(b"iCCP", b"p\0\0" + zlib.compress(WIDE)),
+        chunk(b"cICP", bytes((9, 13, 0, 1))),
+        chunk(b"gAMA", struct.pack(">I", 100_000)),
+        chunk(b"tRNS", RGB[0, 0].astype(">u2").tobytes()),
+    ],
+)
+def test_what_follows_the_pixels_of_a_png_changes_nothing(late: bytes) -> None:
+    assert np.array_equal(pixels(after_idat(PLAIN_PNG, late)), RGB)
+    assert not np.array_equal(pixels(before_idat(PLAIN_PNG, late)), RGB)
+
+
+@pytest.mark.parametrize(
+    ("color", "wrong"),
+    [(0, b""), (0, b"\0"), (0, bytes(3)), (2, bytes(4)), (3, b""), (3, bytes(300)), (4, bytes(2))],
+)
+def test_a_broken_transparency_is_none(color: int, wrong: bytes) -> None:
+    samples = INDICES.repeat({2: 3, 4: 2}.get(color, 1), axis=2)
+    palette = [chunk(b"PLTE", PALETTE)] if color == 3 else []
+    expected = pixels(png(samples, 8, color, 0, *palette))
+    assert np.array_equal(
+        pixels(png(samples, 8, color, 0, *palette, chunk(b"tRNS", wrong))), expected
+    )
+
+
+def test_a_transparency_with_a_wrong_checksum_or_before_its_palette_is_none() -> None:
+    palette = chunk(b"PLTE", PALETTE)
+    expected = pixels(png(INDICES, 4, 3, 0, palette))
+    right = chunk(b"tRNS", bytes(16))
+    assert (pixels(png(INDICES, 4, 3, 0, palette, right)) == 255).all()
+    for chunks in ((right, palette), (palette, chunk(b"tRNS", bytes(16), checksum=1))):
+        assert np.array_equal(pixels(png(INDICES, 4, 3, 0, *chunks)), expected)
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        (),
+        (chunk(b"PLTE", b""),),
+        (chunk(b"PLTE", PALETTE[:47]),),
+        (chunk(b"PLTE", bytes(771)),),
+        (chunk(b"PLTE", PALETTE), chunk(b"PLTE", PALETTE[::-1])),
+        (chunk(b"PLTE", PALETTE), chunk(b"ABCD", b"what it changes")),
+    ],
+)
+def test_a_png_that_leaves_its_colors_open_is_refused(chunks: tuple[bytes, ...]) -> None:
+    with pytest.raises(BrokenImageError):
+        pixels(png(INDICES, 4, 3, 0, *chunks))
+
+
+def webp(flags: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    """Write a WebP of `RGB` with other chunks."""
+    buffer = io.BytesIO()
+    Image.fromarray(RGB).save(buffer, "WEBP", lossless=True)
+    image = buffer.getvalue()[20:]
+    extended = bytes((flags, 0, 0, 0, 31, 0, 0, 31, 0, 0))
+    body = b"WEBP"
+    for kind, data in ((b"VP8X", extended), (b"VP8L", image), *chunks):
+        body += kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def test_a_webp_announces_what_counts() -> None:
+    metadata = ((b"EXIF", TURNED), (b"ICCP", WIDE))
+    turned = np.rot90(RGB, -1)
+    converted = pixels(encode(Image.fromarray(RGB), "PNG", icc_profile=WIDE))
+    assert np.array_equal(pixels(webp(0, *metadata)), RGB)
+    assert np.array_equal(pixels(webp(0b1000, *metadata)), turned)
+    assert np.array_equal(pixels(webp(0b100000, *metadata)), converted)
+
+
+def bmp(header: bytes, table: bytes, rows: bytes, height: int = 32) -> bytes:
+    """Write a BMP; `header` is what follows its size, width, height and number of planes."""
+    size = 16 - 2 + len(header)
+    start = 14 + size + len(table)
+    fixed = struct.pack("<IiiH", size, 32, height, 1)
+    return b"BM" + struct.pack("<IHHI", 0, 0, 0, start) + fixed + header + table + rows
+
+
+@pytest.mark.parametrize("size", [16, 20, 24, 36, 48, 64])
+def test_a_header_of_os2_may_end_after_any_field(size: int) -> None:
+    entries = RANDOM.integers(0, 256, (256, 4), dtype=np.uint8)
+    indices = RANDOM.integers(0, 256, (32, 32), dtype=np.uint8)
+    header = struct.pack("<H", 8).ljust(size - 14, b"\0")
+    found = pixels(bmp(header, entries.tobytes(), indices[::-1].tobytes()))
+    assert np.array_equal(found, entries[indices][..., 2::-1])
+    with pytest.raises(BrokenImageError):
+        pixels(bmp(header, b"", b"")[: 14 + size - 1])
+
+
+def bmp_in_colors(space: bytes, rest: bytes, behind: bytes = b"") -> bytes:
+    """Write a BITMAPV5HEADER, from its color space on, and what the end of the file holds."""
+    header = struct.pack("<H", 24) + bytes(40) + space + rest
+    return bmp(header, b"", RGB[::-1, :, ::-1].tobytes()) + behind
+
+
+def test_the_colors_of_a_bmp() -> None:
+    place = struct.pack("<III", 4, 124 + 3 * 32 * 32, len(WIDE))  # from the header's start
+    embedded = bmp_in_colors(b"DEBM", bytes(48) + place + bytes(4), WIDE)
+    converted = pixels(encode(Image.fromarray(RGB), "PNG", icc_profile=WIDE))
+    assert np.array_equal(pixels(embedded), converted)
+
+    white, primaries = P3_CHRM[:8], struct.unpack(">6I", P3_CHRM[8:])
+    fixed = [round(value / 100_000 * 2**30) for value in primaries]
+    triples = b"".join(struct.pack("<3I", *fixed[i : i + 2], 0) for i in (0, 2, 4))
+    chunks = (chunk(b"gAMA", struct.pack(">I", 62_500)), chunk(b"cHRM", white + P3_CHRM[8:]))
+    gamma = struct.pack("<3I", *[round(1.6 * 2**16)] * 3)
+    expected = pixels(before_idat(PLAIN_PNG, *chunks))
+    assert np.abs(expected - RGB).mean() > 5
+    described = triples + gamma + bytes(16)
+    assert np.abs(pixels(bmp_in_colors(bytes(4), described)) - expected).max() <= 1
+    for space, rest in ((b"BGRs", described), (bytes(4), bytes(64))):
+        assert np.array_equal(pixels(bmp_in_colors(space, rest)), RGB)
+
+
+def test_only_the_pixels_of_a_huge_image_are_blamed() -> None:
+    huge = bmp(struct.pack("<H", 24) + bytes(24), b"", b"", height=-(2**31))
+    with pytest.raises(TooLargeError, match="too many pixels"):
+        decode(huge, name="it", resize=True)
+
+
+def avif_with_aperture(*numbers: int) -> bytes:
+    """Write an AVIF of 64×48 pixels with the box clap, in the place of a profile as long."""
+    image = Image.fromarray(RGB).resize((64, 48))
+    colors = bytes(28)
+    content = encode(image, "AVIF", quality=100, subsampling="4:4:4", icc_profile=colors)
+    box = b"\0\0\0\x28clap" + struct.pack(">iIiIiIiI", *numbers)
+    for found, instead in (
+        (b"\0\0\0\x28colrprof" + colors, box),
+        (b"\5\1\2\x83\4\5", b"\5\1\2\x83\x84\5"),  # of ipma: none may ignore it
+    ):
+        assert content.count(found) == 1
+        content = content.replace(found, instead)
+    return content
+
+
+def test_an_avif_shows_its_aperture_alone() -> None:
+    whole = decode(avif_with_aperture(*[1, 0] * 4), name="it", resize=True)
+    assert (whole.width, whole.height) == (64, 48)
+    for right, down in ((-16, -8), (0, 0), (3, -5)):  # of the center
+        content = avif_with_aperture(32, 1, 32, 1, right, 1, down, 1)
+        left, top = 16 + right, 8 + down
+        expected = np.asarray(Image.fromarray(RGB).resize((64, 48)))[
+            top : top + 32, left : left + 32
+        ]
+        assert np.abs(pixels(content) - expected).mean() < 3
+    for outside in (
+        (65, 1, 32, 1, 0, 1, 0, 1),
+        (32, 1, 32, 1, 20, 1, 0, 1),
+        (33, 2, 32, 1, 0, 1, 0, 1),
+    ):
+        ignored = decode(avif_with_aperture(*outside), name="it", resize=True)
+        assert (ignored.width, ignored.height) == (64, 48)
