@@ -10,6 +10,7 @@ from pydantic import BaseModel, JsonValue
 from models.record import Score
 
 STUDY_FILE = "study.json"  # of the models folder
+BASELINE = "baseline"  # the technique that is none: the article's recipe as it is
 
 
 class Setting(BaseModel, frozen=True):
@@ -59,8 +60,11 @@ class Study(BaseModel):
 
     @property
     def settings(self) -> list[Setting]:
-        """Each setting once, in the order of its first result."""
-        return list(dict.fromkeys(result.setting for result in self.results))
+        """Each setting in which techniques were measured, in the order of its first result.
+
+        With the baseline alone, it is the article's training repeated with several seeds.
+        """
+        return list(dict.fromkeys(r.setting for r in self.results if r.technique != BASELINE))
 
 
 def read_study(models_dir: Path) -> Study:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from models.study import BASELINE
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -82,7 +84,7 @@ _BASELINE = ARTICLE["first"]
 TECHNIQUES = {
     recipe.name: recipe
     for recipe in (
-        replace(_BASELINE, name="baseline"),
+        replace(_BASELINE, name=BASELINE),
         replace(_BASELINE, name="dropout", dropout=0.3),
         replace(_BASELINE, name="batch-normalization", batch_normalization=True),
         replace(_BASELINE, name="l2", l2=1e-3),

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from models.record import Record
-from models.study import Study
+from models.study import BASELINE, Study
 from training import TrainingError
+from training.recipes import ARTICLE
 from training.results import by_technique, spread
 
 Records = dict[str, list[Record]]  # a model's versions by its name
@@ -39,7 +40,7 @@ def models_table(records: Records, _: Study) -> str:
     return "\n".join([header, "|---|---:|---|" + "---:|" * 9, *rows])
 
 
-def reproduction_table(records: Records, _: Study) -> str:
+def reproduction_table(records: Records, done: Study) -> str:
     """Return the article's figures beside ours of its recipe, in its own metric."""
     rows = []
     for name, of_model in records.items():
@@ -47,16 +48,34 @@ def reproduction_table(records: Records, _: Study) -> str:
         if not ours:
             continue
         article = ours[0].article
-        cells = [article.train_accuracy, article.validation_accuracy, article.test_accuracy]
-        rows.append(_row(f"`{name}`", "the article", "1", *(f"{100 * c:.2f}" for c in cells)))
-        of_metric = (
-            [100 * r.running_train_accuracy for r in ours],
-            [100 * r.history[-1].val_accuracy for r in ours],
-            [100 * r.test_accuracy for r in ours],
-        )
-        rows.append(_row("", "ours", f"{len(ours)}", *map(spread, of_metric)))
-    header = "| model | whose figures | n | training, Keras' running mean | validation | test |"
-    return "\n".join([header, "|---|---|" + "---:|" * 4, *rows])
+        figures = [article.train_accuracy, article.validation_accuracy, article.test_accuracy]
+        rows.append(_row(f"`{name}`", "the article", "", "1", *map(per_cent, figures)))
+        for precision, of_seed in _reproductions(name, ours, done).items():
+            columns = [[100 * share for share in of] for of in zip(*of_seed.values(), strict=True)]
+            rows.append(_row("", "ours", precision, f"{len(of_seed)}", *map(spread, columns)))
+    header = "| model | whose | precision | n | training, running mean | validation | test |"
+    return "\n".join([header, "|---|---|---|" + "---:|" * 4, *rows])
+
+
+def _reproductions(
+    name: str, ours: list[Record], done: Study
+) -> dict[str, dict[int, tuple[float, float, float]]]:
+    """Return training, validation and test accuracy by precision and seed.
+
+    They are of the bundled versions, and of the study's baseline where it is as long as the
+    article's training; a seed that both have is one run.
+    """
+    found: dict[str, dict[int, tuple[float, float, float]]] = {}
+    for record in ours:
+        figures = record.running_train_accuracy, record.history[-1].val_accuracy
+        found.setdefault(record.precision, {})[record.seed] = *figures, record.test_accuracy
+    for result in done.results:
+        setting, running = result.setting, result.running_train_accuracy
+        is_whole = (setting.model, setting.epochs) == (name, ARTICLE[name].epochs)
+        if is_whole and result.technique == BASELINE and running is not None:
+            figures = running, result.validation.accuracy
+            found.setdefault(setting.precision, {})[result.seed] = *figures, result.test.accuracy
+    return found
 
 
 def study_summary(_: Records, done: Study) -> str:

@@ -5,6 +5,7 @@ import { confusionTable } from "./confusion.js";
 import { curvesFigure } from "./curves.js";
 import { $, choice, element, points, scrolling, table } from "./dom.js";
 import { reliabilityFigure } from "./reliability.js";
+import { spread, written } from "./spread.js";
 import { techniques } from "./techniques.js";
 
 let isShown = false;
@@ -20,7 +21,7 @@ export async function showStudy() {
     element("h2", {}, "The recipes against each other"),
     ...recipes(versions),
     element("h2", {}, "The article, reproduced"),
-    reproduction(versions),
+    reproduction(versions, results),
   );
 }
 
@@ -45,16 +46,36 @@ function recipes(versions) {
   return [element("p", {}, select), place];
 }
 
-/** The article's figures beside ours of its recipe, in its own metric. */
-function reproduction(versions) {
+const REPRODUCED = [
+  (run) => run.running_train_accuracy,
+  (run) => run.validation.accuracy,
+  (run) => run.test.accuracy,
+];
+
+/** The article's figures beside ours of its recipe, in its own metric; means of several seeds. */
+function reproduction(versions, results) {
   const rows = versions
     .filter(({ recipe }) => recipe === "article")
-    .flatMap(({ title, article, running_train_accuracy: training, history, test_accuracy: test }) => {
-      const figures = [
+    .flatMap(({ name, title, article, running_train_accuracy: training, history, test_accuracy: test }) => {
+      const repeated = results.filter(
+        ({ setting, technique, running_train_accuracy }) =>
+          technique === "baseline" &&
+          setting.model === name &&
+          setting.epochs === history.length &&
+          running_train_accuracy !== null,
+      );
+      const byPrecision = [...Map.groupBy(repeated, ({ setting }) => setting.precision)];
+      return [
         ["the article", article.train_accuracy, article.validation_accuracy, article.test_accuracy],
         ["here", training, history.at(-1).val_accuracy, test],
-      ];
-      return figures.map(([whose, ...accuracies]) => [`${title}, ${whose}`, ...accuracies.map(points)]);
+      ]
+        .map(([whose, ...accuracies]) => [`${title}, ${whose}`, ...accuracies.map(points)])
+        .concat(
+          byPrecision.map(([precision, runs]) => [
+            `${title}, here, ${runs.length} seeds in ${precision}`,
+            ...REPRODUCED.map((read) => written(spread(runs.map(read)))),
+          ]),
+        );
     });
   return element(
     "figure",

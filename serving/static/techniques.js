@@ -1,6 +1,7 @@
 // Regularization techniques, each alone: accuracy and gap with their spread over the seeds.
 
 import { choice, element, points, scrolling, shape, table } from "./dom.js";
+import { spread, written } from "./spread.js";
 
 const MEASURES = [
   ["training", (run) => run.train.accuracy],
@@ -10,10 +11,11 @@ const MEASURES = [
 ];
 const [WIDTH, ROW, LEFT, RIGHT, BELOW] = [360, 22, 124, 346, 20];
 
-/** A part for each setting of the study: the two charts, a comparison, and all figures. */
+/** A part for each setting with more than the baseline: two charts, a comparison, all figures. */
 export function techniques(results) {
-  const settings = Map.groupBy(results, ({ setting }) => JSON.stringify(setting));
-  return [...settings.values()].map((runs) => {
+  const settings = [...Map.groupBy(results, ({ setting }) => JSON.stringify(setting)).values()];
+  const measured = settings.filter((runs) => runs.some(({ technique }) => technique !== "baseline"));
+  return measured.map((runs) => {
     const { model, epochs } = runs[0].setting;
     const figures = [...Map.groupBy(runs, (run) => run.technique)].map(([name, of]) => ({
       name,
@@ -52,17 +54,6 @@ export function techniques(results) {
       element("details", {}, element("summary", {}, "All figures"), scrolling(allFigures(figures))),
     );
   });
-}
-
-/** Mean, and standard deviation over the seeds where there are several. */
-function spread(values) {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, deviation: values.length > 1 ? Math.sqrt(squares / (values.length - 1)) : null };
-}
-
-function written({ mean, deviation }) {
-  return deviation === null ? points(mean) : `${points(mean)} ± ${points(deviation)}`;
 }
 
 function charts(figures, chosen) {
