@@ -117,20 +117,21 @@ def _unpack(
     Raises:
         ValueError: there are too few. Pillow lets them end after any row, and leaves the others be.
     """
-    width, height = size
-    bottom = (0, max(height - 2, 0), width, height)  # where the last pass ends
+    height = size[1]
+    bottom = range(max(height - 2, 0), height)  # where the last pass ends
 
-    def unpack_over(fill: int) -> tuple[Image.Image, np.ndarray]:
-        """Return the image, and which rows at the bottom are as they were before."""
+    def unpack_over(fill: int) -> tuple[Image.Image, set[int]]:
+        """Return the image, and the rows at the bottom that are as they were before."""
         image = Image.new(mode, size)
-        image.paste((fill,) * len(image.getbands()), bottom)
-        before = image.crop(bottom)
+        image.paste((fill,) * len(image.getbands()), (0, bottom.start, 1, bottom.stop))
+        before = [image.getpixel((0, y)) for y in bottom]
         image.frombytes(packed, "zip", raw_mode, interlace)
-        equal = np.asarray(before) == np.asarray(image.crop(bottom))
-        return image, equal.reshape(len(equal), -1).all(axis=1)
+        return image, {
+            y for y, was in zip(bottom, before, strict=True) if image.getpixel((0, y)) == was
+        }
 
     image, untouched = unpack_over(90)
-    if untouched.any() and (untouched & unpack_over(0)[1]).any():  # and not alike by chance
+    if untouched and untouched & unpack_over(0)[1]:  # and not alike by chance
         raise ValueError("rows are missing")
     return image
 
