@@ -79,8 +79,10 @@ def check_report(models_dir: Path, readme: Path | None = None) -> None:
 
 
 def write_study_page(models_dir: Path) -> None:
-    """Write the study's table and plot."""
+    """Write the study's table and plot; nothing while only the baseline is measured."""
     done = read_study(models_dir)
+    if not done.settings:
+        return
     write_text(models_dir / TABLE_FILE, study_table(done))
     plots.write(models_dir / PLOT_FILE, plots.study, study_accuracies(done))
 
@@ -150,7 +152,7 @@ def _texts(
 ) -> dict[Path, str]:
     done = read_study(models_dir)
     texts = {models_dir / name / "README.md": model_card(of[::-1]) for name, of in records.items()}
-    if done.results:
+    if done.settings:
         texts[models_dir / TABLE_FILE] = study_table(done)
     if (familiarity := read_familiarity(models_dir)) is not None:
         texts[models_dir / FAMILIARITY_PAGE] = familiarity_page(familiarity)
@@ -181,6 +183,6 @@ def _plots(
             "test, the article's": [r.article.test_accuracy for r in records],
         }
         found.append((models_dir / COMPARISON_FILE, plots.comparison, (labels, accuracies)))
-    if (done := read_study(models_dir)).results:
+    if (done := read_study(models_dir)).settings:
         found.append((models_dir / PLOT_FILE, plots.study, (study_accuracies(done),)))
     return found
