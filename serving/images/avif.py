@@ -65,10 +65,8 @@ def _read_aperture(properties: Properties, width: int, height: int) -> tuple[int
                 )
             except (struct.error, ValueError, ZeroDivisionError):
                 return whole
-            left, top = (
-                right + (width - wide) / 2,
-                down + (height - high) / 2,
-            )  # it moves the center
+            left = right + (width - wide) / 2  # the offsets are from center to center
+            top = down + (height - high) / 2
             shown = (left, top, left + wide, top + high)
             inside = 0 <= left < shown[2] <= width and 0 <= top < shown[3] <= height
             if inside and all(edge.denominator == 1 for edge in shown):
