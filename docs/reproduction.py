@@ -24,9 +24,9 @@ Every published figure comes from a record, and every record from one of these c
 ```
 
 A recipe is the one in `training/recipes.py` at the time of the export; `metadata.json` has that
-time, the device, and every library's version. Version 1 is trained with the seed whose validation
-accuracy is the median of those trained, a rule written down before they were; with an even number,
-the lower of the middle two.
+time, the device, and every library's version.
+Version 1 of `first` is to have the seed whose validation accuracy is the median of five, a rule
+written down before they were trained; the weights that are bundled are from before that, of seed 0.
 
 ```sh
 uv run python -m training verify

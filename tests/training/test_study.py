@@ -5,17 +5,13 @@ from pathlib import Path
 import keras
 import pytest
 
-from models.record import RECORD_FILE
-from models.study import BASELINE, Setting, read_study
-from tests.helpers import ROOT
+from models.study import Setting, read_study
 from training.architectures import build
 from training.data import Cifar10
 from training.recipes import ARTICLE, TECHNIQUES
-from training.report import read_record
 from training.study import study
 from training.train import train
 
-MODELS = ROOT / "models"
 SETTING = Setting(model="first", epochs=2, precision="float32")
 
 
@@ -50,18 +46,6 @@ def test_an_interrupted_study_goes_on(
         [row] = [line for line in table.splitlines() if line.startswith(f"| {result.technique} ")]
         assert f" {100 * result.test.accuracy:.2f} |" in row
     assert (models / "study.png").stat().st_size
-
-
-def test_version_1_has_the_seed_with_the_median_validation_accuracy() -> None:
-    repeated = [r for r in read_study(MODELS).results if r.technique == BASELINE]
-    for name, recipe in ARTICLE.items():
-        record = read_record(MODELS / name / "1" / RECORD_FILE)
-        setting = Setting(model=name, epochs=recipe.epochs, precision=record.precision)
-        seeds = [r for r in repeated if r.setting == setting]
-        seeds.sort(key=lambda r: r.validation.accuracy)
-        if seeds:
-            assert record.seed == seeds[(len(seeds) - 1) // 2].seed
-    assert any(r.setting.epochs == ARTICLE[r.setting.model].epochs for r in repeated)
 
 
 def test_early_stopping_keeps_the_best_epoch(tiny: Cifar10, tmp_path: Path) -> None:
