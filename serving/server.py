@@ -117,7 +117,7 @@ class _Server(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> "Flask":
-        # Here, in a worker, since prometheus_client looks for its folder when it is imported.
+        # Here, in a worker, where gevent has patched what the application imports.
         from serving.app import create_app  # noqa: PLC0415
 
         try:

@@ -63,7 +63,7 @@ def _reproductions(
     """Return training, validation and test accuracy by precision and seed.
 
     They are of the bundled versions, and of the study's baseline where it is as long as the
-    article's training; a seed that both have is one run.
+    article's training. A seed that both have counts once, with the study's figures.
     """
     found: dict[str, dict[int, tuple[float, float, float]]] = {}
     for record in ours:
