@@ -129,6 +129,8 @@ class Provenance(BaseModel):
     command: str  # that trains it again
     commit: str | None  # of the code that exported it, as in a part
     parts: list[Part]  # of the training; none where it ended before they were recorded
+    # Epochs after which the version, as bundled then, was trained further with a new optimizer.
+    extended_after: list[int] = []
 
 
 class Measured(BaseModel):

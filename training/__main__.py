@@ -43,6 +43,7 @@ def all_command(
     models_dir: Path,
     runs_dir: Path,
     fresh: bool,
+    extended: bool,
     force: bool,
 ) -> None:
     """Train, export, evaluate, quantize and record."""
@@ -56,7 +57,7 @@ def all_command(
     for config in configs:
         pipeline.check_training(config, force=force)
     for config in configs:
-        pipeline.train_model(config, cifar10, fresh=fresh)
+        pipeline.train_model(config, cifar10, fresh=fresh, extended=extended)
     plots.first_images(cifar10.train, runs_dir / "first-ten-images.png")
     for config in configs:
         pipeline.export_model(config, cifar10, force=force)
@@ -64,7 +65,18 @@ def all_command(
 
 
 @main.command()
-@options("models", "recipe", "epochs", "seed", "precision", "data_dir", "runs_dir", "fresh")
+@options(
+    "models",
+    "recipe",
+    "epochs",
+    "seed",
+    "precision",
+    "data_dir",
+    "runs_dir",
+    "fresh",
+    "models_dir",
+    "extended",
+)
 @click.option(
     "--distribute",
     is_flag=True,
@@ -79,6 +91,8 @@ def train_command(
     data_dir: Path | None,
     runs_dir: Path,
     fresh: bool,
+    models_dir: Path,
+    extended: bool,
     distribute: bool,
 ) -> None:
     """Train alone, under any Keras backend (KERAS_BACKEND=jax, say)."""
@@ -89,8 +103,8 @@ def train_command(
     with distributed() if distribute else nullcontext(ALONE) as strategy:
         cifar10 = data.load(data.find(data_dir))
         for model in models:
-            config = pipeline.Config(model, recipe, epochs, seed, precision, runs_dir)
-            pipeline.train_model(config, cifar10, fresh=fresh, strategy=strategy)
+            config = pipeline.Config(model, recipe, epochs, seed, precision, runs_dir, models_dir)
+            pipeline.train_model(config, cifar10, fresh=fresh, extended=extended, strategy=strategy)
 
 
 @main.command()

@@ -45,6 +45,7 @@ class Run(BaseModel):
     libraries: dict[str, str]
     history: list[Epoch]
     parts: list[Part] = []  # none in a run from before they were recorded
+    extended_after: list[int] = []  # as in a record's provenance
 
     def begin_part(self, commit: str | None, device: str, libraries: dict[str, str]) -> None:
         """Record the code and the machine that train the next epochs."""

@@ -59,6 +59,12 @@ OPTIONS = {
         help="Where checkpoints go, and where a killed run is resumed from.",
     ),
     "fresh": click.option("--fresh", is_flag=True, help="Start over instead of resuming."),
+    "extended": click.option(
+        "--extend",
+        "extended",
+        is_flag=True,
+        help="Train the bundled version further, to --epochs; its run folder is not needed.",
+    ),
     "force": click.option(
         "--force", is_flag=True, help="Replace a bundled version even if it was trained longer."
     ),

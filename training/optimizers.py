@@ -1,4 +1,4 @@
-"""What Keras' optimizers lack: Muon for convolution kernels."""
+"""What Keras' optimizers lack: Muon for convolution kernels, and a schedule begun later."""
 
 import math
 from typing import Any
@@ -44,3 +44,21 @@ class ConvolutionalMuon(keras.optimizers.Muon):
     def lr_adjust(self, x: Any) -> Any:
         """Scale an update to AdamW's usual size (Liu et al., 2025, arXiv:2502.16982)."""
         return x * self.rms_rate * math.sqrt(max(math.prod(x.shape[:-1]), x.shape[-1]))
+
+
+class LaterSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule whose first `steps` steps another optimizer has taken."""
+
+    def __init__(
+        self, schedule: keras.optimizers.schedules.LearningRateSchedule, steps: int
+    ) -> None:
+        self.schedule = schedule
+        self.steps = steps
+
+    def __call__(self, step: Any) -> Any:
+        """Return the learning rate at this optimizer's step."""
+        return self.schedule(ops.cast(step, "float32") + self.steps)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {"schedule": self.schedule, "steps": self.steps}

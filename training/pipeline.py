@@ -64,10 +64,20 @@ def train_model(
     cifar10: data.Cifar10,
     *,
     fresh: bool = False,
+    extended: bool = False,
     strategy: SingleProcess = ALONE,
 ) -> Run:
-    """Train one model in its run folder, resuming after its last finished epoch unless `fresh`."""
+    """Train one model in its run folder, resuming after its last finished epoch unless `fresh`.
+
+    `extended` starts with the bundled version's weights and epochs instead of none.
+    """
     epochs = config.epochs or config.recipe.epochs
+    if extended and (fresh or read_run(config.run_dir) is None):
+        # Imported here because it needs onnx, which training does not.
+        from training.extend import extend  # noqa: PLC0415
+
+        extend(config.folder, config.recipe, cifar10.train, epochs=epochs, run_dir=config.run_dir)
+        fresh = False
     click.echo(
         f"{config.model}, {config.recipe_name} recipe: training to {epochs} epochs "
         f"in {config.run_dir}"
@@ -213,7 +223,12 @@ def _record(
         backend=run.backend,
         device=run.device,
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        provenance=Provenance(command=_command(run), commit=commit(), parts=run.parts),
+        provenance=Provenance(
+            command=_command(run),
+            commit=commit(),
+            parts=run.parts,
+            extended_after=run.extended_after,
+        ),
         int8=int8,
     )
 
@@ -221,7 +236,17 @@ def _record(
 def _command(run: Run) -> str:
     """Return the command that trains the same run, without this machine's folders."""
     backend = "" if run.backend == "tensorflow" else f"KERAS_BACKEND={run.backend} "
-    return (
-        f"{backend}python -m training train --model {run.model} --recipe {run.recipe} "
-        f"--epochs {run.epochs} --seed {run.seed} --precision {run.precision}"
-    )
+    command = f"{backend}python -m training"
+
+    def options(epochs: int) -> str:
+        return (
+            f"--model {run.model} --recipe {run.recipe} --epochs {epochs} --seed {run.seed} "
+            f"--precision {run.precision}"
+        )
+
+    if not run.extended_after:
+        return f"{command} train {options(run.epochs)}"
+    # Each extension starts from what was bundled before it.
+    first, *later = [*run.extended_after, run.epochs]
+    extensions = [f"{command} {options(epochs)} --extend --fresh" for epochs in later]
+    return " && ".join([f"{command} {options(first)}", *extensions])

@@ -29,7 +29,7 @@ from training.checkpoints import (
     write_run,
 )
 from training.data import Split
-from training.optimizers import ConvolutionalMuon
+from training.optimizers import ConvolutionalMuon, LaterSchedule
 from training.provenance import commit
 from training.recipes import Recipe
 from training.strategy import ALONE, SingleProcess
@@ -72,10 +72,15 @@ def train(
         strategy.check_agreement(finished_epochs=done, epochs=epochs, seed=seed)
         # Each resumption has its own seed; the first epochs' shuffles would be repeated otherwise.
         keras.utils.set_random_seed(seed + done)
-        steps = math.ceil(
-            int(len(split.labels) * (1 - recipe.validation_split)) / recipe.batch_size
+        steps = steps_per_epoch(recipe, split)
+        model = compile_model(
+            name,
+            recipe,
+            precision,
+            steps=steps,
+            epochs=epochs,
+            trained=run.extended_after[-1] if run and run.extended_after else 0,
         )
-        model = _compiled(name, recipe, precision, steps_per_epoch=steps, epochs=epochs)
         if run is None:
             run = Run(
                 model=name,
@@ -144,9 +149,18 @@ def load_trained_model(run: Run, recipe: Recipe, run_dir: Path) -> keras.Model:
     return model
 
 
-def _compiled(
-    name: str, recipe: Recipe, precision: str, *, steps_per_epoch: int, epochs: int
+def steps_per_epoch(recipe: Recipe, split: Split) -> int:
+    """Return the number of batches in the part of the training set that is trained on."""
+    return math.ceil(int(len(split.labels) * (1 - recipe.validation_split)) / recipe.batch_size)
+
+
+def compile_model(
+    name: str, recipe: Recipe, precision: str, *, steps: int, epochs: int, trained: int = 0
 ) -> keras.Model:
+    """Return a network with its loss and its optimizer, for `steps` batches an epoch.
+
+    `trained` of the `epochs` came before the optimizer's first step.
+    """
     keras.config.set_dtype_policy(precision)
     try:
         model = build(name, recipe)
@@ -159,7 +173,7 @@ def _compiled(
     else:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(
-        optimizer=_optimizer(recipe, steps_per_epoch, epochs), loss=loss, metrics=["accuracy"]
+        optimizer=_optimizer(recipe, steps, epochs, trained), loss=loss, metrics=["accuracy"]
     )
     return model
 
@@ -171,16 +185,18 @@ def _targets(split: Split, recipe: Recipe) -> npt.NDArray[Any]:
     return split.labels
 
 
-def _optimizer(recipe: Recipe, steps_per_epoch: int, epochs: int) -> keras.optimizers.Optimizer:
+def _optimizer(recipe: Recipe, steps: int, epochs: int, trained: int) -> keras.optimizers.Optimizer:
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = recipe.learning_rate
     if recipe.cosine:
         warmup_epochs = min(recipe.warmup_epochs, epochs - 1)
         learning_rate = keras.optimizers.schedules.CosineDecay(
             initial_learning_rate=0.0,
             warmup_target=recipe.learning_rate,
-            warmup_steps=warmup_epochs * steps_per_epoch,
-            decay_steps=(epochs - warmup_epochs) * steps_per_epoch,
+            warmup_steps=warmup_epochs * steps,
+            decay_steps=(epochs - warmup_epochs) * steps,
         )
+        if trained:
+            learning_rate = LaterSchedule(learning_rate, trained * steps)
     match recipe.optimizer:
         case "muon":
             return ConvolutionalMuon(learning_rate, recipe.weight_decay)

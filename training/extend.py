@@ -1,0 +1,137 @@
+"""Go on training a bundled version without its run folder: weights from its exported file.
+
+The file has no optimizer state, so the optimizer starts anew; the learning rate does not, but
+follows the longer run's schedule from where the version ended.
+"""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+from models.record import MODEL_FILE, RECORD_FILE, Record
+from training import TrainingError
+from training.architectures import build
+from training.calibrate import predict_logits
+from training.checkpoints import Run, clear, locked, save
+from training.data import Split
+from training.evaluate import Images
+from training.recipes import Recipe
+from training.report import read_record
+from training.train import compile_model, steps_per_epoch
+
+_IMAGES = 1000  # that measure BatchNorm's inputs, and compare the network with the file
+_TOLERANCE = 1e-3  # largest difference of a logit
+
+
+class ExtendError(TrainingError):
+    """A bundled version cannot be trained further."""
+
+
+def extend(folder: Path, recipe: Recipe, split: Split, *, epochs: int, run_dir: Path) -> None:
+    """Write the run of the version in `folder` into `run_dir`, to be resumed to `epochs` epochs.
+
+    `split` is the training set.
+
+    Raises:
+        ExtendError: there is no such version, it has been trained for as many epochs, or its file
+            is not of this network with this recipe.
+    """
+    if not (folder / RECORD_FILE).exists():
+        raise ExtendError(f"{folder} holds no version to extend; train without --extend")
+    record = read_record(folder / RECORD_FILE)
+    done = record.epochs_completed
+    if done >= epochs:
+        raise ExtendError(f"{folder} was trained for {done} epochs; extend it to more, by --epochs")
+    file = onnx.load(folder / MODEL_FILE)
+    network = build(record.name, recipe)
+    images = split.images[:_IMAGES]
+    try:
+        _set_weights(network, file, images)
+    except (StopIteration, ValueError) as error:
+        raise ExtendError(
+            f"{folder / MODEL_FILE} is not of the {recipe.name} recipe's network"
+        ) from error
+    _check_same_logits(network, file, record, images)
+    run = _run(record, recipe, epochs)
+    model = compile_model(
+        record.name,
+        recipe,
+        record.precision,
+        steps=steps_per_epoch(recipe, split),
+        epochs=epochs,
+        trained=done,
+    )
+    model.set_weights(network.get_weights())
+    model.optimizer.build(model.trainable_variables)
+    with locked(run_dir):
+        clear(run_dir)
+        save(run, recipe, model, run_dir)
+
+
+def _run(record: Record, recipe: Recipe, epochs: int) -> Run:
+    provenance = record.provenance
+    return Run(
+        model=record.name,
+        recipe=record.recipe,
+        hyperparameters=recipe.hyperparameters,
+        seed=record.seed,
+        epochs=epochs,
+        precision=record.precision,
+        backend=keras.backend.backend(),
+        device=record.device,
+        libraries=record.libraries,
+        history=record.history,
+        parts=provenance.parts if provenance else [],
+        extended_after=[*(provenance.extended_after if provenance else []), len(record.history)],
+    )
+
+
+def _set_weights(network: keras.Model, file: onnx.ModelProto, images: Images) -> None:
+    """Give a network the file's weights.
+
+    The file holds a BatchNorm as a scale and an offset. Its mean and variance are measured again,
+    on plain images; gamma and beta are what makes it compute the same with them.
+    """
+    tensors = _tensors(file.graph)
+    activations = keras.ops.cast(images, "float32")
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            scale, offset = next(tensors).reshape(-1), next(tensors).reshape(-1)
+            values = keras.ops.convert_to_numpy(activations).astype(np.float64)
+            mean, variance = values.mean((0, 1, 2)), values.var((0, 1, 2))
+            gamma = scale * np.sqrt(variance + layer.epsilon)
+            layer.set_weights([gamma, offset + mean * scale, mean, variance])
+        elif isinstance(layer, keras.layers.Conv2D):
+            layer.set_weights([next(tensors).transpose(2, 3, 1, 0), next(tensors)])
+        elif isinstance(layer, keras.layers.Dense):
+            layer.set_weights([next(tensors), next(tensors)])
+        activations = layer(activations, training=False)
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield the weights in the order in which they are used, without the preprocessing's."""
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    network = itertools.dropwhile(lambda node: node.op_type not in {"Conv", "MatMul"}, graph.node)
+    for node in network:
+        if node.op_type in {"Conv", "MatMul", "Mul", "Add"}:
+            for name in filter(weights.__contains__, node.input):
+                yield numpy_helper.to_array(weights[name])
+
+
+def _check_same_logits(
+    network: keras.Model, file: onnx.ModelProto, record: Record, images: Images
+) -> None:
+    found = network.predict(images.astype("float32"), verbose=0)
+    expected = predict_logits(file, images) * (record.temperature or 1)
+    difference = float(np.abs(found - expected).max())
+    if not difference < _TOLERANCE:
+        raise ExtendError(
+            f"{record.name} version {record.version}: the network and the file differ by "
+            f"{difference:.1e} in a logit; less than {_TOLERANCE:.0e} is accepted"
+        )
