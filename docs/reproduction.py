@@ -24,7 +24,8 @@ Every published figure comes from a record, and every record from one of these c
 ```
 
 A recipe is the one in `training/recipes.py` at the time of the export; `metadata.json` has that
-time, the device, and every library's version.
+time, the device, and every library's version. `--extend` trains the version that is bundled already
+further.
 Version 1 of `first` is to have the seed whose validation accuracy is the median of five, a rule
 written down before they were trained; the weights that are bundled are from before that, of seed 0.
 
@@ -85,9 +86,17 @@ def _models() -> list[str]:
     ]
     return [
         f"uv run --group training python -m training --model {r.name} --recipe {r.recipe} "
-        f"--epochs {r.epochs} --seed {r.seed} --precision {r.precision}"
+        f"--epochs {epochs} --seed {r.seed} --precision {r.precision}"
+        f"{' --extend --fresh' if i else ''}"
         for r in sorted(records, key=lambda r: (r.parameters, r.version))
+        for i, epochs in enumerate(_lengths(r))
     ]
+
+
+def _lengths(record: Record) -> list[int]:
+    """Return the epochs to which a version was trained, bundled and then extended."""
+    extended_after = record.provenance.extended_after if record.provenance else []
+    return [*extended_after, record.epochs]
 
 
 def _settings(done: Study) -> list[Setting]:

@@ -56,8 +56,7 @@ def all_command(
     ]
     for config in configs:
         pipeline.check_training(config, force=force)
-    for config in configs:
-        pipeline.train_model(config, cifar10, fresh=fresh, extended=extended)
+    pipeline.train_models(configs, cifar10, fresh=fresh, extended=extended)
     plots.first_images(cifar10.train, runs_dir / "first-ten-images.png")
     for config in configs:
         pipeline.export_model(config, cifar10, force=force)
@@ -100,11 +99,15 @@ def train_command(
     from training.distribute import distributed
     from training.strategy import ALONE
 
+    if extended and distribute:
+        raise click.UsageError("--extend is for one worker: leave out --distribute, or --extend")
+    configs = [
+        pipeline.Config(model, recipe, epochs, seed, precision, runs_dir, models_dir)
+        for model in models
+    ]
     with distributed() if distribute else nullcontext(ALONE) as strategy:
         cifar10 = data.load(data.find(data_dir))
-        for model in models:
-            config = pipeline.Config(model, recipe, epochs, seed, precision, runs_dir, models_dir)
-            pipeline.train_model(config, cifar10, fresh=fresh, extended=extended, strategy=strategy)
+        pipeline.train_models(configs, cifar10, fresh=fresh, extended=extended, strategy=strategy)
 
 
 @main.command()

@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -59,25 +60,31 @@ class Config:
         return self.runs_dir / self.model / str(self.version)
 
 
-def train_model(
-    config: Config,
+def train_models(
+    configs: Sequence[Config],
     cifar10: data.Cifar10,
     *,
     fresh: bool = False,
     extended: bool = False,
     strategy: SingleProcess = ALONE,
+) -> None:
+    """Train the models one after the other; `extended` starts from their bundled versions."""
+    if extended:
+        for config in configs:
+            extend_bundled(config, cifar10, fresh=fresh)
+    for config in configs:
+        train_model(config, cifar10, fresh=fresh and not extended, strategy=strategy)
+
+
+def train_model(
+    config: Config,
+    cifar10: data.Cifar10,
+    *,
+    fresh: bool = False,
+    strategy: SingleProcess = ALONE,
 ) -> Run:
-    """Train one model in its run folder, resuming after its last finished epoch unless `fresh`.
-
-    `extended` starts with the bundled version's weights and epochs instead of none.
-    """
+    """Train one model in its run folder, resuming after its last finished epoch unless `fresh`."""
     epochs = config.epochs or config.recipe.epochs
-    if extended and (fresh or read_run(config.run_dir) is None):
-        # Imported here because it needs onnx, which training does not.
-        from training.extend import extend  # noqa: PLC0415
-
-        extend(config.folder, config.recipe, cifar10.train, epochs=epochs, run_dir=config.run_dir)
-        fresh = False
     click.echo(
         f"{config.model}, {config.recipe_name} recipe: training to {epochs} epochs "
         f"in {config.run_dir}"
@@ -93,6 +100,22 @@ def train_model(
         fresh=fresh,
         strategy=strategy,
     )
+
+
+def extend_bundled(config: Config, cifar10: data.Cifar10, *, fresh: bool = False) -> None:
+    """Make the bundled version's epochs the run's first, unless the run folder has a run already.
+
+    `fresh` replaces that run.
+
+    Raises:
+        ExtendError: there is no such version, or it cannot be trained further to so many epochs.
+    """
+    if fresh or read_run(config.run_dir) is None:
+        # Imported here because it needs onnx, which training does not.
+        from training.extend import extend  # noqa: PLC0415
+
+        epochs = config.epochs or config.recipe.epochs
+        extend(config.folder, config.recipe, cifar10.train, epochs=epochs, run_dir=config.run_dir)
 
 
 def check_training(config: Config, *, force: bool = False) -> None:
@@ -236,17 +259,10 @@ def _record(
 def _command(run: Run) -> str:
     """Return the command that trains the same run, without this machine's folders."""
     backend = "" if run.backend == "tensorflow" else f"KERAS_BACKEND={run.backend} "
-    command = f"{backend}python -m training"
-
-    def options(epochs: int) -> str:
-        return (
-            f"--model {run.model} --recipe {run.recipe} --epochs {epochs} --seed {run.seed} "
-            f"--precision {run.precision}"
-        )
-
-    if not run.extended_after:
-        return f"{command} train {options(run.epochs)}"
-    # Each extension starts from what was bundled before it.
-    first, *later = [*run.extended_after, run.epochs]
-    extensions = [f"{command} {options(epochs)} --extend --fresh" for epochs in later]
-    return " && ".join([f"{command} {options(first)}", *extensions])
+    commands = [
+        f"{backend}python -m training{'' if run.extended_after else ' train'} --model {run.model} "
+        f"--recipe {run.recipe} --epochs {epochs} --seed {run.seed} --precision {run.precision}"
+        for epochs in (*run.extended_after, run.epochs)
+    ]
+    # An extension starts from what the command before it has bundled, and from no run.
+    return " && ".join([commands[0], *(f"{command} --extend --fresh" for command in commands[1:])])
