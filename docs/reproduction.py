@@ -89,14 +89,8 @@ def _models() -> list[str]:
         f"--epochs {epochs} --seed {r.seed} --precision {r.precision}"
         f"{' --extend --fresh' if i else ''}"
         for r in sorted(records, key=lambda r: (r.parameters, r.version))
-        for i, epochs in enumerate(_lengths(r))
+        for i, epochs in enumerate((*r.extended_after, r.epochs))
     ]
-
-
-def _lengths(record: Record) -> list[int]:
-    """Return the epochs to which a version was trained, bundled and then extended."""
-    extended_after = record.provenance.extended_after if record.provenance else []
-    return [*extended_after, record.epochs]
 
 
 def _settings(done: Study) -> list[Setting]:

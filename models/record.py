@@ -231,6 +231,11 @@ class Record(Measured):
         tested = self.int8.model_dump(include={"sha256", *Measured.model_fields})
         return type(self).model_validate(self.model_dump() | tested)
 
+    @property
+    def extended_after(self) -> list[int]:
+        """Epochs after which the version was extended, as in its provenance."""
+        return self.provenance.extended_after if self.provenance else []
+
     @computed_field
     @property
     def epochs_completed(self) -> int:

@@ -64,20 +64,20 @@ class Settings(BaseSettings):
     workers: PositiveInt = Field(
         1,
         validation_alias=AliasChoices(f"{PREFIX}WORKERS", "WEB_CONCURRENCY"),
-        description="Processes that answer requests, each with models of its own; one serves large "
-        "models from all cores, more serve small ones faster. Limits are each worker's.",
+        description="Worker processes, each with its own models; one runs large models on all "
+        "cores, several answer requests for small ones faster. Limits apply to each worker.",
     )
     threads: PositiveInt | None = Field(
         None,
-        description="Threads that run a model in each worker; the cores that the process may use, "
-        "by affinity and container quota, divided by the workers.",
+        description="Threads that run a model in each worker; by default the cores that the "
+        "process may use (affinity, container quota), divided by the workers.",
     )
     models_dir: Path = Field(
         Path(__file__).parents[1] / "models",
-        description="Folder of <name>/<version>/ with a model and its record in each.",
+        description="Folder of the models: <name>/<version>/ with a model and its record.",
     )
     provider: Provider = Field(
-        "auto", description="What runs the models; auto takes CUDA where it works, else the CPU."
+        "auto", description="Execution provider; auto takes CUDA where it works, else the CPU."
     )
     precision: Precision = Field(
         "float32",
@@ -85,68 +85,68 @@ class Settings(BaseSettings):
     )
     cuda_device: NonNegativeInt = Field(0, description="Number of the GPU, where CUDA is used.")
     cuda_memory: PositiveInt | None = Field(
-        None, description="Bytes of GPU memory that each model may take; without it, no limit."
+        None, description="Bytes of GPU memory that each model may allocate; no limit by default."
     )
     max_body: PositiveInt = Field(
-        8 * 2**20, description="Bytes of a request's body; 128 images of 32×32 have 0.5 MB."
+        8 * 2**20, description="Most bytes in a request's body; 128 images of 32×32 take 0.5 MB."
     )
     max_images: PositiveInt = Field(
-        128, description="Images in one request, so that one holds up the others for a moment only."
+        128, description="Most images in a request, so that none holds up the others for long."
     )
     max_waiting: PositiveInt = Field(
         768,
         description="Images that wait for a model or run, summed over the models, before "
-        "requests are refused; two requests of 128 images for three models.",
+        "requests are refused; room for two requests of 128 images for three models.",
     )
     max_batch: PositiveInt | None = Field(
-        None, description="Images in one run of a model; 16 on a CPU, 128 on a GPU."
+        None, description="Most images in a batch; by default 16 on a CPU, 128 on a GPU."
     )
     decoders: PositiveInt = Field(
         2,
-        description="Processes that decode large images, each of which takes up to 500 MB.",
+        description="Processes that decode large images; each takes up to 500 MB.",
     )
     max_connections: PositiveInt = Field(
         800,
-        description="Connections of a worker; with the files of their bodies they stay below the "
-        "usual limit of 1,024 open files.",
+        description="Most connections of a worker; with temporary files for their bodies they stay "
+        "below the usual limit of 1,024 open files.",
     )
     client_timeout: PositiveInt = Field(
         120,
-        description="Seconds until a connection's next request has come in, and until its body "
-        "has; a load balancer keeps connections for up to 60.",
+        description="Seconds for a connection's next request to arrive, and again for its body; "
+        "load balancers keep idle connections for up to 60.",
     )
     graceful_timeout: PositiveInt = Field(
-        30, description="Seconds from SIGTERM until requests that are still being answered are cut."
+        30, description="Seconds after SIGTERM before requests still in progress are cut off."
     )
     worker_timeout: PositiveInt = Field(
-        120, description="Seconds without a sign of life until a worker is killed and replaced."
+        120, description="Seconds without a heartbeat before a worker is killed and replaced."
     )
     decoder_timeout: PositiveFloat = Field(
         10.0,
-        description="Seconds that a request's large images wait for decoders before it is refused.",
+        description="Seconds that a request's large images may wait for a free decoder.",
     )
     decode_timeout: PositiveFloat = Field(
         2.0,
-        description="Seconds that a request's large images hold decoders before it is refused.",
+        description="Seconds that decoding a request's large images may take.",
     )
     api_key: Annotated[str, AfterValidator(_check_keys)] = Field(
         "",
         repr=False,
-        description="Key that requests have to carry, or several, separated by commas, while "
-        "clients change from one to another; without any, everybody is answered.",
+        description="Key that requests must carry, or several separated by commas while clients "
+        "change from one to another; without a key, the service answers anyone.",
     )
     metrics_need_key: bool = Field(
-        False, description="Whether /metrics asks for the key, too; probes never do."
+        False, description="Whether /metrics requires the key too; probes never do."
     )
     cors_origins: Annotated[str, AfterValidator(_check_origins)] = Field(
         "",
-        description="Origins whose pages may ask the service from a browser, separated by commas "
-        "(https://example.com); * is every one.",
+        description="Origins whose pages may call the service from a browser, separated by commas "
+        "(https://example.com); * allows all.",
     )
     trusted_proxies: NonNegativeInt = Field(
         0,
-        description="Proxies in front, whose X-Forwarded-For, -Proto, -Host, -Port and -Prefix "
-        "headers are believed; as many of each as there are proxies that set it.",
+        description="Number of proxies in front of the service; that many values are trusted of "
+        "each of the headers X-Forwarded-For, -Proto, -Host, -Port and -Prefix.",
     )
 
     @property

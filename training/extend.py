@@ -75,7 +75,6 @@ def extend(folder: Path, recipe: Recipe, split: Split, *, epochs: int, run_dir: 
 
 
 def _run(record: Record, recipe: Recipe, epochs: int) -> Run:
-    provenance = record.provenance
     return Run(
         model=record.name,
         recipe=record.recipe,
@@ -87,8 +86,8 @@ def _run(record: Record, recipe: Recipe, epochs: int) -> Run:
         device=record.device,
         libraries=record.libraries,
         history=record.history,
-        parts=provenance.parts if provenance else [],
-        extended_after=[*(provenance.extended_after if provenance else []), len(record.history)],
+        parts=record.provenance.parts if record.provenance else [],
+        extended_after=[*record.extended_after, len(record.history)],
     )
 
 

@@ -25,6 +25,7 @@ def model_card(records: list[Record]) -> str:
         if record.noise
     )
     worth = "\n".join(_worth_row(record) for record in records)
+    extensions = "".join(_extension(record) for record in records if record.extended_after)
     diagram = (
         f"\n![Accuracy by confidence]({newest.version}/{RELIABILITY_FILE})\n"
         if newest.calibration
@@ -54,7 +55,7 @@ for the test. {newest.layers}.
 Accuracies in per cent, of the exported file, without dropout or augmentation; the gap in points.
 The last column is `model.int8.onnx`'s, which the service takes with `--precision int8`.
 Each version's `metadata.json` has every epoch, the confusion matrix, checksums and versions.
-
+{extensions}
 ![Learning curves]({newest.version}/curves.png)
 
 ## Test accuracy by class
@@ -85,6 +86,14 @@ It knows ten classes and gives every image one of them, whatever it shows:
 Its confidence is no measure of whether an image belongs to the ten. It sees 32×32 pixels;
 CIFAR-10's images show one object, centered and large, and others are answered less well. Its
 training images were collected from the web and share its biases.
+"""
+
+
+def _extension(record: Record) -> str:
+    lengths = " and ".join(map(str, record.extended_after))
+    return f"""
+Version {record.version} was trained to {lengths} epochs first, and extended to {record.epochs} from
+its exported weights (dotted in the plot): with a new optimizer, along the longer run's schedule.
 """
 
 

@@ -37,8 +37,11 @@ def is_current(path: Path, draw: Callable[..., "Figure"], *shown: object) -> boo
         return image.info.get(_KEY) == _fingerprint(draw, shown)
 
 
-def curves(title: str, history: list[Epoch]) -> "Figure":
-    """Plot loss and accuracy by epoch, training against validation."""
+def curves(title: str, history: list[Epoch], *extended_after: int) -> "Figure":
+    """Plot loss and accuracy by epoch, training against validation.
+
+    A dotted line follows each epoch after which the version was extended.
+    """
     figure = _figure(10, 4)
     figure.suptitle(title)
     epochs = range(1, len(history) + 1)
@@ -53,6 +56,8 @@ def curves(title: str, history: list[Epoch]) -> "Figure":
     ):
         axes.plot(epochs, training, label="training, mean while it trains", marker=marker)
         axes.plot(epochs, validation, label="validation, after the epoch", marker=marker)
+        for epoch in extended_after:
+            axes.axvline(epoch + 0.5, color="gray", linestyle=":")
         axes.set(xlabel="Epoch", ylabel=label)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)

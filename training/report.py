@@ -35,7 +35,8 @@ class RecordError(TrainingError):
 def version_plots(record: Record) -> list[Plot]:
     """Return the plots of models/<name>/<version>/."""
     title = f"{record.title}, version {record.version}"
-    found: list[Plot] = [(CURVES_FILE, plots.curves, (title, record.history))]
+    curves = (title, record.history, *record.extended_after)
+    found: list[Plot] = [(CURVES_FILE, plots.curves, curves)]
     if (measured := record.calibration) is not None:
         shown = (title, measured.expected_calibration_error, measured.reliability)
         found.append((RELIABILITY_FILE, plots.reliability, shown))

@@ -51,13 +51,13 @@ def spread(values: list[float], digits: int = 2) -> str:
 _INTRODUCTION = """\
 # Regularization techniques, measured
 
-Measured by `python -m training study`, which keeps its figures in `study.json`; this page is made
-of them by `python -m training report`. Every variant is the
-article's recipe and one change, `combined` all of them; `training/recipes.py` gives their
-strengths. The same data in the same order, the same seeds. Scores are of the weights that a run
-ends with (with early stopping, those of the lowest validation loss), without dropout or
-augmentation, in per cent; loss is the mean cross-entropy. Gap is train minus validation accuracy,
-in points. ± is the standard deviation over n seeds.
+`python -m training study` measures them and keeps its results in `study.json`;
+`python -m training report` writes this page from there. Each technique is one change to the
+article's recipe, and `combined` has all of them, with the strengths in `training/recipes.py`, the
+same data in the same order and the same seeds. Accuracies, in per cent, and losses, mean
+cross-entropies, are of a run's final weights (with early stopping, those with the lowest validation
+loss), without dropout or augmentation. The gap is training minus validation accuracy, in points.
+± is the standard deviation over n seeds.
 
 ![Accuracies by technique](study.png)
 """

@@ -34,7 +34,7 @@ def models_table(records: Records, _: Study) -> str:
     """Return the bundled versions' figures, all measured on the finished weights."""
     header = (
         "| model | version | recipe | epochs | training | validation | gap | test | int8 test "
-        "| calibration error | same when mirrored | when shifted |"
+        "| calibration error | unchanged when mirrored | when shifted |"
     )
     rows = [_model_row(r, first=r is of[0]) for of in records.values() for r in of]
     return "\n".join([header, "|---|---:|---|" + "---:|" * 9, *rows])
@@ -53,7 +53,7 @@ def reproduction_table(records: Records, done: Study) -> str:
         for precision, of_seed in _reproductions(name, ours, done).items():
             columns = [[100 * share for share in of] for of in zip(*of_seed.values(), strict=True)]
             rows.append(_row("", "ours", precision, f"{len(of_seed)}", *map(spread, columns)))
-    header = "| model | whose | precision | n | training, running mean | validation | test |"
+    header = "| model | source | precision | n | training, running mean | validation | test |"
     return "\n".join([header, "|---|---|---|" + "---:|" * 4, *rows])
 
 
