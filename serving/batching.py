@@ -1,13 +1,14 @@
 """Dynamic batching: images wait in a bounded queue for a thread that runs the models.
 
 A batch takes the images that arrived for the same models during the last run, so batches grow with
-the load and an idle service adds no wait. Requests of many images are run piece by piece, in turn
-with the others. One thread, because ONNX Runtime spreads each run over the cores itself; everything
-else happens in gevent's loop, whose greenlets switch only where they wait.
+the load and an idle service adds no wait. Large requests run piece by piece, taking turns with the
+others. One thread is enough, because ONNX Runtime spreads each run over the cores itself;
+everything else happens in gevent's loop, whose greenlets switch only where they wait.
 """
 
 import atexit
 import logging
+import os
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -27,11 +28,11 @@ from serving.settings import Settings
 Images = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
 
-# Shares of a full batch. While small requests arrive beside it, a large one takes short turns, so
-# that a single image waits for about the time of two.
+# Shares of a full batch. While small requests keep arriving, a large one takes short turns, so
+# that a single image waits about as long as two images take.
 SMALL_SHARE = 1 / 4
 TURN_SHARE = 1 / 8
-MIXED_SECONDS = 1.0  # after a small request, during which more are expected
+MIXED_SECONDS = 1.0  # how long after a small request more are expected
 
 _PROBE = np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
 
@@ -45,7 +46,7 @@ class _Job:
     result: AsyncResult = field(default_factory=AsyncResult)
     queued: float = field(default_factory=time.perf_counter)
     taken: int = 0  # images that have run or are running
-    parts: list[list[Probabilities]] = field(default_factory=list)  # of each run, each model's
+    parts: list[list[Probabilities]] = field(default_factory=list)  # per run, per model
 
     @property
     def left(self) -> int:
@@ -71,25 +72,26 @@ class _Job:
 
 
 class Batcher:
-    """Runs the models for all requests, which are greenlets of the thread that made it."""
+    """Runs the models for all requests, which are greenlets of the thread that created it."""
 
     def __init__(self, metrics: Metrics, settings: Settings) -> None:
         self._metrics = metrics
         self._settings = settings
         self._jobs: list[_Job] = []
         self._arrived = Event()
-        self.waiting = 0  # images, summed over the models, until their run is over
-        self._last_small = -MIXED_SECONDS  # when a small request last joined others, monotonic
+        self.waiting = 0  # images queued or running, summed over the models
+        self._last_small = -MIXED_SECONDS  # monotonic time when a small request last joined others
         self._failed: set[Classifier] = set()
         self._thread = ThreadPool(1)
         self._worker = gevent.spawn(self._work)
+        self._worker.link_exception(_end_process)
         atexit.register(self._end)
 
     def classify(self, classifiers: Iterable[Classifier], images: Images) -> list[Probabilities]:
-        """Return each model's probabilities [N, 10] of images [N, 32, 32, 3], RGB.
+        """Return each model's probabilities [N, 10] for images [N, 32, 32, 3], RGB.
 
         Raises:
-            OverloadedError: too many images wait already.
+            OverloadedError: too many images are already waiting.
             ModelError: a model failed.
         """
         job = _Job(tuple(classifiers), images)
@@ -101,16 +103,16 @@ class Batcher:
         """Check that `size` more images may wait; an image for three models counts as three.
 
         Raises:
-            OverloadedError: too many images wait already.
+            OverloadedError: too many images are already waiting.
         """
-        # One request alone is never too much.
+        # A lone request is never too large.
         if self.waiting and self.waiting + size > self._settings.max_waiting:
             raise OverloadedError(
                 "Too many images wait to be classified. Send this again in a second."
             )
 
     def failed(self, only: Collection[Classifier] | None = None) -> list[str]:
-        """Return the models, of all or `only` these, whose last run failed; try them again."""
+        """Return which models, of all or `only` these, failed in their last run; retry them."""
         failed = [c for c in self._failed if only is None or c in only]
         if not self.waiting:
             for classifier in failed:
@@ -131,7 +133,7 @@ class Batcher:
         self._metrics.queue_depth.inc(images)
 
     def _end(self) -> None:
-        # Python must not end under a run: ONNX Runtime would abort the process.
+        # Python must not exit during a run: ONNX Runtime would abort the process.
         self._worker.kill()
         self._thread.join()
 
@@ -149,7 +151,7 @@ class Batcher:
             run = self._thread.apply(_run, (classifiers, images))
             self._count(-len(images) * len(classifiers))
             self._observe(classifiers, len(images), run)
-            # The requests go on when this greenlet waits: once the thread has its next batch.
+            # The requests resume when this greenlet waits: once the thread has its next batch.
             first = 0
             for job, piece in batch:
                 last = first + len(piece)
@@ -165,10 +167,10 @@ class Batcher:
                 first = last
 
     def _take_batch(self) -> list[tuple[_Job, Images]]:
-        """Take a piece of the job whose turn it is, or all of it and of other small ones.
+        """Take a piece of the job whose turn it is, or all of it along with other small jobs.
 
-        Small ones run together if they are for the same models. They do not join a piece of a large
-        one, since they would wait for the end of its run.
+        Small jobs run together if they are for the same models. They do not join a piece of a large
+        one, since they would have to wait for its run to end.
         """
         head, *rest = self._jobs
         batch = []
@@ -209,9 +211,15 @@ class Batcher:
         )
 
 
+def _end_process(worker: gevent.Greenlet) -> None:
+    """End the process, which gunicorn replaces: without its batcher no request would ever end."""
+    logger.critical("the batcher failed, so this worker ends", exc_info=worker.exc_info)
+    os._exit(1)
+
+
 @dataclass(frozen=True)
 class _Run:
-    """A batch's result: of all models, or of those before the one that failed."""
+    """A batch's results: from all models, or from those before the one that failed."""
 
     probabilities: list[Probabilities]
     seconds: list[float]
@@ -224,7 +232,7 @@ def _run(classifiers: Sequence[Classifier], images: Images) -> _Run:
         begun = time.perf_counter()
         try:
             run.probabilities.append(classifier.classify(images))
-        except Exception as error:  # whatever it is, these requests get a response
+        except Exception as error:  # whatever the error, these requests get a response
             return _Run(run.probabilities, run.seconds, error)
         run.seconds.append(time.perf_counter() - begun)
     return run

@@ -1,5 +1,7 @@
 """Concurrent requests through the real models: shared batches, a bounded queue, a failing model."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +17,7 @@ from serving.errors import ModelError, OverloadedError
 from serving.metrics import Metrics
 from serving.registry import Classifiers, load_classifiers
 from serving.settings import Settings
+from tests.helpers import ROOT
 
 MAX_WAITING = 64
 
@@ -118,3 +121,28 @@ def test_a_failing_model_is_named_until_it_works_again(classifiers: Classifiers)
     broken.session.fails = False
     yield_until(lambda: not batcher.failed())
     assert batcher.classify([broken], image)[0].shape == (1, 10)
+
+
+def test_a_batcher_that_breaks_down_ends_its_process() -> None:
+    # Otherwise every later request would wait for ever, and the probes would still be answered.
+    code = """
+from serving.app import create_app
+from serving.metrics import Metrics
+
+def fail(*_):
+    raise MemoryError("none left")
+
+Metrics.count_wait = fail
+create_app().test_client().post("/predict", data=open("serving/static/ship.png", "rb").read())
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "the batcher failed, so this worker ends" in result.stderr
+    assert "MemoryError: none left" in result.stderr
