@@ -1,9 +1,9 @@
-"""The service and what a user would take instead, each with the same three models, in one run.
+"""The service and its alternatives, each with the same three models, in one run.
 
 `uv run --group dev python -m benchmarks.alternatives`; needs wrk, and installs the others from PyPI
-into a folder that it removes again, with the project's versions of ONNX Runtime, NumPy and Pillow.
-Each has the service's options for ONNX Runtime. benchmarks/rivals holds what one writes to
-serve with each.
+into a temporary folder, with the project's versions of ONNX Runtime, NumPy and Pillow. Each has the
+service's options for ONNX Runtime. benchmarks/rivals holds the code that it takes to serve with
+each.
 """
 
 import base64
@@ -52,7 +52,7 @@ OPEN_INFERENCE_PROTOCOL = {
 
 @dataclass(frozen=True)
 class Alternative:
-    """How to install, start and ask a server; and where its answer has the three classes."""
+    """How to install, start and query a server, and where its answer has the three classes."""
 
     command: tuple[str, ...]
     classes: Callable[[Any], list[str]]
@@ -72,7 +72,7 @@ class Alternative:
         )
 
     def is_ready(self, address: str) -> bool:
-        """Tell whether the image is answered."""
+        """Return whether the server answers the image."""
         try:
             return self.answer(address).ok
         except requests.RequestException:
@@ -112,7 +112,7 @@ ALTERNATIVES = {
         lambda answer: [
             output["data"][0] for output in answer["outputs"] if output["datatype"] == "BYTES"
         ],
-        # The last uvloop with which its worker starts.
+        # The newest uvloop with which its worker starts.
         requirements=("mlserver==1.7.1", "uvloop==0.21.0"),
         path="/v2/models/classifier/infer",
         body=json.dumps(OPEN_INFERENCE_PROTOCOL).encode(),
@@ -149,7 +149,7 @@ class Turn:
 
 
 def install(requirements: tuple[str, ...], folder: Path) -> Path:
-    """Return the folder of the programs: the project's own, where nothing is required."""
+    """Install the requirements, if there are any; return the folder of the server's programs."""
     if not requirements:
         return Path(sys.executable).parent
     subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, folder], check=True)
@@ -163,7 +163,7 @@ def take_turn(
 ) -> Turn:
     """Start a server, check its answer and measure it."""
     alternative = ALTERNATIVES[name]
-    home = Path(tempfile.mkdtemp(dir=folder))  # for the files that some leave
+    home = Path(tempfile.mkdtemp(dir=folder))  # for files that some servers leave
     for model in NAMES:
         (home / SERVED / model).mkdir(parents=True)
         (home / SERVED / model / "1").symlink_to(ROOT / "models" / model / "1")
@@ -184,7 +184,7 @@ def take_turn(
         url = f"{server.address}{alternative.path}"
         sent = body, alternative.content_type
         load(url, max(clients), WARM_UP, *sent)
-        alternative.answer(server.address)  # after those that the load generator left behind
+        alternative.answer(server.address)  # answered after those that the load generator abandoned
         loads = {count: load(url, count, seconds, *sent) for count in clients}
         return Turn(loads, server.mebibytes(), server.start)
 

@@ -1,4 +1,4 @@
-"""`python -m serving classify` against its limit, bare ONNX Runtime on the images already decoded.
+"""`python -m serving classify` against its limit, bare ONNX Runtime on decoded images.
 
 `uv run --group dev python -m benchmarks.classify`; needs CIFAR-10, as training does.
 """
@@ -28,16 +28,16 @@ from serving.settings import Precision, Settings
 from training import data
 
 TARGET = 0.8  # of the limit
-MORE = 10  # times as many files, for which the memory is to be the same
-SAMPLE_PAUSE = 0.2  # seconds between two looks at the memory
+MORE = 10  # times as many files, for which memory should stay the same
+SAMPLE_PAUSE = 0.2  # seconds between two samples of the memory
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the command took for a folder."""
+    """What the command needed."""
 
-    seconds: float  # with the start of Python and the loading of the models
-    mebibytes: float  # at most, of all its processes, what they share counted once
+    seconds: float  # including the start of Python and loading the models
+    mebibytes: float  # peak, over all its processes, counting shared memory once
 
 
 def write_pngs(images: npt.NDArray[np.uint8], folder: Path) -> Path:
@@ -65,7 +65,7 @@ def run_command(models: Sequence[Classifier], precision: Precision, paths: Seque
         def watch() -> None:
             nonlocal peak
             while not ended.wait(SAMPLE_PAUSE):
-                with suppress(OSError, IndexError):  # one of them has just ended
+                with suppress(OSError, IndexError):  # a process has just ended
                     peak = max(peak, shared_once_mebibytes(_descendants(process.pid)))
 
         watcher = threading.Thread(target=watch)
@@ -85,7 +85,7 @@ def _descendants(pid: int) -> list[int]:
 
 
 def run_bare(models: Sequence[Classifier], images: npt.NDArray[np.uint8]) -> float:
-    """Return the seconds in which all models have run over the images, in full batches."""
+    """Return the seconds that all models take to run over the images, in full batches."""
     size = models[0].max_batch
     started = time.perf_counter()
     for i in range(0, len(images), size):
@@ -111,7 +111,7 @@ def main(files: int, rounds: int, precision: Precision, data_dir: Path | None) -
         rest = write_pngs(images[files // MORE :], Path(folder, "rest"))
         of_few = run_command(models, precision, [few])
         runs, bare = [], []
-        for _ in range(rounds):  # in turns, since a shared machine is faster at one time
+        for _ in range(rounds):  # in turns, since a shared machine's speed drifts
             runs.append(run_command(models, precision, [few, rest]))
             bare.append(run_bare(models, images))
     ratios = [limit / run.seconds for run, limit in zip(runs, bare, strict=True)]

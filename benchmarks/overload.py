@@ -15,20 +15,20 @@ import numpy as np
 
 from benchmarks.service import IMAGE, load, resident_mebibytes, running
 
-SETTLED = 10  # seconds after which memory should not grow any more
+SETTLED = 10  # seconds after which memory should no longer grow
 LIMIT = 60.0  # seconds after which a request counts as not answered
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request came to: 0 stands for no answer."""
+    """The outcome of a request: 0 stands for no answer."""
 
     status: int
     seconds: float
 
 
 async def send(host: str, port: int, request: bytes) -> Answer:
-    """Send a request over a connection of its own."""
+    """Send a request over its own connection."""
     started = time.perf_counter()
     try:
         async with asyncio.timeout(LIMIT):
@@ -45,7 +45,7 @@ async def send(host: str, port: int, request: bytes) -> Answer:
 
 
 async def overload(address: str, rate: float, seconds: int, pid: int) -> None:
-    """Send `rate` requests a second, whatever becomes of them, and print what does."""
+    """Send `rate` requests per second, whatever their outcome, and print the outcomes."""
     url = urlsplit(address)
     assert url.hostname
     assert url.port

@@ -19,7 +19,7 @@ TURNS = 20
 
 
 def rates(classifiers: list[Classifier], size: int, seconds: float) -> list[float]:
-    """Return the images a second of each, in batches of `size`, in `TURNS` turns."""
+    """Return each model's images per second in batches of `size`, in `TURNS` turns."""
     images = np.random.default_rng(0).integers(0, 256, (size, 32, 32, 3), dtype=np.uint8)
     times: list[list[float]] = [[] for _ in classifiers]
     for _ in range(TURNS):

@@ -37,7 +37,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Found:
-    """What one arm's service did in one turn."""
+    """One arm's results in one turn."""
 
     loads: dict[int, Load]  # by clients
     mebibytes: float  # after the load
@@ -55,7 +55,7 @@ def measure(arm: Arm, precision: str, query: str, seconds: int) -> Found:
 
 
 def row(title: str, found: list[Found], baseline: list[Found]) -> str:
-    """Show medians, and the median of the ratios of each turn to the baseline's."""
+    """Return a row of medians, and of median ratios to the baseline within a turn."""
 
     def rate(turn: Found, clients: int) -> float:
         return turn.loads[clients].rate

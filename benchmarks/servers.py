@@ -41,11 +41,11 @@ SERVERS = {
 
 @dataclass(frozen=True)
 class Server:
-    """A server that answers, and the processes that it is made of."""
+    """A running server and its processes."""
 
     address: str
     start: float  # seconds until it was ready
-    mark: str  # in the environment of each of its processes, whichever of them started it
+    mark: str  # in the environment of each of its processes, whichever process started it
 
     def pids(self) -> list[int]:
         """Return its processes."""
@@ -57,7 +57,7 @@ class Server:
         return found
 
     def mebibytes(self) -> float:
-        """Return the memory that its processes hold, what they share counted once."""
+        """Return the memory that its processes hold, counting shared memory once."""
         return shared_once_mebibytes(self.pids())
 
 
@@ -65,7 +65,7 @@ class Server:
 def running(
     *command: str, is_ready: Callable[[str], bool], cwd: Path = ROOT, **environment: str
 ) -> Iterator[Server]:
-    """Run a server on a free port; yield it once it is ready, and leave none of it behind.
+    """Run a server on a free port; yield it once it is ready, and leave no process behind.
 
     `{port}` in its command or environment becomes the port.
     """
@@ -113,7 +113,7 @@ def is_ready(address: str) -> bool:
 def main(seconds: int, rounds: int, model: str) -> None:
     """Measure each server's requests a second and 99th percentile of latency."""
     found: dict[tuple[str, int], list[Load]] = {}
-    for _ in range(rounds):  # in turns, since a shared machine is faster at one time than another
+    for _ in range(rounds):  # in turns, since a shared machine's speed drifts
         for name, command in SERVERS.items():
             with running(sys.executable, "-m", *command, is_ready=is_ready) as server:
                 url = f"{server.address}/predict?version=1&model={model}"
@@ -127,7 +127,7 @@ def main(seconds: int, rounds: int, model: str) -> None:
 
 
 def cell(loads: list[Load]) -> str:
-    """Show medians of requests a second and of the 99th percentile, and what failed."""
+    """Return median requests/s and 99th percentile of latency as text, with what failed."""
     failed = sum(load.failed for load in loads)
     shown = (
         f"{median(load.rate for load in loads):,.0f} ({median(load.p99 for load in loads):,.0f} ms)"

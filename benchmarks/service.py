@@ -38,7 +38,7 @@ UPLOAD = 128  # images
 
 @dataclass(frozen=True)
 class Load:
-    """What a number of clients got, latencies in milliseconds."""
+    """The result for a number of clients, latencies in milliseconds."""
 
     rate: float  # requests a second
     p50: float
@@ -58,7 +58,7 @@ def running(*command: str) -> Iterator[tuple[str, int, float]]:
                 break
         else:
             raise click.ClickException(f"{' '.join(command)} did not start")
-        # Its log goes nowhere from here; a full pipe would stop it.
+        # Drain its log from here on; a full pipe would block it.
         with subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL):
             try:
                 yield match[1], process.pid, time.perf_counter() - started
@@ -69,7 +69,7 @@ def running(*command: str) -> Iterator[tuple[str, int, float]]:
 def load(
     url: str, clients: int, seconds: int, body: Path = IMAGE, content_type: str = "image/png"
 ) -> Load:
-    """Send one image from `clients` connections for `seconds`, from a process of its own."""
+    """Send one image from `clients` connections for `seconds`, from a separate process."""
     result = subprocess.run(
         [
             "wrk",
@@ -99,7 +99,7 @@ def load(
 
 
 def form(name: str, images: int = 1) -> tuple[bytes, str]:
-    """Return a form with the image in the field `name` so many times, and its content type."""
+    """Return a form with `images` copies of the image in field `name`, and its content type."""
     files = [(name, (IMAGE.name, IMAGE.read_bytes(), "image/png"))] * images
     request = requests.Request("POST", "http://localhost", files=files).prepare()
     assert isinstance(request.body, bytes)
@@ -107,7 +107,7 @@ def form(name: str, images: int = 1) -> tuple[bytes, str]:
 
 
 def bare(models: list[Classifier]) -> dict[int, float]:
-    """Return the images a second that pass all `models`, one after the other, by batch size."""
+    """Return the images per second through all `models`, one after the other, by batch size."""
     rates = {}
     for size in BATCHES:
         images = np.random.default_rng(0).integers(0, 256, (size, 32, 32, 3), dtype=np.uint8)
@@ -138,7 +138,7 @@ def measure(title: str, url: str, limit: dict[int, float], seconds: int) -> None
 
 
 def measure_upload(url: str, limit: dict[int, float], seconds: int) -> None:
-    """Print what one request with many images takes beside the same images without a request."""
+    """Print the latency of one request with many images, beside bare ONNX Runtime."""
     body, content_type = form(FIELD, UPLOAD)
     with tempfile.NamedTemporaryFile() as file:
         file.write(body)
@@ -171,13 +171,13 @@ def measure_fairness(url: str, seconds: int) -> None:
 
 
 def resident_mebibytes(pid: int) -> float:
-    """Return the memory that a process and its workers hold, what they share counted once."""
+    """Return the memory that a process and its workers hold, counting shared memory once."""
     workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return shared_once_mebibytes([pid, *map(int, workers)])
 
 
 def shared_once_mebibytes(pids: Iterable[int]) -> float:
-    """Return the memory that processes hold, what they share counted once."""
+    """Return the memory that processes hold, counting shared memory once."""
     rollups = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids)
     return sum(int(re.findall(r"Pss:\s+(\d+)", rollup)[0]) for rollup in rollups) / 1024
 

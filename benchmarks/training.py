@@ -23,8 +23,8 @@ from training.train import train
 STEPS = {"first": 10, "second": 3, "final": 1}  # in an epoch, before its validation
 EPOCHS = 4  # the first one builds the graph, and is not counted
 
-GRAPH = "StatefulPartitionedCall/"  # before what runs in a step's graph, in the profile
-# The kinds of operations, by what they are called in the profile; the first that matches.
+GRAPH = "StatefulPartitionedCall/"  # prefix, in the profile, of what runs in a step's graph
+# The kinds of operations, by their names in the profile; the first match counts.
 KINDS = {
     "convolution": r":\w*Conv2D$",  # with its bias and its ReLU
     "its filters' gradient": r":\w*Conv2DBackpropFilter",
@@ -61,7 +61,7 @@ def plain(name: str, split: Split) -> list[float]:
 
 
 def ours(name: str, split: Split, precision: str, epochs: int = EPOCHS) -> list[float]:
-    """Train with the article's recipe; return the same."""
+    """Train with the article's recipe; return the same seconds."""
     with tempfile.TemporaryDirectory() as folder:
         run = train(
             name,
@@ -78,7 +78,7 @@ def ours(name: str, split: Split, precision: str, epochs: int = EPOCHS) -> list[
 def profile(name: str, split: Split, precision: str) -> tuple[dict[str, float], float]:
     """Return each kind's share of the operations' time, and the share of a step with none running.
 
-    Operations overlap, most of all the two gradients of a convolution.
+    Operations overlap, especially the two gradients of a convolution.
     """
     with tempfile.TemporaryDirectory() as folder:
         with tf.profiler.experimental.Profile(folder):
@@ -91,8 +91,8 @@ def profile(name: str, split: Split, precision: str) -> tuple[dict[str, float], 
             for event in line.events
             if event.name.startswith(GRAPH)
         )
-    # Whole steps: from an operation of Adam's in the first one, which also builds the graph, to the
-    # same in the last one, which the validation follows.
+    # Whole steps: from an Adam operation in the first one, which also builds the graph, to the same
+    # operation in the last one, which the validation follows.
     adam = next(title for _, _, title in operations if re.search(KINDS["Adam"], title))
     first, *_, last = (begin for begin, _, title in operations if title == adam)
     seconds = dict.fromkeys(KINDS, 0.0)
@@ -107,9 +107,9 @@ def profile(name: str, split: Split, precision: str) -> tuple[dict[str, float], 
 
 
 def compare(train_set: Split, rounds: int) -> None:
-    """Print a table of the images a second that each network trains on, validation in the time.
+    """Print a table of the images per second that each network trains on, validation included.
 
-    Each figure is the fastest epoch's: what else a machine does only slows the others.
+    Each figure is the fastest epoch's: other load on a machine only slows the others.
     """
     print(
         "| model | plain script images/s | ours, float32 | ratio | ours, mixed_bfloat16 | ratio |"
@@ -118,7 +118,7 @@ def compare(train_set: Split, rounds: int) -> None:
     for name in ARCHITECTURES:
         split = _of(train_set, STEPS[name])
         seconds: list[list[float]] = [[], [], []]
-        for _ in range(rounds):  # in turns, since a shared machine is faster at one time
+        for _ in range(rounds):  # in turns, since a shared machine's speed drifts
             seconds[0] += plain(name, split)[1:]
             seconds[1] += ours(name, split, "float32")[1:]
             seconds[2] += ours(name, split, "mixed_bfloat16")[1:]

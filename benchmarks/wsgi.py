@@ -1,6 +1,6 @@
-"""The application for servers that load it by its name, whose threads run the models themselves.
+"""The application for servers that import it by name, whose threads run the models themselves.
 
-The service's batches are made in gevent's loop, which none of them but the service has.
+The service makes its batches in gevent's loop, which the other servers lack.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from serving.settings import Settings
 
 
 class Unbatched(Batcher):
-    """Runs each request by itself: for `first`, which is asked here, threads cost more."""
+    """Runs each request by itself: for `first`, measured here, another thread costs more."""
 
     def classify(
         self, classifiers: Iterable[Classifier], images: npt.NDArray[np.uint8]

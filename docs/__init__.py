@@ -1,1 +1,1 @@
-"""The documentation; `python -m docs` writes the pages that follow from the code."""
+"""The documentation; `python -m docs` generates the pages that follow from the code."""

@@ -1,4 +1,4 @@
-"""Write the generated pages: `python -m docs`, or `python -m docs --check` to compare alone."""
+"""Write the generated pages: `python -m docs`, or `python -m docs --check` to only compare."""
 
 from collections.abc import Callable
 from pathlib import Path

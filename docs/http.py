@@ -30,7 +30,7 @@ parameters are refused. Booleans are `true` or `false`.
 SHIP = Path("serving/static/ship.png")
 ROOT = Path(__file__).parents[1]
 ADDRESS = "http://127.0.0.1:8000"
-EXAMPLE = {"name": "first", "version": "1"}  # a version that is not trained anew
+EXAMPLE = {"name": "first", "version": "1"}  # a version that is not retrained
 TENSOR = {
     "inputs": [
         {
@@ -63,7 +63,7 @@ def page() -> str:
 
 
 def same(one: str, other: str) -> bool:
-    """Compare two pages; another processor may round a probability otherwise."""
+    """Compare two pages; another processor may round a probability differently."""
     if NUMBER.sub("#", one) != NUMBER.sub("#", other):
         return False
     pairs = zip(NUMBER.findall(one), NUMBER.findall(other), strict=True)
@@ -100,7 +100,7 @@ def _operation(
 def _example(
     client: FlaskClient, method: str, path: str, operation: Json, parameters: list[Json]
 ) -> list[str]:
-    """Ask the service; return the command and its answer, where that is JSON."""
+    """Call the service; return the command and its answer, if that is JSON."""
     content = operation["responses"].get("200", {}).get("content", {})
     if "application/json" not in content or path.endswith(CHANGING) or "{version}" in path:
         return []  # a version's answers have the form of its model's
@@ -130,7 +130,7 @@ def _example(
 
 
 def _cut(value: Any) -> Any:
-    """Return an answer with the ends of its lists cut off."""
+    """Return an answer with its long lists cut short."""
     match value:
         case dict():
             return {key: _cut(item) for key, item in value.items()}

@@ -13,7 +13,7 @@ PAGE = """\
 <!-- Generated from the records by `python -m docs`; edit docs/reproduction.py instead. -->
 
 Every published figure comes from a record, and every record from one of these commands. Set
-`CIFAR10_DIR` to the folder of the official batches, or it is downloaded.
+`CIFAR10_DIR` to the folder of the official batches; otherwise they are downloaded.
 
 ## The models
 
@@ -23,23 +23,22 @@ Every published figure comes from a record, and every record from one of these c
 {models}
 ```
 
-A recipe is the one in `training/recipes.py` at the time of the export; `metadata.json` has that
-time, the device, and every library's version. `--extend` trains the version that is bundled already
-further.
-Version 1 of `first` is to have the seed whose validation accuracy is the median of five, a rule
-written down before they were trained; the weights that are bundled are from before that, of seed 0.
+A recipe means `training/recipes.py` as of the export; `metadata.json` has the export's date, the
+device and every library's version. `--extend` continues the training of the bundled version.
+By a rule written down before five seeds were trained, version 1 of `first` is to have the seed with
+the median validation accuracy; the bundled weights predate the rule and are of seed 0.
 
 ```sh
 uv run python -m training verify
 uv run python -m training verify --precision int8
 ```
 
-measure every bundled file on the test set on your machine, and fail beyond 0.1 points.
+measure every bundled file on the test set on your machine, and fail if an accuracy differs by more
+than 0.1 points.
 
 ## The article, reproduced
 
-[The table](../README.md#the-models) has, beside the versions above, the article's recipe with more
-seeds:
+[The table](../README.md#the-models) also has the article's recipe with more seeds:
 
 ```sh
 {seeds}

@@ -11,11 +11,11 @@ from tests.helpers import run_server
 FOLDER = Path(__file__).parent
 WIDTH = 1000  # pixels
 MARGIN = 12
-LEAST = 0.99  # the threshold that is shown
+LEAST = 0.99  # the threshold shown
 
 
 def main() -> None:
-    """Start the service, and take the views one by one."""
+    """Start the service and capture each view."""
     with run_server() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def raise_threshold(page: Page) -> None:
-    """Ask for answers that are sure by at least `LEAST`."""
+    """Raise the confidence threshold to `LEAST`."""
     page.locator("#least").focus()
     while page.locator("#least-shown").inner_text() != f"{100 * LEAST:.0f} %":
         page.keyboard.press("ArrowRight")
@@ -52,7 +52,7 @@ def raise_threshold(page: Page) -> None:
 
 
 def shoot(page: Page, name: str, first: str, last: str) -> None:
-    """Write the page's part from one element to another."""
+    """Write the part of the page from one element to another."""
     page.evaluate("scrollTo(0, 0)")
     top, bottom = (page.locator(where).first.bounding_box() for where in (first, last))
     assert top

@@ -1,7 +1,7 @@
 # /// script
 # dependencies = ["requests"]
 # ///
-"""Ask the service: `uv run examples/client.py serving/static/ship.png`."""
+"""Classify images with the service: `uv run examples/client.py serving/static/ship.png`."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from typing import Any
 import requests
 
 SERVICE = os.environ.get("SERVICE", "http://127.0.0.1:8000")
-KEY = os.environ.get("API_KEY")  # where the service asks for one
+KEY = os.environ.get("API_KEY")  # if the service requires one
 TRIES = 5
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import requests
 
 SERVICE = os.environ.get("SERVICE", "http://127.0.0.1:8000")
-AT_ONCE = 8  # requests; the service runs what waits in one batch
+AT_ONCE = 8  # requests; the service batches those that wait
 
 
 def classify(path: Path) -> list[object]:

@@ -3,8 +3,8 @@
 # ///
 """Overfitting, in twenty lines against the running service: `uv run examples/overfitting.py`.
 
-Each network was trained twice: as the article does, and with regularization. The first remembers
-its training images better than it knows new ones, and forgets its answer when an image moves.
+Each network was trained twice: by the article's recipe, and with regularization. The first knows
+its training images better than new ones, and changes its answer when an image moves.
 """
 
 import sys

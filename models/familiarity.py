@@ -1,6 +1,6 @@
-"""Does an image look like those that the models were trained on? The form of familiarity.json.
+"""Does an image look like those that the models were trained on? The format of familiarity.json.
 
-`training familiarity` writes it, `serving` reads it; the score is computed by both, as here.
+`training familiarity` writes it, `serving` reads it; both compute the score by `agreement`.
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
-FAMILIARITY_FILE = "familiarity.json"  # of the models folder
+FAMILIARITY_FILE = "familiarity.json"  # in the models folder
 REQUIRED_AUROC = 0.85  # mean over the kinds; set before the first measurement
 FAMILIAR_SHARE = 0.95  # of the validation images
 
 
 class ScoreQuality(BaseModel):
-    """How well one score of one model, or of all, tells familiar images from others."""
+    """How well one score of one model, or of all, separates familiar images from others."""
 
     score: str
     model: str  # `all` for a score of the improved models together
@@ -41,7 +41,7 @@ def read_familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
 
     Raises:
         OSError: the file cannot be read.
-        pydantic.ValidationError: it is of another form.
+        pydantic.ValidationError: it has another format.
     """
     try:
         return MeasuredFamiliarity.model_validate_json((models_dir / FAMILIARITY_FILE).read_bytes())
@@ -52,11 +52,11 @@ def read_familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
 def agreement(probabilities: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
     """Return each image's negative Jensen-Shannon divergence [N] of models' probabilities [N, 10].
 
-    0 where they agree entirely, in nats (Lin, 1991).
+    In nats; 0 if they agree entirely (Lin, 1991).
     """
     each = np.stack(probabilities)
     divergence: npt.NDArray[np.float32] = _entropy(each.mean(axis=0)) - _entropy(each).mean(axis=0)
-    return np.minimum(-divergence, 0)  # rounding may take it past 0
+    return np.minimum(-divergence, 0)  # rounding may push it above 0
 
 
 def _entropy(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

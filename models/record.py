@@ -1,4 +1,4 @@
-"""What a bundled model is: its classes, its ONNX contract, its files and the form of its record.
+"""What a bundled model is: its classes, its ONNX contract, its files and the format of its record.
 
 `training` writes these, `serving` reads them; both import them from here and from nowhere else.
 """
@@ -57,7 +57,7 @@ class Score(BaseModel):
 
 
 class ReliabilityBin(BaseModel):
-    """The images whose top-1 confidence lies in one of equal intervals; means are null for none."""
+    """The images whose top-1 confidence lies in one equal-width bin; means are null if none do."""
 
     confidence: float | None  # mean
     accuracy: float | None
@@ -72,7 +72,7 @@ class Coverage(BaseModel):
 
     threshold: float  # least top-1 confidence
     coverage: float  # share of images at or above it
-    accuracy: float | None  # of those
+    accuracy: float | None  # of those images
 
 
 class Calibration(BaseModel):
@@ -80,7 +80,7 @@ class Calibration(BaseModel):
 
     mean_confidence: float  # top-1
     expected_calibration_error: float  # a fraction, over the reliability bins
-    brier_score: float  # mean over the images of the squared errors' sum over the classes, 0 to 2
+    brier_score: float  # mean over images of squared errors summed over classes, 0 to 2
     reliability: list[ReliabilityBin]  # of equal width from confidence 0 to 1
     coverage: list[Coverage]
 
@@ -90,8 +90,8 @@ class Stability(BaseModel):
 
     images: int  # the first of the test set
     mirrored: float  # left to right
-    # By 2 pixels over a reflected border, in one direction each: image i left, right, up, down for
-    # i mod 4 = 0, 1, 2, 3.
+    # By 2 pixels over a reflected border, in one direction per image: image i left, right, up,
+    # down for i mod 4 = 0, 1, 2, 3.
     shifted: float
 
 
@@ -99,7 +99,7 @@ class Noise(BaseModel):
     """A model's predictions for images of uniform noise, which belong to no class."""
 
     most_common_class: str
-    share: float  # of the images that get it
+    share: float  # of the images classified as it
     confidence: float  # mean over the images, of the answer given
 
 
@@ -126,9 +126,9 @@ class Part(BaseModel):
 class Provenance(BaseModel):
     """Where a version comes from."""
 
-    command: str  # that trains it again
+    command: str  # that repeats the training
     commit: str | None  # of the code that exported it, as in a part
-    parts: list[Part]  # of the training; none where it ended before they were recorded
+    parts: list[Part]  # of the training; empty if it ended before they were recorded
     # Epochs after which the version, as bundled then, was trained further with a new optimizer.
     extended_after: list[int] = []
 
@@ -152,9 +152,9 @@ class Measured(BaseModel):
         return self
 
     @computed_field
-    @cached_property  # the service asks for it with each image
+    @cached_property  # the service reads it for each image
     def test_accuracy(self) -> float:
-        """Top-1, on the whole test set."""
+        """Top-1 accuracy on the whole test set."""
         correct = sum(self.confusion_matrix[i][i] for i in range(len(CLASSES)))
         return correct / sum(map(sum, self.confusion_matrix))
 
@@ -176,10 +176,10 @@ class Int8(Measured):
 
 
 class Record(Measured):
-    """The form of metadata.json: what was trained, how, and with which result.
+    """The format of metadata.json: what was trained, how, and with what result.
 
-    Figures that follow from others (the last epoch's, the gap, the accuracies behind the confusion
-    matrix) are written for the reader of the file but never read back: they are derived again.
+    Figures that follow from others (the last epoch's, the gap, the accuracies from the confusion
+    matrix) are written for readers of the file but never read back: they are derived again.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -192,13 +192,13 @@ class Record(Measured):
     non_trainable_parameters: int
     recipe: str
     seed: int
-    epochs: int  # asked for; `epochs_completed` counts the finished ones
+    epochs: int  # requested; `epochs_completed` counts the finished ones
     precision: str  # Keras' dtype policy in training; the exported file is float32
     history: list[Epoch]
     # Of the exported file on plain images: no dropout, no augmentation, no label smoothing.
     evaluated_train: Score
     evaluated_validation: Score
-    # What the logits are divided by, inside the file; fitted on the validation set. None: by 1.
+    # The file divides its logits by this; fitted on the validation set. None: not scaled.
     temperature: float | None = None
     article: Article
     classes: list[str]
@@ -221,7 +221,7 @@ class Record(Measured):
         return self
 
     def of_int8(self) -> Self:
-        """Return the record of the int8 file: its checksum and test instead of the float32 one's.
+        """Return the record of the int8 file, with that file's checksum and measurements.
 
         Raises:
             ValueError: there is none.
@@ -251,19 +251,19 @@ class Record(Measured):
     @computed_field
     @property
     def train_accuracy(self) -> float:
-        """Of the exported file on the plain training images."""
+        """Accuracy of the exported file on the plain training images."""
         return self.evaluated_train.accuracy
 
     @computed_field
     @property
     def running_train_accuracy(self) -> float:
-        """Keras' mean over the last epoch's batches, in training: the article's own metric."""
+        """Keras' running mean over the last epoch's training batches: the article's own metric."""
         return self.history[-1].accuracy
 
     @computed_field
     @property
     def validation_accuracy(self) -> float:
-        """Of the exported file."""
+        """Accuracy of the exported file on the validation images."""
         return self.evaluated_validation.accuracy
 
     @computed_field

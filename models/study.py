@@ -1,4 +1,4 @@
-"""The form of study.json: regularization techniques, measured.
+"""The format of study.json: measurements of regularization techniques.
 
 `training` writes it, `serving` shows it; both import it from here.
 """
@@ -9,20 +9,20 @@ from pydantic import BaseModel, JsonValue
 
 from models.record import Score
 
-STUDY_FILE = "study.json"  # of the models folder
-BASELINE = "baseline"  # the technique that is none: the article's recipe as it is
+STUDY_FILE = "study.json"  # in the models folder
+BASELINE = "baseline"  # no technique: the article's recipe unchanged
 
 
 class Setting(BaseModel, frozen=True):
     """What the compared runs have in common."""
 
     model: str
-    epochs: int  # asked for
+    epochs: int  # requested
     precision: str
 
     @property
     def title(self) -> str:
-        """A line for headings."""
+        """The setting on one line, for headings."""
         return f"{self.model}, {self.epochs} epochs, {self.precision}"
 
 
@@ -54,15 +54,15 @@ class Result(BaseModel):
 
 
 class Study(BaseModel):
-    """What `study.json` holds."""
+    """The contents of `study.json`."""
 
     results: list[Result] = []
 
     @property
     def settings(self) -> list[Setting]:
-        """Each setting in which techniques were measured, in the order of its first result.
+        """The settings in which techniques were measured, in the order of their first results.
 
-        With the baseline alone, it is the article's training repeated with several seeds.
+        A setting with the baseline alone only repeats the article's training with several seeds.
         """
         return list(dict.fromkeys(r.setting for r in self.results if r.technique != BASELINE))
 
@@ -71,7 +71,7 @@ def read_study(models_dir: Path) -> Study:
     """Return the study so far; an empty one if there is none.
 
     Raises:
-        pydantic.ValidationError: the file is of another form.
+        pydantic.ValidationError: the file has another format.
     """
     try:
         return Study.model_validate_json((models_dir / STUDY_FILE).read_bytes())

@@ -24,13 +24,13 @@ OPEN = frozenset(
         "static",
     }
 )
-# Response headers that a page of another origin may read.
+# Response headers that a page from another origin may read.
 EXPOSED_HEADERS = ["Inference-Header-Content-Length", "Retry-After", "X-Request-ID"]
-PREFLIGHT_SECONDS = 600  # that a browser may cache the preflight
+PREFLIGHT_SECONDS = 600  # how long a browser may cache a preflight
 
 
 def require_key(app: Flask, settings: Settings) -> None:
-    """Refuse requests without one of the API keys, if any are set; CORS preflights have none."""
+    """Refuse requests without a valid API key, if any are set; CORS preflights carry none."""
     keys = [key.encode() for key in listed(settings.api_key)]
     if not keys:
         return
@@ -53,7 +53,7 @@ def require_key(app: Flask, settings: Settings) -> None:
 
 
 def allow_origins(app: Flask, settings: Settings) -> None:
-    """Allow pages of the chosen origins to read responses; by default none may."""
+    """Let pages from the configured origins read responses; by default none may."""
     if origins := listed(settings.cors_origins):
         CORS(
             app,

@@ -1,4 +1,4 @@
-"""The WSGI application, wired: each request is decoded, classified and answered."""
+"""The WSGI application, wired up: each request is decoded, classified and answered."""
 
 from flask import Flask
 
@@ -22,7 +22,8 @@ def create_app(settings: Settings | None = None, batcher: type[Batcher] = Batche
     """Load the models and build the application around them; `batcher` runs them for requests.
 
     Raises:
-        StartError: a model is missing or altered, or the provider does not work here.
+        StartError: a model is missing or altered, another file in its folder is damaged, the
+            provider does not work here, or the OTEL_ variables ask for what is not installed.
     """
     settings = settings or Settings()
     classifiers = load_classifiers(settings)
@@ -38,8 +39,8 @@ def create_app(settings: Settings | None = None, batcher: type[Batcher] = Batche
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.json = OrjsonProvider(app)
-    # A slash too many at the end is no reason to refuse; inside a path it is, since the redirect
-    # that werkzeug would answer with drops a proxy's path prefix.
+    # An extra slash is accepted at the end of a path, but not inside it: the redirect that
+    # werkzeug would answer with drops a proxy's path prefix.
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
     register_error_handlers(app)
     observe(app, metrics)

@@ -1,4 +1,4 @@
-"""Reads the body of each request, within bounds of time and size, before a view sees it."""
+"""Reads each request's body, within time and size limits, before a view sees it."""
 
 import logging
 import tempfile
@@ -19,13 +19,13 @@ from serving.errors import (
 from serving.settings import Settings
 
 IN_MEMORY = 2**16  # bytes; a larger body is kept in a temporary file
-CHUNKED_PIECE = 2**12  # bytes read at once of a body in chunks, which may have one byte each
+CHUNKED_PIECE = 2**12  # bytes read at a time from a chunked body, whose chunks may be one byte
 
 logger = logging.getLogger(__name__)
 
 
 def buffer_bodies(app: Flask, settings: Settings) -> None:
-    """Read every request's body in its own greenlet, so that slow clients block nobody."""
+    """Read every request's body in its own greenlet, so that slow clients block no others."""
     slow = f"The body took more than {settings.client_timeout} seconds. Send the request again."
 
     @app.before_request
@@ -54,9 +54,9 @@ def buffer_bodies(app: Flask, settings: Settings) -> None:
         while received <= settings.read_limit:
             try:
                 piece = stream.read(size)
-            except ServingError:  # the time is up
+            except ServingError:  # it timed out
                 raise
-            except Exception as error:  # each server has its own for this
+            except Exception as error:  # each server raises its own
                 raise BadRequestError(
                     "The body ends early or in a broken chunk. Send it whole."
                 ) from error
@@ -74,12 +74,12 @@ def buffer_bodies(app: Flask, settings: Settings) -> None:
         try:
             for piece in received:
                 body.write(piece)
-                body.flush()  # a buffer would meet the full disk later, when nobody looks
+                body.flush()  # else a full disk would show up only later, unhandled
         except OSError as error:
             logger.exception("no temporary file for a body of more than %d bytes", IN_MEMORY)
-            with suppress(OSError):  # of what it could not write
+            with suppress(OSError):  # close() retries the failed write
                 body.close()
-            for _ in received:  # so that its client reads the answer
+            for _ in received:  # read it all, so that the client reads the answer
                 pass
             raise NoRoomError(
                 "The service has no room for so large a request. "
@@ -88,6 +88,6 @@ def buffer_bodies(app: Flask, settings: Settings) -> None:
 
     def too_large() -> TooLargeError:
         return TooLargeError(
-            f"The request is too large: at most {settings.max_body // 2**20} MiB in at most "
+            f"The request is too large: at most {settings.max_body / 2**20:g} MiB in at most "
             f"{settings.max_images} files are accepted. Send fewer or smaller images."
         )

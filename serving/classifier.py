@@ -27,12 +27,12 @@ class Classifier:
 
     @property
     def provider(self) -> str:
-        """What runs it: CPUExecutionProvider or CUDAExecutionProvider."""
+        """The execution provider: CPUExecutionProvider or CUDAExecutionProvider."""
         provider: str = self.session.get_providers()[0]
         return provider
 
     def classify(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Return probabilities [N, 10] of images [N, 32, 32, 3], RGB."""
+        """Return probabilities [N, 10] for images [N, 32, 32, 3], RGB."""
         [probabilities] = self.session.run([OUTPUT], {INPUT: images})
         return probabilities  # type: ignore[no-any-return]  # ONNX Runtime is untyped
 
@@ -40,25 +40,25 @@ class Classifier:
 def usable_threads(workers: int = 1) -> int:
     """Return each worker's share of the cores that this process may use.
 
-    ONNX Runtime would take the host's, whatever the affinity or a container's quota.
+    By itself, ONNX Runtime would use all of the host's, whatever the affinity or container quota.
     """
     cores: int = cpu_count()
     return max(1, cores // workers)
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:
-    """Return what is best for sessions beside a server on the same cores.
+    """Return the best options for sessions that share their cores with a server.
 
-    The models run one after the other, so they share the memory of their activations. They do not
-    share ONNX Runtime's global pool of threads, which has no limit on spinning.
+    The models run one after another, so they share the memory for activations. They do not share
+    ONNX Runtime's global thread pool, which has no limit on spinning.
     """
     options = onnxruntime.SessionOptions()
-    onnxruntime.create_and_register_allocator(_ACTIVATIONS, None)  # once more does nothing
+    onnxruntime.create_and_register_allocator(_ACTIVATIONS, None)  # a second call does nothing
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.intra_op_num_threads = threads
-    # By itself it lets its threads spin while they wait for work, on cores that HTTP and decoding
-    # need: on two, 89 requests/s of all three models at 32 clients with that, 147 without. 20 µs
-    # are the pause between two layers, and take a tenth off the latency of a single client.
+    # By default, idle threads spin on cores that HTTP and decoding need: on two cores, with all
+    # three models and 32 clients, 89 requests/s with spinning and 147 without. 20 µs cover the
+    # pause between two layers, and cut a single client's latency by a tenth.
     options.add_session_config_entry("session.intra_op.spin_duration_us", "20")
     return options
 
@@ -90,10 +90,10 @@ def start_session(
 
 
 def warm_up(classifier: Classifier, path: Path) -> None:
-    """Run one image, two and a full batch, since the first run of a size takes longer.
+    """Run one image, two and a full batch, since the first run of each size is slower.
 
     Raises:
-        StartError: the model in `path` fails on so many.
+        StartError: the model in `path` fails on one of these.
     """
     for words, size in (("one image", 1), ("two images", 2), ("a batch", classifier.max_batch)):
         try:

@@ -14,8 +14,8 @@ from serving.settings import Settings
 
 MIN_SIZE = 4096  # bytes; shorter responses are sent uncompressed
 GZIP_LEVEL = 1
-PIECE = 2**14  # bytes decompressed at once, so that a body of tiny gzip members holds up nobody
-# zlib's window bits: what precedes and follows the compressed data.
+PIECE = 2**14  # bytes decompressed at a time, so that a body of tiny gzip members blocks no others
+# zlib's window bits, which select the header and trailer of the compressed data.
 GZIP, ZLIB, BARE = 31, 15, -15
 
 
@@ -46,7 +46,7 @@ def _decompress(body: IO[bytes], coding: str, limit: int) -> bytes:
     for piece in chain([start], pieces):
         rest = piece
         while rest:
-            if decoder.eof:  # one member of gzip may follow another
+            if decoder.eof:  # one gzip member may follow another
                 decoder = zlib.decompressobj(window)
             try:
                 content += decoder.decompress(rest, limit + 1 - len(content))
@@ -73,7 +73,7 @@ def _window_of_deflate(start: bytes) -> int:
 
 
 def compress_answers(app: Flask) -> None:
-    """Compress responses of more than a few kB if the request accepts it."""
+    """Compress responses larger than a few kB if the client accepts it."""
     app.config["COMPRESS_ALGORITHM"] = app.config["COMPRESS_ALGORITHM_STREAMING"] = [
         "gzip",
         "deflate",

@@ -1,8 +1,8 @@
-"""A process that decodes images, `python -m serving.decoder`: one that can be killed.
+"""A process that decodes images and can be killed: `python -m serving.decoder`.
 
-On its input, each image is a line of JSON with `bytes`, `name` and `resize`, and then its bytes.
-On its output, after a line that says that it is ready, each answer is a line of JSON: `width` and
-`height`, and then 3,072 bytes, or the `error` that images.decode() raises and its `message`.
+Its input has, for each image, a line of JSON with `bytes`, `name` and `resize`, then its bytes. Its
+output has a line once it is ready, then, for each answer, a line of JSON: `width` and `height`,
+followed by 3,072 bytes, or the `error` that images.decode() raises and its `message`.
 """
 
 import json
@@ -19,8 +19,8 @@ MEMORY_LIMIT = 2 * 2**30  # bytes of address space, of which the libraries take 
 
 
 def main() -> None:
-    """Answer until the input ends, as it does when the service does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the service's
+    """Answer until the input ends, as it does when the service exits."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service handles Ctrl-C
     _limit_memory()
     images, answers = sys.stdin.buffer, sys.stdout.buffer
     answers.write(b"ready\n")

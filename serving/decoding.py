@@ -1,7 +1,7 @@
 """Decodes request images without blocking other requests.
 
-Each format has files that keep its decoder busy for minutes, and a thread cannot be ended. So an
-image that is not small is decoded in a process, which is killed when it takes too long.
+Each format has files that keep its decoder busy for minutes, and a thread cannot be killed. So an
+image that is not small is decoded in a process, which is killed if it takes too long.
 """
 
 import json
@@ -28,7 +28,7 @@ from serving.images import MAX_PIXELS, DecodedImage, decode, is_small
 
 COMMAND = (sys.executable, "-m", "serving.decoder")
 ROOT = Path(__file__).parents[1]
-START_LIMIT = 30.0  # seconds; on an idle machine it takes a third of one
+START_LIMIT = 30.0  # seconds; on an idle machine, a start takes a third of one
 SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Upload:
-    """An image as it was sent; `name` is what refusals call it."""
+    """An image as it was sent; error messages call it `name`."""
 
     filename: str | None
     name: str
@@ -44,20 +44,20 @@ class Upload:
 
 
 class Decoders:
-    """A few processes for the images that take long; each is started when it is first needed."""
+    """A few processes for slow images, each started when it is first needed."""
 
     def __init__(self, processes: int, wait_limit: float, work_limit: float) -> None:
-        self._wait_limit = wait_limit  # seconds of a request until decoders are free
-        self._work_limit = work_limit  # seconds that a request holds them
-        self._free = LifoQueue()  # the last used one first: others need not be started
+        self._wait_limit = wait_limit  # seconds that a request may wait for free decoders
+        self._work_limit = work_limit  # seconds that a request may use them
+        self._free = LifoQueue()  # the last used one first, so that the others need not start
         for _ in range(processes):
             self._free.put(_Process())
 
     def decode(self, uploads: Iterable[Upload], *, resize: bool) -> list[DecodedImage]:
-        """Decode the images of a request, in order, up to the first that is refused.
+        """Decode a request's images in order, up to the first that is refused.
 
         Raises:
-            ServingError: as images.decode(), too many pixels together, too much work, or no
+            ServingError: as images.decode(), too many pixels in total, too much work, or no
                 decoder in time.
         """
         images = []
@@ -70,10 +70,10 @@ class Decoders:
     def decode_each(
         self, uploads: Iterable[Upload], *, resize: bool
     ) -> Iterator[DecodedImage | ServingError]:
-        """Decode each image of a request, in order, to its pixels or its refusal.
+        """Decode a request's images in order, each to its pixels or its refusal.
 
         Raises:
-            ServingError: too many pixels together, or no decoder in time.
+            ServingError: too many pixels in total, or no decoder in time.
         """
         pixels = 0
         left = _TimeBudget(self._wait_limit, self._work_limit)
@@ -171,7 +171,7 @@ class _Process:
                 self._end()
 
     def _start(self) -> Popen:
-        # Its arithmetic is on 32×32 pixels, for which OpenBLAS' threads would only take memory.
+        # Its arithmetic is on 32×32 pixels, where OpenBLAS's threads would only take memory.
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
         try:
             self._process = Popen(COMMAND, stdin=PIPE, stdout=PIPE, cwd=ROOT, env=environment)

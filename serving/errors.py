@@ -24,19 +24,19 @@ class UnauthorizedError(ServingError):
 
 
 class UnsupportedTypeError(ServingError):
-    """A media type or image format that is not read."""
+    """A media type or image format that is not supported."""
 
 
 class UnsupportedCodingError(UnsupportedTypeError):
-    """A Content-Encoding that is not read."""
+    """A Content-Encoding that is not supported."""
 
 
 class ImageSizeError(ServingError):
-    """An image that is not of the models' size, where resizing was not asked for."""
+    """An image that does not have the models' input size, sent without asking to resize it."""
 
 
 class TooLargeError(ServingError):
-    """More bytes, images or pixels than are accepted in one request."""
+    """More bytes, images, pixels or decoding time than a request may take."""
 
 
 class NotFoundError(ServingError):
@@ -48,7 +48,7 @@ class UnknownModelError(NotFoundError):
 
 
 class OverloadedError(ServingError):
-    """A queue is full; the same request may be answered a second later."""
+    """A queue is full or no decoder starts; the same request may succeed a second later."""
 
 
 class ModelError(ServingError):

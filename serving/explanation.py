@@ -18,7 +18,7 @@ COUNT = POSITIONS**2  # images, each with the patch at another position
 
 
 def occlude(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return uint8 [COUNT, 32, 32, 3]: the image with a grey patch, row by row of positions."""
+    """Return uint8 [COUNT, 32, 32, 3]: the image with a gray patch at each position, row by row."""
     occluded = np.repeat(image[np.newaxis], COUNT, axis=0)
     for index, (top, left) in enumerate((top, left) for top in _STARTS for left in _STARTS):
         occluded[index, top : top + PATCH, left : left + PATCH] = GREY
@@ -30,9 +30,9 @@ def sensitivity(
 ) -> npt.NDArray[np.float32]:
     """Return how much the predicted class's probability drops at each position.
 
-    From the probabilities [10] of the whole image and [COUNT, 10] of the occluded ones, a map
-    float32 [POSITIONS, POSITIONS]. Where it is negative, the model is more
-    confident without that part.
+    Takes the probabilities [10] for the whole image and [COUNT, 10] for the occluded ones. The map
+    is float32 [POSITIONS, POSITIONS]; where it is negative, the model is more confident without
+    that part.
     """
     predicted = whole.argmax()
     lost: npt.NDArray[np.float32] = whole[predicted] - occluded[:, predicted]

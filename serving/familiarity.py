@@ -1,4 +1,4 @@
-"""Does an image look like those that the models were trained on? As measured by `training`."""
+"""Whether an image looks like the models' training images, as measured by `training`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,9 +31,9 @@ def familiarity_of(
     classifiers: Sequence[Classifier],
     probabilities: Sequence[npt.NDArray[np.float32]],
 ) -> list[Familiarity | None]:
-    """Return the familiarity of each image of models' probabilities [N, 10].
+    """Return each image's familiarity, from the models' probabilities [N, 10].
 
-    None unless the models that were measured, and no other files, are among the answering ones.
+    None unless the very model files that were measured are among those that answer.
     """
     unknown: list[Familiarity | None] = [None] * len(probabilities[0])
     if measured is None or measured.threshold is None:

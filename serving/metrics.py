@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics, summed over the workers where there are several."""
+"""What Prometheus reads at /metrics, summed over the workers if there are several."""
 
 import os
 import time
@@ -43,8 +43,8 @@ class Metrics:
     def __init__(self, classifiers: Classifiers) -> None:
         self.registry = registry = CollectorRegistry()
         if SHARED in os.environ:
-            # By itself it asks the system for the process's id at each count, some thirty times
-            # for a request.
+            # By default it asks the system for the process ID at every count, some thirty times
+            # per request.
             values.ValueClass = values.MultiProcessValue(_process_id)  # type: ignore[no-untyped-call]
         else:
             ProcessCollector(registry=registry)
@@ -133,7 +133,7 @@ class Metrics:
             registry=registry,
         )
         self._agree, self._disagree = agreement.labels("yes"), agreement.labels("no")
-        # Looking up the series of some labels costs as much as counting.
+        # Looking up a series by its labels costs as much as counting.
         self.requests = cache(requests.labels)
         self.seconds = cache(seconds.labels)
         self._batch_size = cache(batch_size.labels)
@@ -164,7 +164,7 @@ class Metrics:
 
     @contextmanager
     def count_models(self, classifiers: Iterable[Classifier]) -> Iterator[None]:
-        """Count a request that asks these models, with the status that the block comes to."""
+        """Count a request to these models, with the status that the block ends in."""
         status = 200
         begun = time.perf_counter()
         try:
@@ -197,7 +197,7 @@ class Metrics:
     def count_predictions(
         self, classifiers: Sequence[Classifier], probabilities: Sequence[npt.NDArray[np.float32]]
     ) -> None:
-        """Count the answers of each model, [N, 10], to N images."""
+        """Count each model's answers, [N, 10], to N images."""
         best = [of_model.argmax(axis=1).tolist() for of_model in probabilities]
         for classifier, of_model, classes in zip(classifiers, probabilities, best, strict=True):
             record = classifier.record
@@ -210,14 +210,14 @@ class Metrics:
                 (self._agree if len(set(found)) == 1 else self._disagree).inc()
 
     def exposition(self) -> bytes:
-        """Return Prometheus' text, of all workers where they share a folder for it."""
+        """Return Prometheus text, for all workers if they share a metrics folder."""
         registry = self._summed()
         if registry is not self.registry:
             registry.register(_Processes())
         return generate_latest(registry)
 
     def samples(self) -> Iterator[Sample]:
-        """Return what was counted so far, by all workers where they share a folder for it."""
+        """Return the counts so far, for all workers if they share a metrics folder."""
         return (sample for family in self._summed().collect() for sample in family.samples)
 
     def _summed(self) -> CollectorRegistry:

@@ -35,7 +35,7 @@ def _click_type(annotation: Any) -> click.ParamType[Any] | None:
     """Return the option's click type; None if click infers it from the default."""
     if get_origin(annotation) is Literal:
         return click.Choice(get_args(annotation))
-    # PositiveInt | None and the like, which have no default to see it in
+    # PositiveInt | None and the like have no default to infer it from.
     return click.INT if int in map(_plain, get_args(annotation)) else None
 
 
@@ -47,7 +47,7 @@ def read_settings(**options: Any) -> Settings:
     """Validate the options together.
 
     Raises:
-        click.UsageError: naming the first option at fault, and its variables.
+        click.UsageError: naming the first invalid option and its variables.
     """
     try:
         return Settings(**options)

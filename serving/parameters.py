@@ -14,7 +14,7 @@ def check_names(sent: Sent, known: Collection[str], *, also: str = "") -> None:
     """Check that every parameter is known; a misspelled one would be ignored silently.
 
     Raises:
-        BadRequestError: naming the known ones, and saying what `also` says.
+        BadRequestError: naming the known ones, followed by `also`.
     """
     for name in sent:
         if name not in known:
@@ -27,7 +27,7 @@ def single(sent: Sent, name: str) -> str | None:
     """Return a parameter's only value, or None if it is absent.
 
     Raises:
-        BadRequestError: it is sent with several.
+        BadRequestError: it has several.
     """
     values = list(dict.fromkeys(sent.getlist(name)))
     if len(values) > 1:
@@ -36,7 +36,7 @@ def single(sent: Sent, name: str) -> str | None:
 
 
 def boolean(sent: Sent, name: str) -> bool:
-    """Return a parameter as a boolean, in any case that generated clients send.
+    """Return a boolean parameter, in any letter case, since generated clients vary.
 
     Raises:
         BadRequestError: it is neither 'true' nor 'false'.

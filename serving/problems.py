@@ -23,7 +23,7 @@ def status_of(error: BaseException) -> HTTPStatus:
 
 
 def problem_document(error: HTTPException | ServingError) -> Problem:
-    """Return a problem document, whose `detail` is for a person.
+    """Return a problem document, whose `detail` is for people to read.
 
     `error` repeats it where the Open Inference Protocol's clients look for it.
     """

@@ -16,7 +16,7 @@ WARNING = 2
 
 
 def choose_providers(provider: Provider, onnx_file: bytes) -> list[str]:
-    """Return the providers for a session, in order of preference; a model is there to try CUDA.
+    """Return a session's providers in order of preference; `onnx_file` is for trying CUDA.
 
     Raises:
         StartError: `provider` is cuda, which does not work here.
@@ -35,10 +35,10 @@ def choose_providers(provider: Provider, onnx_file: bytes) -> list[str]:
 
 
 def cuda_options(settings: Settings) -> dict[str, str]:
-    """Return the GPU and its memory; not measured, since no GPU could be had."""
+    """Return the GPU and its memory; not measured, since no GPU was available."""
     options = {
         "device_id": str(settings.cuda_device),
-        # By its own default cuDNN tries every algorithm for each new size of a batch.
+        # By default, every cuDNN algorithm is tried for each new batch size.
         "cudnn_conv_algo_search": "HEURISTIC",
     }
     if settings.cuda_memory:
@@ -47,7 +47,7 @@ def cuda_options(settings: Settings) -> dict[str, str]:
 
 
 def _cuda_works(onnx_file: bytes) -> bool:
-    """Tell whether a session runs on CUDA, by trying, without ONNX Runtime's red errors.
+    """Tell whether a session runs on CUDA by trying one, without ONNX Runtime's red errors.
 
     `get_available_providers()` lists what the wheel was built with, not what the machine has.
     """
@@ -58,7 +58,7 @@ def _cuda_works(onnx_file: bytes) -> bool:
     onnxruntime.set_default_logger_severity(FATAL)
     try:
         session = onnxruntime.InferenceSession(onnx_file, providers=[CUDA], enable_fallback=False)
-    except Exception:  # no GPU, no driver, or too old a one: its kind does not matter
+    except Exception:  # no GPU, no driver or one too old: the cause does not matter
         return False
     finally:
         onnxruntime.set_default_logger_severity(WARNING)

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class Classifiers:
-    """The loaded models, in the order of their size, the newest version of each first."""
+    """The loaded models, ordered by size, the newest version of each first."""
 
     def __init__(self, classifiers: Iterable[Classifier]) -> None:
         # The article's order: its models grow.
@@ -54,10 +54,10 @@ class Classifiers:
         return list(self._versions[name])
 
     def choose(self, names: Iterable[str] = (), version: str | None = None) -> list[Classifier]:
-        """Return a version of each named model once; of every model where none is named.
+        """Return a version of each named model once; of every model if none is named.
 
         Raises:
-            UnknownModelError: one is not there.
+            UnknownModelError: one does not exist.
         """
         return [self.find(name, version) for name in dict.fromkeys(names) or self.names]
 
@@ -65,7 +65,7 @@ class Classifiers:
         """Return a model's version; the newest for None.
 
         Raises:
-            UnknownModelError: it is not there.
+            UnknownModelError: it does not exist.
         """
         if name not in self._versions:
             raise UnknownModelError(
@@ -85,11 +85,11 @@ class Classifiers:
 def load_classifiers(settings: Settings) -> Classifiers:
     """Load, check and warm up every version of every model in `settings.models_dir`.
 
-    With int8, their records are those of the int8 files.
+    With int8, the records are those of the int8 files.
 
     Raises:
-        StartError: there is no model, one is missing, altered or of another form, or the provider
-            is `cuda` and CUDA does not work here or is asked for int8.
+        StartError: there is no model; one is missing, altered or of another form; or the provider
+            is `cuda`, but CUDA does not work here or the precision is int8.
     """
     models_dir, provider, precision = settings.models_dir, settings.provider, settings.precision
     if precision == "int8":

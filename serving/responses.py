@@ -1,6 +1,6 @@
-"""What the service answers, as types: the views return them, the OpenAPI document describes them.
+"""The service's answers, as types: the views return them, the OpenAPI document describes them.
 
-Pydantic derives the schemas alone. It does not check each answer, which would cost time.
+Pydantic only derives the schemas. It does not check each answer, which would cost time.
 """
 
 from typing import Annotated, Any, NotRequired
@@ -20,18 +20,18 @@ DataUrl = Annotated[str, Field(description="A PNG, as a data URL.")]
 
 
 class Confusion(TypedDict):
-    """A class that the model's answer often stands for wrongly."""
+    """A class whose images often get the model's answer by mistake."""
 
     true_class: ClassName
-    share: Annotated[Fraction, Field(description="Of the test images that got the answer.")]
+    share: Annotated[Fraction, Field(description="Among the test images that got the answer.")]
 
 
 class Worth(TypedDict):
-    """How often answers like this one were right on the test set; null where none was like it."""
+    """How often answers like this one were right on the test set; null if there were none."""
 
     right_when_this_sure: Annotated[
         Fraction | None,
-        Field(description="Share of right answers among test images with such a confidence."),
+        Field(description="Share of right answers among test images with similar confidence."),
     ]
     right_when_this_class: Annotated[
         Fraction | None,
@@ -39,7 +39,7 @@ class Worth(TypedDict):
     ]
     most_often_really: Annotated[
         list[Confusion],
-        Field(description="The two classes that this answer most often stands for wrongly."),
+        Field(description="The two classes whose images most often get this answer by mistake."),
     ]
 
 
@@ -62,21 +62,21 @@ Answer.__doc__ = "A model's answer to an image."
 class Familiarity(TypedDict):
     """Whether an image looks like those that the models were trained on.
 
-    With `details`, where the three improved models answer in float32.
+    Present with `details`, if the three improved models answer in float32.
     """
 
     agreement: Annotated[
-        float, Field(le=0, description="Of the models on the image, in nats; 0 is the most.")
+        float, Field(le=0, description="How much the models agree, in nats; 0 is the most.")
     ]
     familiar: Annotated[
-        bool, Field(description="Whether so much agreement is usual for such images.")
+        bool, Field(description="Whether this much agreement is usual for such images.")
     ]
 
 
 class Image(TypedDict):
-    """An uploaded image, as it was before it was cropped."""
+    """An uploaded image, as it was before cropping."""
 
-    filename: Annotated[str | None, Field(description="null for an image as the body")]
+    filename: Annotated[str | None, Field(description="null for an image sent as the body")]
     width: int
     height: int
 
@@ -102,7 +102,7 @@ class Problem(TypedDict):
 
 
 class Refusal(TypedDict):
-    """An image that is refused, where the others are answered all the same (`partial`)."""
+    """A refused image, when the others are still answered (`partial`)."""
 
     filename: str | None
     problem: Problem
@@ -127,7 +127,7 @@ ChangedVariant.__doc__ = "A variant of the image that the model takes for anothe
 
 
 class ModelStability(TopClass):
-    """A model's likeliest class, and how it stands small changes of the image."""
+    """A model's likeliest class, and how it holds up under small changes to the image."""
 
     kept: Annotated[Fraction, Field(description="Share of the variants with the same class.")]
     changed: list[ChangedVariant]
@@ -148,12 +148,12 @@ class ImageStability(Image):
 
 
 class ModelExplanation(TopClass):
-    """A model's likeliest class, and which parts of the image it rests on."""
+    """A model's likeliest class, and which parts of the image it depends on."""
 
     map: Annotated[
         list[list[Annotated[float, Field(ge=-1, le=1)]]],
         Field(
-            description="[row][column]: how much less likely the class becomes when a grey square "
+            description="[row][column]: how much less likely the class becomes when a gray square "
             "hides that part of the image (Zeiler and Fergus, 2014)."
         ),
     ]
@@ -163,7 +163,7 @@ class ImageExplanation(Image):
     """The answer of /explanations."""
 
     models: list[ModelExplanation]
-    patch: Annotated[int, Field(description="Side of the square, in pixels of 32.")]
+    patch: Annotated[int, Field(description="Side of the square, in pixels of the 32×32 image.")]
     step: Annotated[int, Field(description="Pixels from one position to the next.")]
 
 
@@ -174,7 +174,7 @@ class Models(TypedDict):
 
 
 class ComparedVersion(TypedDict):
-    """What there is to compare of two versions; each field as in the record."""
+    """The fields by which versions are compared; each is as in the record."""
 
     name: str
     title: str
@@ -193,7 +193,7 @@ class ComparedVersion(TypedDict):
 
 
 class Study(TypedDict):
-    """The answer of /study: techniques measured, and the recipes of each model."""
+    """The answer of /study: the measured techniques, and each model's recipes."""
 
     results: list[Result]
     versions: list[ComparedVersion]
@@ -206,12 +206,12 @@ class Status(TypedDict):
 
 
 def rounded(fraction: float | np.floating[Any]) -> float:
-    """Return a probability or a share; further digits differ from one processor to the next."""
+    """Round a probability or a share; further digits differ between processors."""
     return round(float(fraction), 6)
 
 
 class OrjsonProvider(JSONProvider):
-    """Flask's JSON by orjson, which is several times as fast."""
+    """Flask's JSON, by orjson, which is several times as fast."""
 
     def dumps(self, obj: Any, **_: Any) -> str:
         """Return the JSON text."""

@@ -1,4 +1,4 @@
-"""gunicorn, configured: gevent workers serve the application, and a master looks after them."""
+"""gunicorn, configured: gevent workers serve the application, and a master supervises them."""
 
 import logging
 import multiprocessing
@@ -19,8 +19,8 @@ from weakref import WeakKeyDictionary
 import gevent
 from gunicorn.app.base import BaseApplication
 
-# Before gunicorn lets gevent replace the locks: counts take half as long with Python's own, and
-# never wait under one.
+# Before gunicorn has gevent replace the locks: with Python's own, counting takes half as long, and
+# never waits while holding one.
 from prometheus_client import multiprocess
 
 from serving.errors import StartError
@@ -29,21 +29,21 @@ from serving.settings import Settings
 if TYPE_CHECKING:
     from flask import Flask
 
-IDLE_GRACE = 2.0  # seconds from SIGTERM in which a connection's next request is still expected
-CUT_GRACE = 5  # seconds after the graceful timeout in which a worker cuts its requests and ends
+IDLE_GRACE = 2.0  # seconds after SIGTERM in which idle connections may still send a request
+CUT_GRACE = 5  # seconds after the graceful timeout for a worker to cut off its requests and exit
 RETRY_PAUSE = 1.0  # seconds before a worker that could not load the models is replaced
-# Where the workers share their metrics, if it is there. They are mapped into memory, so a disk
-# that request bodies have filled would end a worker by SIGBUS when it counts.
+# Where the workers share their metrics, if it exists. The files are memory-mapped: on a disk that
+# request bodies have filled, counting would kill a worker with SIGBUS.
 METRICS_PLACE = Path("/dev/shm")  # noqa: S108
 
 logger = logging.getLogger(__name__)
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM and the end of the requests that came before; SIGHUP loads models anew.
+    """Serve until SIGTERM, then finish the requests in progress; SIGHUP reloads the models.
 
     Raises:
-        StartError: the address cannot be listened on, a model is missing or altered, or the
+        StartError: the service cannot listen on the address, a model is missing or altered, or the
             provider does not work here.
         SystemExit: at the end.
     """
@@ -65,7 +65,7 @@ def serve(settings: Settings) -> None:
 
 
 def check_start(settings: Settings) -> None:
-    """Make the application in a process that ends: gunicorn halts when its workers cannot.
+    """Create the application in a throwaway process: gunicorn halts when its workers cannot.
 
     Raises:
         StartError: as create_app().
@@ -89,7 +89,7 @@ class _Server(BaseApplication):
         host, port = listener.getsockname()[:2]
         self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self.fd = listener.detach()
-        # Connections that wait for their next request, by the greenlet that reads it.
+        # Connections waiting for their next request, by the greenlet that reads it.
         self.idle: WeakKeyDictionary[gevent.Greenlet, socket.socket] = WeakKeyDictionary()
         super().__init__()
 
@@ -100,7 +100,7 @@ class _Server(BaseApplication):
             "workers": settings.workers,
             "worker_class": "gevent",
             "worker_connections": settings.max_connections,
-            "keepalive": settings.client_timeout,  # which bounds the time of a head, too
+            "keepalive": settings.client_timeout,  # also limits the time for a request's head
             "graceful_timeout": settings.graceful_timeout + CUT_GRACE,  # the master's
             "timeout": settings.worker_timeout,
             "proc_name": "serving",
@@ -122,7 +122,7 @@ class _Server(BaseApplication):
 
         try:
             return create_app(self.settings)
-        except StartError as error:  # after check_start(): the folder has changed meanwhile
+        except StartError as error:  # check_start() passed, but the folder has changed since
             logger.error("a worker cannot start: %s", error)
             time.sleep(RETRY_PAUSE)
             sys.exit(1)
@@ -139,7 +139,7 @@ class _Server(BaseApplication):
                 check_start(self.settings)
             except StartError as error:
                 logger.error("the models stay as they are: %s", error)
-            except Exception:  # such as a process that the system killed for its memory
+            except Exception:  # for example, the system killed the process to free memory
                 logger.exception("the models stay as they are")
             else:
                 reload(number, frame)
@@ -147,7 +147,7 @@ class _Server(BaseApplication):
         signal.signal(signal.SIGHUP, check_and_reload)
 
     def post_worker_init(self, _worker: Any) -> None:
-        # With the master's, which kills it then, a worker would have no time to cut them itself.
+        # With the master's timeout, a worker would be killed before it could cut off its requests.
         self.cfg.set("graceful_timeout", self.settings.graceful_timeout)
         stop = signal.getsignal(signal.SIGTERM)
         assert callable(stop)  # gunicorn's
@@ -160,7 +160,7 @@ class _Server(BaseApplication):
         logger.info("listening on %s", self.address)
 
     def hang_up(self) -> None:
-        """End the connections that are still idle; gunicorn would wait for them."""
+        """Shut down the connections that are still idle; gunicorn would wait for them."""
         for connection in list(self.idle.values()):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RD)
@@ -169,7 +169,7 @@ class _Server(BaseApplication):
         self.idle.pop(gevent.getcurrent(), None)
         headers = dict(request.headers)
         length = headers.get("CONTENT-LENGTH", "0")
-        # The application leaves the rest of these unread, and gunicorn reads it all at a stretch.
+        # The application may leave part of such a body unread, and gunicorn reads it all at once.
         if "TRANSFER-ENCODING" in headers or int(length) > self.settings.read_limit:
             request.force_close()
 

@@ -21,10 +21,10 @@ class Service:
     decoders: Decoders
     batcher: Batcher
     metrics: Metrics
-    familiarity: MeasuredFamiliarity | None = None  # as measured of the bundled models
+    familiarity: MeasuredFamiliarity | None = None  # as measured on the bundled models
 
     def check_ready(self, *only: Classifier) -> None:
-        """Check that all models, or `only` these, answer; all are loaded before it listens.
+        """Check that all models, or `only` these, work; all are loaded before it listens.
 
         Raises:
             NotReadyError: one of them fails.

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 MAX_SHIFT = 2  # pixels, each way
-NOISE = (2, 4, 8)  # standard deviations, in grey levels of 256
+NOISE = (2, 4, 8)  # standard deviations, in gray levels of 256
 
 _SHIFTS = [
     (down, right)

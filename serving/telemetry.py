@@ -1,4 +1,4 @@
-"""A request's id, its log line, its counters and, where it is set up, its trace."""
+"""A request's ID, its log line, its counters and, if configured, its trace."""
 
 import logging
 import os
@@ -18,20 +18,20 @@ REQUEST_ID = "X-Request-ID"
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST"})
 _ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")  # nothing that could forge a log line
 
-# Where the variables say nothing: Prometheus has the metrics, and gRPC would hold up gevent's loop.
+# Defaults for unset variables: Prometheus has the metrics, and gRPC would block gevent's loop.
 _TRACING = {
     "OTEL_TRACES_EXPORTER": "otlp",
     "OTEL_METRICS_EXPORTER": "none",
     "OTEL_LOGS_EXPORTER": "none",
     "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-    "OTEL_EXPORTER_OTLP_TIMEOUT": "2",  # seconds, with all tries; the exit waits for the last ones
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "2",  # seconds, with all retries; the exit waits for the last
 }
 
 logger = logging.getLogger(__name__)
 
 
 def observe(app: Flask, metrics: Metrics) -> None:
-    """Give every request that reaches the application an id, a log line and its counts."""
+    """Give every request that reaches the application an ID, a log line and its counts."""
 
     @app.before_request
     def begin() -> None:
@@ -45,7 +45,7 @@ def observe(app: Flask, metrics: Metrics) -> None:
         seconds = time.perf_counter() - g.started
         route = request.url_rule.rule if request.url_rule else "none"
         metrics.in_flight.dec()
-        # A client may invent methods, and each would be a series for ever.
+        # A client may invent methods, and each would be a new series forever.
         method = request.method if request.method in METHODS else "other"
         metrics.requests(method, route, response.status_code).inc()
         metrics.seconds(route).observe(seconds)
@@ -68,10 +68,10 @@ def observe(app: Flask, metrics: Metrics) -> None:
 
 
 def start_tracing(app: Flask) -> None:
-    """Send OpenTelemetry traces as its usual variables say; without them do nothing.
+    """Send OpenTelemetry traces as its usual variables say; without them, do nothing.
 
     Raises:
-        StartError: they ask for what is not installed.
+        StartError: they ask for something that is not installed.
     """
     variables = (
         "OTEL_EXPORTER_OTLP_ENDPOINT",

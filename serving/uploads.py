@@ -1,7 +1,7 @@
-"""A request's images and form fields, read where it is clear what is meant.
+"""A request's images and form fields, read where their meaning is clear.
 
-The multipart parser of werkzeug drops every part of a form with one that it cannot read, without
-an error; the library `multipart` says what is wrong, and reads small forms as fast.
+If werkzeug's multipart parser cannot read one part of a form, it drops all of them without an
+error; the library `multipart` says what is wrong, and reads small forms as fast.
 """
 
 from collections.abc import Collection
@@ -19,17 +19,17 @@ from serving.parameters import Sent, check_names
 FIELD = "image"
 FORM = "multipart/form-data"
 OCTET_STREAMS = frozenset({"application/octet-stream", "binary/octet-stream"})
-MAX_FIELDS = 64  # of a form, beside its images
-MAX_TEXT = 1000  # bytes of a parameter, or of what is taken for the name of a file
+MAX_FIELDS = 64  # in a form, besides its images
+MAX_TEXT = 1000  # bytes in a parameter, or in text that is taken for a file name
 _HOW = f"curl -F {FIELD}=@photo.png"
 
 
 def read_uploads(max_images: int, parameters: Collection[str]) -> tuple[list[Upload], Sent]:
-    """Return the images of the request, in order, and its parameters, of the query and the form.
+    """Return the request's images, in order, and its parameters, from the query and the form.
 
     Raises:
         ServingError: there is no image or there are too many, the body is not what it is declared
-            as, or a parameter is none of `parameters`.
+            as, or a parameter is not in `parameters`.
     """
     uploads, fields = _read_request(max_images)
     sent = MultiDict([*request.args.items(multi=True), *fields.items(multi=True)])
@@ -53,7 +53,7 @@ def _read_request(max_images: int) -> tuple[list[Upload], Sent]:
         if name != FIELD:
             text = content[: MAX_TEXT + 1].decode(errors="replace")
             if len(content) > MAX_TEXT:
-                text = f"{text[:20]}…"  # which is no parameter's value
+                text = f"{text[:20]}…"  # not a valid value of any parameter
             fields.add(name, text)
         elif upload := _read_file(segment, content):
             uploads.append(upload)
@@ -74,7 +74,7 @@ def _read_parts(most: int) -> list[tuple[MultipartSegment, bytes]]:
     parts: list[tuple[MultipartSegment, bytes]] = []
     pieces: list[bytes] = []
     try:
-        # Latin-1 reads every name of a file; _decode_text() finds out what it was.
+        # Latin-1 reads any file name; _decode_text() finds out its real encoding.
         parser = PushMultipartParser(boundary, header_charset="latin-1")
         for event in parser.parse_blocking(request.stream.read):
             if isinstance(event, MultipartSegment):
@@ -99,7 +99,7 @@ def _read_parts(most: int) -> list[tuple[MultipartSegment, bytes]]:
 
 
 def _read_file(segment: MultipartSegment, content: bytes) -> Upload | None:
-    """Return the image of a part; None where no file was chosen in a browser's form."""
+    """Return a part's image; None if no file was chosen in a browser's form."""
     filename = segment.filename
     disposition = segment.header("Content-Disposition", "")
     if "filename*" in disposition:
@@ -118,7 +118,7 @@ def _read_file(segment: MultipartSegment, content: bytes) -> Upload | None:
 
 
 def _as_words(content: bytes) -> str | None:
-    """Return a short, printable text, such as a file's name; None for anything else."""
+    """Return short, printable text, such as a file name; None for anything else."""
     try:
         text = content[: MAX_TEXT + 1].decode().strip()
     except UnicodeDecodeError:
@@ -127,12 +127,12 @@ def _as_words(content: bytes) -> str | None:
 
 
 def _decode_text(text: str) -> str:
-    """Return a name that was read as Latin-1 as the UTF-8 that it is, else as Windows has it."""
+    """Return a name that was read as Latin-1, decoded as UTF-8 or else as Windows-1252."""
     if text.isascii():
         return text
     try:
         content = text.encode("latin-1")
-    except UnicodeEncodeError:  # of filename*, which says its charset
+    except UnicodeEncodeError:  # from filename*, which names its charset
         return text
     try:
         return content.decode()
@@ -149,7 +149,7 @@ def _read_body() -> Upload:
             f"{FIELD!r} ({_HOW})."
         )
     if not mimetype or mimetype in OCTET_STREAMS or mimetype.startswith("image/"):
-        return Upload(None, "The request's body", body)  # it is what its bytes are
+        return Upload(None, "The request's body", body)  # its bytes say what it is
     declared = f"The request's body is declared as {mimetype}"
     if mimetype == "application/x-www-form-urlencoded":
         raise UnsupportedTypeError(

@@ -1,4 +1,4 @@
-"""The real server, started once, and the real data where the machine has it."""
+"""The real server, started once, and the real data if the machine has it."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-net
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what opens a browser or trains, so that it can be left out."""
+    """Mark tests that open a browser or train, so that they can be left out."""
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
@@ -34,7 +34,7 @@ def server() -> Iterator[str]:
 
 @pytest.fixture(scope="module")  # while it is open, no test may run an event loop of its own
 def browser() -> Iterator[Browser]:
-    """A headless Chromium; tests that need it skip where it is not."""
+    """A headless Chromium; tests that need it are skipped without it."""
     chromium = shutil.which("chromium")
     if not chromium:
         pytest.skip("there is no Chromium here: apt-get install chromium")
@@ -46,7 +46,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def cifar10_dir() -> Path:
-    """Folder of the official batches; tests that need it skip where it is not."""
+    """Folder of the official batches; tests that need it are skipped without it."""
     folder = Path(os.environ.get("CIFAR10_DIR", ROOT.parent / "shared" / "cifar-10-batches-py"))
     if not folder.is_dir():
         pytest.skip(f"CIFAR-10 is not at {folder}; set CIFAR10_DIR to run this test")

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 
 MODELS = ["first", "second", "final"]
 
-POST = b"POST /predict HTTP/1.1\r\nHost: x\r\n"  # the start of a head
+POST = b"POST /predict HTTP/1.1\r\nHost: x\r\n"  # the start of a request's head
 
 
 def png(image: npt.NDArray[np.uint8]) -> bytes:
@@ -147,7 +147,7 @@ def listening(
                 break
         else:
             pytest.fail(f"the server did not start:\n{''.join(log)}")
-        # The pipe must be read, or a full one would stop the server.
+        # The pipe must be read: a full one would block the server.
         reader = threading.Thread(target=log.extend, args=[process.stderr])
         reader.start()
         try:

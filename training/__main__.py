@@ -142,9 +142,11 @@ def export_command(
 @options("models", "data_dir", "models_dir")
 def quantize_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
     """Make the int8 file of every exported version again, as `export` does."""
-    from training import data, pipeline, report
+    from training import data, report
 
     report.record_files(models, models_dir)  # refuses, before Keras is imported, if there is none
+    from training import pipeline
+
     pipeline.quantize_models(list(models), data.load(data.find(data_dir)), models_dir)
     report.write_report(models_dir, skip_broken=True)
 

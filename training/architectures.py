@@ -2,8 +2,8 @@
 
 Input [batch, 32, 32, 3], float32, raw pixel values 0-255; output [batch, 10], float32, logits.
 
-The article's softmax stands in the loss and in the exported graph instead: unscaled pixels start
-training with a saturated softmax, and only the TensorFlow backend looks behind it for the logits.
+The article's softmax is in the loss and in the exported graph instead. As a layer it would saturate
+on unscaled pixels from the first step, and only the TensorFlow backend recovers its logits.
 Measured with torch on the softmax's output: the loss stays at 14.5 and the accuracy at 10 %.
 """
 
@@ -20,7 +20,7 @@ from training.recipes import Recipe
 SHIFT = 4 / IMAGE_SIZE  # 4 pixels, as a share of the image
 ERASED = (8 / IMAGE_SIZE) ** 2  # a square of 8×8 pixels, as a share of the image
 GREY = 120.0  # about the mean of the training pixels
-# Of CIFAR-10's training pixels, by channel: red, green, blue.
+# Statistics of CIFAR-10's training pixels, by channel: red, green, blue.
 PIXEL_MEAN = (125.3, 123.0, 113.9)
 PIXEL_DEVIATION = (63.0, 62.1, 66.7)
 
@@ -90,7 +90,7 @@ def _conv(filters: int, kernel_size: int) -> layers.Conv2D:
 
 
 def _logits() -> layers.Dense:
-    # In mixed precision too: a bfloat16 has too few digits for a loss near 0.
+    # float32 in mixed precision too: bfloat16 is too coarse for a loss near 0.
     return layers.Dense(10, dtype="float32")
 
 
@@ -120,12 +120,12 @@ def build(name: str, recipe: Recipe) -> keras.Sequential:
 
 
 def _preprocessing(recipe: Recipe) -> list[keras.Layer]:
-    # Coordinates and pixels need more digits than a bfloat16 has, so float32 in mixed precision.
+    # float32 in mixed precision too: bfloat16 is too coarse for coordinates and pixels.
     preprocessing: list[keras.Layer] = []
     if recipe.flips_and_shifts:
         preprocessing += [
             layers.RandomFlip("horizontal", dtype="float32"),
-            # The nearest pixel, so a shift is by whole ones.
+            # Nearest neighbor, so that shifts are by whole pixels.
             layers.RandomTranslation(
                 SHIFT, SHIFT, fill_mode="reflect", interpolation="nearest", dtype="float32"
             ),

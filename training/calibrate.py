@@ -1,4 +1,4 @@
-"""Temperature scaling (Guo et al., 2017) of an exported file. Needs onnx, and no TensorFlow."""
+"""Temperature scaling (Guo et al., 2017) of an exported file. Needs onnx, not TensorFlow."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ from training import TrainingError
 from training.data import Split
 from training.evaluate import Images, predict
 
-_RANGE = (0.05, 20.0)  # temperatures to search between
+_RANGE = (0.05, 20.0)  # of the temperatures searched
 
 
 class CalibrationError(TrainingError):
@@ -20,8 +20,8 @@ class CalibrationError(TrainingError):
 def calibrate(onnx_bytes: bytes, validation: Split) -> tuple[bytes, float]:
     """Return the file with its logits divided by the best temperature, and the temperature.
 
-    The best one has the lowest cross-entropy on the validation set. It never changes the order of
-    an image's classes.
+    The best temperature minimizes the cross-entropy on the validation set. It never changes the
+    order of an image's classes.
 
     Raises:
         CalibrationError: the file does not end with one softmax.
@@ -42,7 +42,7 @@ def calibrate(onnx_bytes: bytes, validation: Split) -> tuple[bytes, float]:
 
 
 def fit(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8]) -> float:
-    """Return the temperature with the lowest cross-entropy, of logits [N, 10] and labels [N].
+    """Return the temperature that minimizes the cross-entropy of logits [N, 10] and labels [N].
 
     The cross-entropy is convex in 1 / temperature, so bisection on its slope finds the minimum.
     """
@@ -54,7 +54,7 @@ def fit(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8]) -> float
         middle = (low + high) / 2
         weights = np.exp(z / np.exp(middle))
         expected = (weights * z).sum(axis=1) / weights.sum(axis=1)
-        # The derivative by 1 / temperature: positive where that is too large.
+        # The derivative with respect to 1 / temperature: positive if that is too large.
         if (expected - of_label).mean() > 0:
             low = middle
         else:

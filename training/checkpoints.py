@@ -1,9 +1,9 @@
-"""The run folder: `run.json` (what runs, and its history) and its last epoch's checkpoint.
+"""The run folder: `run.json` (the run and its history) and the last epoch's checkpoint.
 
 A checkpoint holds weights and optimizer state. Keras' own `BackupAndRestore` writes its weights and
-its epoch number one after the other, in place: a kill between the two repeats an epoch on weights
-that have already seen it. Here `run.json` is replaced in one step, after the checkpoint that it
-names, and the checkpoint that it named before goes last.
+its epoch number in place, one after the other: a kill in between repeats an epoch on weights that
+have already seen it. Here `run.json` is replaced atomically, after the checkpoint that it names is
+written, and the previous checkpoint is deleted last.
 """
 
 import math
@@ -32,7 +32,7 @@ class RunError(TrainingError):
 
 
 class Run(BaseModel):
-    """What `run.json` holds; `history` has an element for each finished epoch."""
+    """The contents of `run.json`; `history` has one element per finished epoch."""
 
     model: str
     recipe: str
@@ -44,7 +44,7 @@ class Run(BaseModel):
     device: str
     libraries: dict[str, str]
     history: list[Epoch]
-    parts: list[Part] = []  # none in a run from before they were recorded
+    parts: list[Part] = []  # empty in a run that predates them
     extended_after: list[int] = []  # as in a record's provenance
 
     def begin_part(self, commit: str | None, device: str, libraries: dict[str, str]) -> None:
@@ -94,9 +94,9 @@ class Run(BaseModel):
 
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Lock a run folder against other trainings; create it if it is missing.
+    """Lock a run folder against other training processes; create it if it is missing.
 
-    The lock ends with the process, however that ends; the lock file stays.
+    The lock is released when the process ends, in whatever way; the lock file stays.
 
     Raises:
         WriteError: the folder cannot be written.
@@ -135,18 +135,18 @@ def read_run(run_dir: Path) -> Run | None:
 
 
 def write_run(run: Run, run_dir: Path) -> None:
-    """Replace `run.json` in one step."""
+    """Replace `run.json` atomically."""
     write_text(run_dir / RUN_FILE, run.model_dump_json(indent=2))
 
 
 def clear(run_dir: Path) -> None:
-    """Remove the run; `run.json` first, so that a kill leaves no run without its checkpoint."""
+    """Remove the run, `run.json` first, so that a kill leaves no run without its checkpoint."""
     for path in (run_dir / RUN_FILE, *run_dir.glob(_checkpoint("*"))):
         path.unlink(missing_ok=True)
 
 
 def save(run: Run, recipe: Recipe, model: "keras.Model", run_dir: Path) -> None:
-    """Save the finished epoch, then delete what is no longer needed.
+    """Save the finished epoch, then delete the checkpoints no longer needed.
 
     Raises:
         WriteError: it cannot be written; the epoch before it is kept.
@@ -155,8 +155,8 @@ def save(run: Run, recipe: Recipe, model: "keras.Model", run_dir: Path) -> None:
     variables = [*model.weights, *model.optimizer.variables]
     try:
         with replaced(last) as unfinished:
-            # After a failed write HDF5 ends the process with a segmentation fault, so check first
-            # that there is room: 4 bytes a number, plus HDF5's overhead.
+            # HDF5 ends the process with a segmentation fault after a failed write, so check first
+            # that there is room: 4 bytes per number, plus HDF5's overhead.
             unfinished.write_bytes(bytes(4 * sum(math.prod(v.shape) for v in variables) + 2**20))
             model.save_weights(unfinished)
         write_run(run, run_dir)
@@ -192,7 +192,7 @@ def check_same(
     """Refuse to resume a run that differs from the one requested.
 
     Raises:
-        RunError: it is another; the message says how to resume it.
+        RunError: it differs; the message says how to resume it.
     """
     if run.hyperparameters != recipe.hyperparameters:
         raise RunError(

@@ -1,4 +1,4 @@
-"""What the commands share: options, and one-line errors for what goes wrong outside them."""
+"""What the commands share: options, and one-line errors for failures outside them."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from click_default_group import DefaultGroup
 from training import StoppedError, TrainingError
 from training.recipes import ARTICLE, RECIPES
 
-BACKENDS = ("tensorflow", "jax", "torch")  # Keras' that train
+BACKENDS = ("tensorflow", "jax", "torch")  # Keras' backends that can train
 PRECISIONS = ("float32", "mixed_bfloat16")  # Keras' names; weights are float32 in both
 
 OPTIONS = {
@@ -83,7 +83,7 @@ def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
 
 
 class TrainingGroup(DefaultGroup):
-    """Ends with one line if Keras has no backend, too, and on Ctrl-C outside an epoch."""
+    """Ends with one line if Keras has no backend, and on Ctrl-C outside an epoch."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""

@@ -40,7 +40,7 @@ class Split:
     labels: npt.NDArray[np.uint8]
 
     def split_at(self, share: float) -> tuple["Split", "Split"]:
-        """Return the first `share` of the images, and the rest, as Keras' `validation_split`."""
+        """Return the first `share` of the images, and the rest, like Keras' `validation_split`."""
         at = int(len(self.labels) * share)
         return Split(self.images[:at], self.labels[:at]), Split(self.images[at:], self.labels[at:])
 
@@ -56,8 +56,8 @@ class Cifar10:
 def find(data_dir: Path | None) -> Path:
     """Return the folder of official batches: `data_dir`, else $CIFAR10_DIR, else a download.
 
-    `data_dir` may also be the folder that holds that one, or the archive beside it. The download is
-    Keras' own (`keras.utils.get_file`), into its cache, checked by SHA-256.
+    `data_dir` may also be that folder's parent, or the archive beside it. Otherwise
+    `keras.utils.get_file` downloads into Keras' cache and checks the SHA-256.
 
     Raises:
         DataError: the download failed, or the archive is not unpacked.

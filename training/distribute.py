@@ -91,7 +91,7 @@ class Worker(SingleProcess):
 
     @contextmanager
     def on_this_worker_alone(self) -> Iterator[None]:
-        """Run the enclosed code on this worker alone; else Keras would wait for the others."""
+        """Run the enclosed code on this worker alone; otherwise Keras would wait for the others."""
         distribution = keras.distribution.distribution()
         keras.distribution.set_distribution(None)
         try:
@@ -110,7 +110,7 @@ class Worker(SingleProcess):
             "validation_data": ShardedBatches(
                 images[at:], targets[at:], batch_size=size, shuffle=False
             ),
-            "shuffle": False,  # the order of batches; every worker would draw its own
+            "shuffle": False,  # of the batches; each worker would draw its own order
         }
 
     def device(self, model: keras.Model) -> str:
@@ -121,7 +121,7 @@ class Worker(SingleProcess):
 class ShardedBatches(keras.utils.PyDataset):
     """This worker's shard of each batch, in an order that workers with the same seed agree on.
 
-    A last batch that cannot be split evenly over the devices is cut to one that can.
+    A last batch that cannot be split evenly over the devices is truncated until it can.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ BATCH_SIZE = 250  # images
 RELIABILITY_BINS = 15  # of equal width
 THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 SHIFT = 2  # pixels
-STABILITY_IMAGES = 2000  # of the test set, the first; a standard error below 1.2 points
+STABILITY_IMAGES = 2000  # the first of the test set; a standard error below 1.2 points
 
 Probabilities = npt.NDArray[np.float32]  # [N, 10]
 Images = npt.NDArray[np.uint8]  # [N, 32, 32, 3], RGB
@@ -38,7 +38,7 @@ Labels = npt.NDArray[np.uint8]  # [N]
 def predict(onnx_bytes: bytes, images: Images, output: str = OUTPUT) -> Probabilities:
     """Return a file's probabilities, or another output of its graph, float32 [N, 10]."""
     options = onnxruntime.SessionOptions()
-    # Threads that spin while they wait would take the cores from a training beside this.
+    # Threads that spin while they wait would take cores from a training that runs alongside.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
     batches = [
@@ -79,7 +79,7 @@ def measure(onnx_bytes: bytes, test: Split) -> Measured:
 def score(probabilities: Probabilities, labels: Labels) -> Score:
     """Return the mean cross-entropy and the top-1 accuracy."""
     of_label = probabilities[np.arange(len(labels)), labels]
-    # Keras clips likewise, so that a probability rounded to 0 does not make the mean infinite.
+    # Clipped as in Keras, so that a probability rounded to 0 does not make the mean infinite.
     loss = -np.log(np.clip(of_label, 1e-7, 1), dtype=np.float64).mean()
     return Score(loss=float(loss), accuracy=float((probabilities.argmax(1) == labels).mean()))
 
@@ -96,7 +96,7 @@ def calibration(probabilities: Probabilities, labels: Labels) -> Calibration:
     """Return how well the top-1 confidences match the accuracy."""
     confidence = probabilities.max(1).astype(np.float64)
     right = probabilities.argmax(1) == labels
-    # Intervals are closed above, as in Guo et al.: a confidence of 1 lies in the last.
+    # Intervals are closed above, as in Guo et al.: a confidence of 1 falls in the last.
     place = np.clip(np.ceil(confidence * RELIABILITY_BINS).astype(int) - 1, 0, RELIABILITY_BINS - 1)
     bins = [_bin(confidence[place == i], right[place == i]) for i in range(RELIABILITY_BINS)]
     gaps = [b.count * abs(b.confidence - b.accuracy) for b in bins if b.count]  # type: ignore[operator]  # numbers where there is an image
@@ -111,7 +111,7 @@ def calibration(probabilities: Probabilities, labels: Labels) -> Calibration:
 
 
 def shifted(images: Images) -> Images:
-    """Return each image moved by `SHIFT` pixels over a reflected border.
+    """Return each image shifted by `SHIFT` pixels over a reflected border.
 
     Image i goes left, right, up, down for i mod 4 = 0, 1, 2, 3.
     """

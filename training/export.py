@@ -14,7 +14,7 @@ from training import TrainingError
 from training.evaluate import predict_keras
 
 OPSET = 18
-TOLERANCE = 1e-4  # largest difference of a probability between ONNX Runtime and Keras
+TOLERANCE = 1e-4  # largest difference in a probability between ONNX Runtime and Keras
 
 
 class ExportError(TrainingError):
@@ -22,9 +22,9 @@ class ExportError(TrainingError):
 
 
 def export(model: keras.Model) -> bytes:
-    """Convert logits of float pixels to the ONNX contract: probabilities of uint8 pixels.
+    """Convert a Keras model to the ONNX contract: uint8 pixels in, probabilities out.
 
-    The cast and the softmax lie inside the graph, so the file alone defines the preprocessing.
+    The cast and the softmax are part of the graph, so the file alone defines the preprocessing.
     `tf2onnx.convert.from_keras` fails on Keras 3 models; `from_function` does not.
     """
 
@@ -53,7 +53,7 @@ def verify(
 ) -> None:
     """Refuse an exported file whose probabilities differ from Keras'.
 
-    `found` are the file's, float32 [N, 10], of `images`, uint8 [N, 32, 32, 3].
+    `found` holds the file's probabilities, float32 [N, 10], for `images`, uint8 [N, 32, 32, 3].
 
     Raises:
         ExportError: a probability differs by `TOLERANCE` or more, or a top-1 class differs where

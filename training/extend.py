@@ -1,6 +1,6 @@
-"""Go on training a bundled version without its run folder: weights from its exported file.
+"""Train a bundled version further without its run folder, from its exported weights.
 
-The file has no optimizer state, so the optimizer starts anew; the learning rate does not, but
+The file has no optimizer state, so the optimizer starts fresh. The learning rate does not: it
 follows the longer run's schedule from where the version ended.
 """
 
@@ -25,8 +25,8 @@ from training.recipes import Recipe
 from training.report import read_record
 from training.train import compile_model, steps_per_epoch
 
-_IMAGES = 1000  # that measure BatchNorm's inputs, and compare the network with the file
-_TOLERANCE = 1e-3  # largest difference of a logit
+_IMAGES = 1000  # that measure BatchNorm's inputs and compare the network with the file
+_TOLERANCE = 1e-3  # largest difference in a logit
 
 
 class ExtendError(TrainingError):
@@ -34,13 +34,13 @@ class ExtendError(TrainingError):
 
 
 def extend(folder: Path, recipe: Recipe, split: Split, *, epochs: int, run_dir: Path) -> None:
-    """Write the run of the version in `folder` into `run_dir`, to be resumed to `epochs` epochs.
+    """Write a run into `run_dir` that continues the version in `folder` to `epochs` epochs.
 
     `split` is the training set.
 
     Raises:
-        ExtendError: there is no such version, it has been trained for as many epochs, or its file
-            is not of this network with this recipe.
+        ExtendError: there is no such version, it already has that many epochs, or its file does not
+            fit the recipe's network.
     """
     if not (folder / RECORD_FILE).exists():
         raise ExtendError(f"{folder} holds no version to extend; train without --extend")
@@ -92,10 +92,10 @@ def _run(record: Record, recipe: Recipe, epochs: int) -> Run:
 
 
 def _set_weights(network: keras.Model, file: onnx.ModelProto, images: Images) -> None:
-    """Give a network the file's weights.
+    """Copy the file's weights into a network.
 
     The file holds a BatchNorm as a scale and an offset. Its mean and variance are measured again,
-    on plain images; gamma and beta are what makes it compute the same with them.
+    on plain images; gamma and beta are set so that it computes the same with them.
     """
     tensors = _tensors(file.graph)
     activations = keras.ops.cast(images, "float32")
@@ -114,7 +114,7 @@ def _set_weights(network: keras.Model, file: onnx.ModelProto, images: Images) ->
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield the weights in the order in which they are used, without the preprocessing's."""
+    """Yield the weights in the order of use, without those of the preprocessing."""
     weights = {tensor.name: tensor for tensor in graph.initializer}
     network = itertools.dropwhile(lambda node: node.op_type not in {"Conv", "MatMul"}, graph.node)
     for node in network:

@@ -1,4 +1,4 @@
-"""The page that shows how well scores tell familiar images from others."""
+"""The page that shows how well scores separate familiar images from others."""
 
 from models.familiarity import FAMILIAR_SHARE, REQUIRED_AUROC, MeasuredFamiliarity
 
@@ -14,11 +14,11 @@ def familiarity_page(familiarity: MeasuredFamiliarity) -> str:
         cells = [quality.score, quality.model, *(f"{figure:.3f}" for figure in figures)]
         rows.append(f"| {' | '.join(cells)} |")
     if familiarity.threshold is None:
-        outcome = "No score tells enough, so the service says nothing about it."
+        outcome = "The agreement is not good enough, so the service says nothing about familiarity."
     else:
         outcome = (
-            "With `details=true`, the service calls an image familiar where the three models' "
-            f"agreement is at least {familiarity.threshold:.4f}, as it is for "
+            "With `details=true`, the service calls an image familiar if the three models' "
+            f"agreement is at least {familiarity.threshold:.4f}, as for "
             f"{100 * FAMILIAR_SHARE:.0f} % of the "
             "validation images."
         )
@@ -28,14 +28,14 @@ def familiarity_page(familiarity: MeasuredFamiliarity) -> str:
     return f"""\
 # Does an image look like those that the models were trained on?
 
-Each model calls any image one of ten classes, noise too. These scores are to tell CIFAR-10's
-{familiarity.test_images:,} test images from images of none of its classes, made by script or cut
-from photographs that scikit-image and scikit-learn ship: {counts}.
+Each model assigns one of ten classes to any image, even to noise. These scores are meant to
+separate CIFAR-10's {familiarity.test_images:,} test images from images of none of its classes,
+generated or cropped from photographs in scikit-image and scikit-learn: {counts}.
 
-Areas under the ROC curve: the share of pairs, a test image and another, in which the test image
-has the higher score; 0.5 is chance. A score is good enough to be shown from a mean of {least}.
-Agreement is the negative Jensen-Shannon divergence of the models' probabilities. Measured by
-`python -m training familiarity` on the improved models' float32 files.
+The figures are areas under the ROC curve: the share of pairs of a test image and another image in
+which the test image scores higher; 0.5 is chance. To be shown, a score needs a mean of at least
+{least}. Agreement is the negative Jensen-Shannon divergence of the models' probabilities. Measured
+by `python -m training familiarity` on the improved models' float32 files.
 
 | score | model | {" | ".join(kinds)} | mean |
 |---|---|{"---:|" * (len(kinds) + 1)}

@@ -1,4 +1,4 @@
-"""Atomic, durable writes: a file holds the new content, whole, or still the old."""
+"""Atomic, durable writes: a file holds all of the new content, or still the old."""
 
 import os
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def replaced(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: it cannot be written.
     """
-    unfinished = path.with_name(f".part-{path.name}")  # Keras insists on the end of the name
+    unfinished = path.with_name(f".part-{path.name}")  # Keras requires the file's extension
     try:
         try:
             yield unfinished
@@ -47,10 +47,10 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def check_writable(folder: Path) -> None:
-    """Create a folder, and check before hours of work that it can be written.
+    """Create a folder, and check, before hours of work, that it is writable.
 
     Raises:
-        WriteError: it does not.
+        WriteError: it is not.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -18,8 +18,8 @@ def model_card(records: list[Record]) -> str:
         for name in newest.classes
     )
     noise = "\n".join(
-        f"- Version {record.version} calls {100 * record.noise.share:.0f} % of 1,000 images of "
-        f"random noise {record.noise.most_common_class}; its mean confidence on them is "
+        f"- Version {record.version} classifies {100 * record.noise.share:.0f} % of 1,000 images "
+        f"of random noise as {record.noise.most_common_class}; its mean confidence on them is "
         f"{100 * record.noise.confidence:.0f} %."
         for record in records
         if record.noise
@@ -35,32 +35,32 @@ def model_card(records: list[Record]) -> str:
     return f"""\
 # {newest.title}
 
-`{newest.name}` is a convolutional network of {newest.parameters:,} parameters that tells
-CIFAR-10's ten classes apart. Made from the records by `python -m training report`.
+`{newest.name}` is a convolutional network of {newest.parameters:,} parameters that classifies
+images into CIFAR-10's ten classes. Generated from the records by `python -m training report`.
 
 ## Intended use
 
-To see overfitting and what reduces it, and to try a prediction service. It is no tool for
+To study overfitting and what reduces it, and to try a prediction service. Do not use it for
 decisions about people, safety or money.
 
 ## Training
 
-CIFAR-10 (Krizhevsky, 2009): 40,000 of its training images, 10,000 more for validation, 10,000
-for the test. {newest.layers}.
+CIFAR-10 (Krizhevsky, 2009): 40,000 of its training images to train on, the other 10,000 for
+validation, and its 10,000 test images. Layers: {newest.layers}.
 
 | version | recipe | epochs | arithmetic | train | validation | gap | test | test loss | int8 test |
 |---|---|---:|---|---:|---:|---:|---:|---:|---:|
 {versions}
 
-Accuracies in per cent, of the exported file, without dropout or augmentation; the gap in points.
-The last column is `model.int8.onnx`'s, which the service takes with `--precision int8`.
-Each version's `metadata.json` has every epoch, the confusion matrix, checksums and versions.
+Accuracies are of the exported file, in per cent, without dropout or augmentation; the gap is in
+points. The last column is for `model.int8.onnx`, which the service uses with `--precision int8`.
+A version's `metadata.json` has every epoch, the confusion matrix, checksums and library versions.
 {extensions}
 ![Learning curves]({newest.version}/curves.png)
 
 ## Test accuracy by class
 
-Per cent of 1,000 images each.
+In per cent, of 1,000 test images per class.
 
 | class | {headings} |
 |---|{"---:|" * len(records)}
@@ -71,29 +71,29 @@ Per cent of 1,000 images each.
 {_WORTH_HEADER}
 {worth}
 
-On the test set; confidence is the mean of the answers'. The expected calibration error, in
-points, is over 15 equal bins of the top-1 confidence; the temperature is what the file divides its
-logits by, fitted on the validation set. The last two are the per cent of 2,000 test images whose
-answer stays the same when the image is mirrored, and when it is moved by 2 pixels over a reflected
-border.
+Measured on the test set; confidence is the mean over the answers. The expected calibration error,
+in points, is over 15 equal-width bins of the top-1 confidence; the file divides its logits by the
+temperature, which was fitted on the validation set. The last two columns are the per cent of 2,000
+test images whose top-1 class stays the same when the image is mirrored, and when it is shifted by
+2 pixels over a reflected border.
 {diagram}
 ## Limits
 
-It knows ten classes and gives every image one of them, whatever it shows:
+It knows ten classes and assigns one of them to every image, whatever it shows:
 
 {noise}
 
-Its confidence is no measure of whether an image belongs to the ten. It sees 32×32 pixels;
-CIFAR-10's images show one object, centered and large, and others are answered less well. Its
-training images were collected from the web and share its biases.
+Its confidence does not measure whether an image belongs to one of the ten. It sees 32×32 pixels;
+CIFAR-10's images show one large, centered object, and it is less accurate on others. Its training
+images were collected from the web and share its biases.
 """
 
 
 def _extension(record: Record) -> str:
     lengths = " and ".join(map(str, record.extended_after))
     return f"""
-Version {record.version} was trained to {lengths} epochs first, and extended to {record.epochs} from
-its exported weights (dotted in the plot): with a new optimizer, along the longer run's schedule.
+Version {record.version} was first trained to {lengths} epochs, then extended to {record.epochs}
+from its exported weights (dotted in the plot), with a new optimizer on the longer run's schedule.
 """
 
 

@@ -1,4 +1,4 @@
-"""What Keras' optimizers lack: Muon for convolution kernels, and a schedule begun later."""
+"""What Keras' optimizers lack: Muon for convolution kernels, and a schedule that starts midway."""
 
 import math
 from typing import Any
@@ -36,7 +36,7 @@ class ConvolutionalMuon(keras.optimizers.Muon):
         return len(variable.shape) != 4 or variable.shape[2] <= 3
 
     def zeropower_via_newtonschulz5(self, x: Any, steps: int) -> Any:
-        """Return the nearest semi-orthogonal matrix, about, in the shape of `x`."""
+        """Return approximately the nearest semi-orthogonal matrix, in the shape of `x`."""
         shape = x.shape
         matrix = ops.reshape(x, (-1, shape[-1]))
         return ops.reshape(super().zeropower_via_newtonschulz5(matrix, steps), shape)
@@ -47,7 +47,7 @@ class ConvolutionalMuon(keras.optimizers.Muon):
 
 
 class LaterSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule whose first `steps` steps another optimizer has taken."""
+    """A schedule that starts `steps` steps in, after those of an earlier optimizer."""
 
     def __init__(
         self, schedule: keras.optimizers.schedules.LearningRateSchedule, steps: int
@@ -60,5 +60,5 @@ class LaterSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return self.schedule(ops.cast(step, "float32") + self.steps)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
+        """Return the constructor's arguments."""
         return {"schedule": self.schedule, "steps": self.steps}

@@ -33,7 +33,7 @@ class Config:
 
     model: str
     recipe_name: str = "article"
-    epochs: int | None = None  # to train to; the recipe's where it is None
+    epochs: int | None = None  # to train to; None: the recipe's
     seed: int = 0
     precision: str = "float32"  # Keras' dtype policy in training
     runs_dir: Path = Path("runs")
@@ -103,12 +103,12 @@ def train_model(
 
 
 def extend_bundled(config: Config, cifar10: data.Cifar10, *, fresh: bool = False) -> None:
-    """Make the bundled version's epochs the run's first, unless the run folder has a run already.
+    """Start the run from the bundled version's epochs, unless its folder already holds a run.
 
     `fresh` replaces that run.
 
     Raises:
-        ExtendError: there is no such version, or it cannot be trained further to so many epochs.
+        ExtendError: there is no such version, or it cannot be trained further to that many epochs.
     """
     if fresh or read_run(config.run_dir) is None:
         # Imported here because it needs onnx, which training does not.
@@ -119,7 +119,7 @@ def extend_bundled(config: Config, cifar10: data.Cifar10, *, fresh: bool = False
 
 
 def check_training(config: Config, *, force: bool = False) -> None:
-    """Refuse, before the first epoch, a training whose result could not be exported.
+    """Refuse, before the first epoch, a training run whose result could not be exported.
 
     Raises:
         TrainingError: the backend cannot export, a folder cannot be written, or a version that was
@@ -153,7 +153,7 @@ def export_model(config: Config, cifar10: data.Cifar10, *, force: bool = False) 
     onnx_bytes = export(model)
     verify(predict(onnx_bytes, cifar10.test.images), model, cifar10.test.images)
     temperature = None
-    if config.recipe_name != "article":  # whose overconfidence is a symptom, and is shown as one
+    if config.recipe_name != "article":  # its overconfidence is a symptom to show
         # Imported here because it needs onnx, which training does not.
         from training.calibrate import calibrate  # noqa: PLC0415
 
@@ -173,7 +173,7 @@ def export_model(config: Config, cifar10: data.Cifar10, *, force: bool = False) 
 
 
 def quantize_models(names: list[str], cifar10: data.Cifar10, models_dir: Path) -> None:
-    """Make the int8 file of each exported version of the named models again."""
+    """Quantize each exported version of the named models again."""
     for file in record_files(names, models_dir):
         record = read_record(file)
         onnx_bytes = (file.parent / MODEL_FILE).read_bytes()
@@ -215,7 +215,7 @@ def _record(
     int8: Int8,
     cifar10: data.Cifar10,
 ) -> Record:
-    """Evaluate the exported file."""
+    """Return the record of the exported file, with its measurements."""
     architecture = ARCHITECTURES[config.model]
     training, validation = cifar10.train.split_at(1 - config.recipe.validation_split)
     return Record(
@@ -257,12 +257,12 @@ def _record(
 
 
 def _command(run: Run) -> str:
-    """Return the command that trains the same run, without this machine's folders."""
+    """Return the command that repeats the run, without this machine's folders."""
     backend = "" if run.backend == "tensorflow" else f"KERAS_BACKEND={run.backend} "
     commands = [
         f"{backend}python -m training{'' if run.extended_after else ' train'} --model {run.model} "
         f"--recipe {run.recipe} --epochs {epochs} --seed {run.seed} --precision {run.precision}"
         for epochs in (*run.extended_after, run.epochs)
     ]
-    # An extension starts from what the command before it has bundled, and from no run.
+    # An extension starts from the version that the previous command bundled, and from no run.
     return " && ".join([commands[0], *(f"{command} --extend --fresh" for command in commands[1:])])

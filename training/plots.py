@@ -1,6 +1,6 @@
 """Every plot: learning curves, reliability, the models compared, the study, the first images.
 
-Each function draws plain data, whose fingerprint the file carries in its metadata.
+Each function draws plain data; the file's metadata holds their fingerprint.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_KEY = "Data"  # of the metadata
+_KEY = "Data"  # in the metadata
 
 
 def write(path: Path, draw: Callable[..., "Figure"], *shown: object) -> None:
@@ -89,16 +89,16 @@ def reliability(title: str, error: float, bins: list[ReliabilityBin]) -> "Figure
 
 
 def comparison(labels: list[str], accuracies: dict[str, list[float]]) -> "Figure":
-    """Plot a group of bars for each label: an accuracy of each set."""
+    """Plot a group of bars per label: one accuracy for each set."""
     figure = _figure(2 + 2 * len(labels), 4)
     _bars(figure.subplots(), labels, {name: [[a] for a in of] for name, of in accuracies.items()})
     return figure
 
 
 def study(accuracies: dict[str, dict[str, dict[str, list[float]]]]) -> "Figure":
-    """Plot means over the seeds of each technique's accuracies.
+    """Plot each technique's accuracies as means over the seeds.
 
-    `accuracies` holds a list, an element a seed, by setting, set and technique.
+    `accuracies` holds a list with one element per seed, by setting, set and technique.
     """
     figure = _figure(14, 4 * len(accuracies))
     rows = figure.subplots(len(accuracies), squeeze=False)[:, 0]

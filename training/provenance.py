@@ -1,4 +1,4 @@
-"""The commit that makes a run or a record."""
+"""The commit of the code that makes a run or a record."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Write a model, its record and its plots into models/<name>/<version>/, all at once or not."""
+"""Write a model, its record and its plots into models/<name>/<version>/, all or nothing."""
 
 import json
 import shutil
@@ -15,17 +15,17 @@ class ReplaceError(TrainingError):
 
 
 def check_replaceable(folder: Path, epochs: int, *, force: bool = False) -> None:
-    """Check before hours of work that a version of so many epochs may be published.
+    """Check, before hours of work, that a version of `epochs` epochs may be published.
 
     Raises:
-        WriteError: its place cannot be written.
+        WriteError: its folder cannot be written.
         ReplaceError: the version there was trained for more epochs, and `force` is not set.
     """
     check_writable(folder.parent)
     _recover(folder)
     try:
         bundled = len(json.loads((folder / RECORD_FILE).read_bytes())["history"])
-    except (OSError, ValueError, KeyError, TypeError):  # there is none, or none to be kept
+    except (OSError, ValueError, KeyError, TypeError):  # there is none, or none worth keeping
         return
     if bundled > epochs and not force:
         raise ReplaceError(
@@ -42,14 +42,14 @@ def newest_version(model_dir: Path) -> int:
 def publish(
     onnx_bytes: bytes, record: Record, models_dir: Path, int8_bytes: bytes | None = None
 ) -> Path:
-    """Write the version's folder beside its place, and move it there when it is complete.
+    """Write the version's folder under a temporary name, and rename it when it is complete.
 
-    An interrupted call leaves the previous model and record as they were; one that is killed
-    between the two renames leaves them beside their place, and the next call, or the next
+    An interrupted call leaves the previous model and record untouched. One that is killed between
+    the two renames leaves them under a temporary name, and the next call, or the next
     check_replaceable(), puts them back.
     """
     folder = models_dir / record.name / str(record.version)
-    # Names that start with a dot are no versions to the service.
+    # The service ignores folders whose name starts with a dot.
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     previous = _recover(folder)
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -61,7 +61,7 @@ def publish(
     for name, draw, shown in version_plots(record):
         plots.write(unfinished / name, draw, *shown)
     if folder.exists():
-        shutil.rmtree(previous, ignore_errors=True)  # killed before the last line below
+        shutil.rmtree(previous, ignore_errors=True)  # left by a kill before the last line below
         folder.rename(previous)
     unfinished.rename(folder)
     shutil.rmtree(previous, ignore_errors=True)
@@ -69,9 +69,9 @@ def publish(
 
 
 def _recover(folder: Path) -> Path:
-    """Put back a version that a kill between the two renames has left beside its place.
+    """Put back a version that a kill between the two renames left under its temporary name.
 
-    Returns where a version waits there for the one that replaces it.
+    The result is the path where a version waits while another replaces it.
     """
     previous = folder.with_name(f".{folder.name}.previous")
     if previous.exists() and not folder.exists():

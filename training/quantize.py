@@ -26,27 +26,27 @@ _BATCH_SIZE = 32
 
 
 def quantize(onnx_bytes: bytes, images: npt.NDArray[np.uint8]) -> bytes:
-    """Return the file with int8 weights and uint8 activations, but for its last layer.
+    """Return the file with int8 weights and uint8 activations, except in its last layer.
 
-    Activations get the ranges that they have on `images`, uint8 [N, 32, 32, 3], from the training
-    set. Weights take 7 of the 8 bits, and so give the same results on processors without VNNI,
-    whose sums of products would saturate.
+    `images`, uint8 [N, 32, 32, 3] from the training set, calibrate the ranges of the activations.
+    Weights take 7 of the 8 bits, and so give the same results on processors without VNNI, whose
+    sums of products would saturate.
     """
     with tempfile.TemporaryDirectory() as folder:
         plain, prepared, quantized = (Path(folder, name) for name in ("plain", "prepared", "int8"))
         plain.write_bytes(onnx_bytes)
-        # Makes one node of a layer's product, its bias and, where it can, batch normalization.
+        # Fuses a layer's product, its bias and, where it can, batch normalization into one node.
         quant_pre_process(plain, prepared, skip_symbolic_shape=True)
         model = onnx.load(prepared)
         _fold_scales(model.graph)
         onnx.save(model, prepared)
         *_, logits = (node.name for node in model.graph.node if node.op_type == "Gemm")
-        with redirect_stdout(io.StringIO()):  # its progress lines help nobody
+        with redirect_stdout(io.StringIO()):  # hides its progress lines
             quantize_static(
                 prepared,
                 quantized,
                 _Images(images),
-                # Clips the rarest values: the article's networks have a few far larger ones.
+                # Clips outliers: the article's networks have a few far larger activations.
                 calibrate_method=CalibrationMethod.Percentile,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
@@ -60,7 +60,7 @@ def quantize(onnx_bytes: bytes, images: npt.NDArray[np.uint8]) -> bytes:
 def _fold_scales(graph: onnx.GraphProto) -> None:
     """Move batch normalization's scales through a ReLU into the convolution before it.
 
-    A positive factor may stand on either side of a ReLU. Left behind it, 8 bits would have to hold
+    A positive factor may be on either side of a ReLU. Left behind it, it would make 8 bits cover
     the scales of all channels at once, which differ by a factor of thousands in `final`.
     """
     weights = {tensor.name: tensor for tensor in graph.initializer}

@@ -12,7 +12,7 @@ class Recipe:
     """Everything that defines a run except the architecture, the seed, the data and the precision.
 
     The defaults are Keras' and the article's: Adam at a constant learning rate, no regularization
-    but what an architecture brings itself.
+    beyond the architecture's own.
     """
 
     name: str
@@ -22,28 +22,28 @@ class Recipe:
     optimizer: Literal["adam", "muon"] = "adam"
     learning_rate: float = 1e-3  # at its peak
     warmup_epochs: int = 0  # linear from 0 to the peak
-    cosine: bool = False  # after the warm-up, down to 0 at the last step
-    weight_decay: float = 0.0  # decoupled, of kernels alone, times the learning rate at each step
-    he_initialization: bool = False  # of kernels before a ReLU; else Glorot's
-    standardization: bool = False  # pixels to zero mean and unit variance by channel, in the graph
-    flips_and_shifts: bool = False  # left-right, and up to 4 pixels each way over a mirrored border
-    erasing: bool = False  # of one 8×8 square in every image, filled with grey
-    head_dropout: float = 0.0  # share of activations, before the logits
-    label_smoothing: float = 0.0  # share of the target spread over all classes
-    # What only `study` uses.
-    dropout: float = 0.0  # share of activations, after each pool and hidden Dense
-    batch_normalization: bool = False  # after each Conv's ReLU, where the article's final has it
-    l2: float = 0.0  # factor of the squared kernels in the loss
+    cosine: bool = False  # decay after the warm-up, to 0 at the last step
+    weight_decay: float = 0.0  # decoupled, kernels only; scaled by the learning rate at each step
+    he_initialization: bool = False  # for kernels before a ReLU; otherwise Glorot
+    standardization: bool = False  # pixels to zero mean and unit variance per channel, in the graph
+    flips_and_shifts: bool = False  # horizontal flips; shifts of up to 4 pixels, reflected border
+    erasing: bool = False  # erases one 8×8 square in every image, filling it with gray
+    head_dropout: float = 0.0  # fraction of activations dropped before the logits
+    label_smoothing: float = 0.0  # fraction of the target spread over all classes
+    # Used only by `study`.
+    dropout: float = 0.0  # fraction of activations dropped after each pool and hidden Dense
+    batch_normalization: bool = False  # after each Conv's ReLU, as in the article's final model
+    l2: float = 0.0  # weight of the squared kernels in the loss
     input_normalization: bool = False  # pixels to [-1, 1], inside the network
-    early_stopping: int | None = None  # epochs without a lower validation loss; keeps the best one
+    early_stopping: int | None = None  # patience in epochs, by validation loss; keeps the best
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """What a run records of it: everything that affects the result, except the length."""
+        """What a run records of its recipe: all that affects the result, except the length."""
         return {k: value for k, value in asdict(self).items() if k not in {"name", "epochs"}}
 
 
-# The article's, reproduced and not tuned.
+# The article's recipes, reproduced, not tuned.
 ARTICLE: Mapping[str, Recipe] = {
     "first": Recipe(name="article", epochs=20),
     "second": Recipe(name="article", epochs=20),
@@ -69,14 +69,14 @@ _IMPROVED = Recipe(
 IMPROVED: Mapping[str, Recipe] = {
     "first": _IMPROVED,
     "second": replace(_IMPROVED, epochs=50),
-    # A peak of 3e-3 was too high for it, and 2e-3 slower than this one. It has its own dropout.
+    # A peak of 3e-3 was too high, and 2e-3 learned slower than 1.2e-3. It has its own dropout.
     "final": replace(
         _IMPROVED, epochs=40, learning_rate=1.2e-3, weight_decay=0.1, head_dropout=0.0
     ),
 }
 
 RECIPES = {"article": ARTICLE, "improved": IMPROVED}
-# A recipe's models go to models/<name>/<version>/.
+# The version that each recipe makes, in models/<name>/<version>/.
 VERSIONS = {"article": 1, "improved": 2}
 
 # The article's recipe with each technique alone, at its textbook strength, and with all combined.

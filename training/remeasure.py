@@ -21,12 +21,12 @@ class BundleError(TrainingError):
 def remeasure(folder: Path, test: Split) -> Record:
     """Measure each file of a version on the test images and on noise, and rewrite its record.
 
-    The record may have an earlier form, without some of these fields. What it says of training
+    The record may be of an earlier form that lacks some of these fields. What it says of training
     stays, and so do the training and validation accuracies, which are of the same file.
 
     Raises:
-        BundleError: a file is missing or is not the one that the record is of, or the record lacks
-            what cannot be measured.
+        BundleError: a file is missing or is not the one that the record describes, or the record
+            lacks what cannot be measured.
     """
     path = folder / RECORD_FILE
     try:

@@ -25,11 +25,11 @@ Plot = tuple[str, Callable[..., Any], Sequence[Any]]
 
 
 class StaleError(TrainingError):
-    """Files do not show what the records say."""
+    """Files do not match the records."""
 
 
 class RecordError(TrainingError):
-    """A record is missing, or describes another version than the one in its folder."""
+    """A record is missing, or describes a version other than its folder's."""
 
 
 def version_plots(record: Record) -> list[Plot]:
@@ -48,7 +48,7 @@ def write_report(
 ) -> None:
     """Write each model's card and plots, the comparison, the study's page and README's tables.
 
-    A plot that already shows the same data stays as it is.
+    A plot that already shows the same data is left alone.
 
     Raises:
         RecordError: a record is broken, and `skip_broken` is not set.
@@ -62,7 +62,7 @@ def write_report(
 
 
 def check_report(models_dir: Path, readme: Path | None = None) -> None:
-    """Refuse files that differ from what `write_report` would write; plots by their data.
+    """Refuse files that differ from what `write_report` would write; compare plots by their data.
 
     Raises:
         StaleError: there are some; the message names them.
@@ -80,7 +80,7 @@ def check_report(models_dir: Path, readme: Path | None = None) -> None:
 
 
 def write_study_page(models_dir: Path) -> None:
-    """Write the study's table and plot; nothing while only the baseline is measured."""
+    """Write the study's table and plot, unless only the baseline is measured."""
     done = read_study(models_dir)
     if not done.settings:
         return
@@ -92,7 +92,7 @@ def read_record(path: Path) -> Record:
     """Read models/<name>/<version>/metadata.json.
 
     Raises:
-        RecordError: it is not the record of this version.
+        RecordError: it cannot be read, or is not the record of this version.
     """
     try:
         record = Record.model_validate_json(path.read_bytes())

@@ -43,7 +43,7 @@ def study_accuracies(done: Study) -> dict[str, dict[str, dict[str, list[float]]]
 
 
 def spread(values: list[float], digits: int = 2) -> str:
-    """Return the mean, and the standard deviation where there is more than one value."""
+    """Return the mean, and the standard deviation if there is more than one value."""
     text = f"{mean(values):.{digits}f}"
     return text if len(values) == 1 else f"{text} ± {stdev(values):.{digits}f}"
 

@@ -1,4 +1,4 @@
-"""What a training does by itself; `training.distribute` has what one of several workers does."""
+"""Training in a single process; `training.distribute` has its counterpart for several workers."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -11,12 +11,12 @@ from training.recipes import Recipe
 
 
 class SingleProcess:
-    """A training of this process alone."""
+    """Training in this process alone."""
 
     is_first_worker = True  # which writes the files
 
     def check_agreement(self, **values: int) -> None:
-        """Wait until all workers are here with the same values."""
+        """Wait until all workers have arrived with the same values."""
 
     def on_this_worker_alone(self) -> AbstractContextManager[None]:
         """Return a context whose code the other workers do not run."""
@@ -25,7 +25,7 @@ class SingleProcess:
     def examples(
         self, images: npt.NDArray[np.float32], targets: npt.NDArray[Any], recipe: Recipe
     ) -> dict[str, Any]:
-        """Return the arguments of `fit` with what to train and validate on."""
+        """Return the arguments of `fit` with the training and validation data."""
         return {
             "x": images,
             "y": targets,

@@ -12,7 +12,7 @@ Records = dict[str, list[Record]]  # a model's versions by its name
 
 
 class MarkerError(TrainingError):
-    """A document lacks the markers between which a table goes."""
+    """A document lacks the markers for a table."""
 
 
 def replace_tables(text: str, tables: Mapping[str, str]) -> str:
@@ -41,7 +41,7 @@ def models_table(records: Records, _: Study) -> str:
 
 
 def reproduction_table(records: Records, done: Study) -> str:
-    """Return the article's figures beside ours of its recipe, in its own metric."""
+    """Return the article's figures beside ours for its recipe, in the article's own metric."""
     rows = []
     for name, of_model in records.items():
         ours = [r for r in of_model if r.recipe == "article"]
@@ -62,8 +62,8 @@ def _reproductions(
 ) -> dict[str, dict[int, tuple[float, float, float]]]:
     """Return training, validation and test accuracy by precision and seed.
 
-    They are of the bundled versions, and of the study's baseline where it is as long as the
-    article's training. A seed that both have counts once, with the study's figures.
+    They come from the bundled versions, and from the study's baseline if it is as long as the
+    article's training. A seed that is in both counts once, with the study's figures.
     """
     found: dict[str, dict[int, tuple[float, float, float]]] = {}
     for record in ours:
@@ -108,7 +108,7 @@ README_TABLES: Mapping[str, Callable[[Records, Study], str]] = {
 
 
 def epochs_of(record: Record) -> str:
-    """Return the epochs of a version, and those it was meant to have if they differ."""
+    """Return the epochs of a version, and those requested if they differ."""
     done, asked = record.epochs_completed, record.epochs
     return f"{done}" if done == asked else f"{done} of {asked}"
 

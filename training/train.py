@@ -49,28 +49,28 @@ def train(
     fresh: bool = False,
     strategy: SingleProcess = ALONE,
 ) -> Run:
-    """Train a network to `epochs` epochs, going on from the last finished one in `run_dir`.
+    """Train a network to `epochs` epochs, resuming after the last finished one in `run_dir`.
 
-    `fresh` starts over instead. Early stopping may end it sooner. With several workers, each takes
-    its shard of each batch, and only the first writes into `run_dir`, which all share.
+    `fresh` starts over instead. Early stopping may end the run sooner. Each of several workers
+    takes its shard of each batch; only the first writes to `run_dir`, which all share.
 
     Raises:
         WorkerError: the workers found different epochs, or were asked for different runs.
         RunError: `run_dir` holds another run, one of more epochs or a damaged one, or another
-            training writes it; or the loss is not finite.
-        WriteError: `run_dir` cannot be written; the epochs before are kept.
-        StoppedError: Ctrl-C; likewise.
+            training is writing to it; or the loss is not finite.
+        WriteError: `run_dir` cannot be written; the earlier epochs are kept.
+        StoppedError: Ctrl-C was pressed; the earlier epochs are kept.
     """
     with locked(run_dir) if strategy.is_first_worker else nullcontext():
         if fresh and strategy.is_first_worker:
             clear(run_dir)
-        strategy.check_agreement(fresh=fresh)  # waits for the first worker, too
+        strategy.check_agreement(fresh=fresh)  # also waits for the first worker
         run = read_run(run_dir)
         if run is not None:
             check_same(run, run_dir, recipe, epochs=epochs, seed=seed, precision=precision)
         done = len(run.history) if run else 0
         strategy.check_agreement(finished_epochs=done, epochs=epochs, seed=seed)
-        # Each resumption has its own seed; the first epochs' shuffles would be repeated otherwise.
+        # Each resumption has its own seed, or it would repeat the first epochs' shuffles.
         keras.utils.set_random_seed(seed + done)
         steps = steps_per_epoch(recipe, split)
         model = compile_model(
@@ -150,14 +150,14 @@ def load_trained_model(run: Run, recipe: Recipe, run_dir: Path) -> keras.Model:
 
 
 def steps_per_epoch(recipe: Recipe, split: Split) -> int:
-    """Return the number of batches in the part of the training set that is trained on."""
+    """Return the number of training batches in an epoch, without the validation images."""
     return math.ceil(int(len(split.labels) * (1 - recipe.validation_split)) / recipe.batch_size)
 
 
 def compile_model(
     name: str, recipe: Recipe, precision: str, *, steps: int, epochs: int, trained: int = 0
 ) -> keras.Model:
-    """Return a network with its loss and its optimizer, for `steps` batches an epoch.
+    """Return a compiled network, for `steps` batches per epoch.
 
     `trained` of the `epochs` came before the optimizer's first step.
     """

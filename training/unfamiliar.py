@@ -1,4 +1,4 @@
-"""Images of none of CIFAR-10's classes: generated, or cut from scikit-image's photographs."""
+"""Images of no CIFAR-10 class: generated, or cut from scikit-image's and scikit-learn's photos."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from training.evaluate import Images
 
 COUNT = 300  # images of each kind
 _DRAWN = 4 * IMAGE_SIZE  # pixels; drawn larger, so that edges are smooth
-# Public-domain or freely licensed, and without an animal or vehicle of CIFAR-10's in them.
+# Public-domain or freely licensed, and without any of CIFAR-10's animals or vehicles.
 _PHOTOGRAPHS = (
     *(
         Path(skimage.__file__).parent / "data" / name
@@ -41,7 +41,7 @@ Make = Callable[[np.random.Generator], Image.Image]
 
 
 def unfamiliar_images(seed: int = 0) -> Mapping[str, Images]:
-    """Return `COUNT` images of each kind, uint8 [COUNT, 32, 32, 3] RGB, the same for a seed."""
+    """Return `COUNT` images of each kind, uint8 [COUNT, 32, 32, 3] RGB, fixed by the seed."""
     random = np.random.default_rng(seed)
     return {
         kind: np.stack([np.asarray(make(random)) for _ in range(COUNT)])

@@ -29,7 +29,7 @@ class Verified:
     version: int
     recorded: float  # test accuracies, fractions
     found: float
-    largest_difference: float  # of a probability, from the float32 file's on the CPU
+    largest_difference: float  # in a probability, from the float32 file on the CPU
     images_per_second: float
     provider: str
 

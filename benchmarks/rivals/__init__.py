@@ -1,1 +1,1 @@
-"""What a user would take instead: each serves the same models, as its documentation shows it."""
+"""Alternatives to the service: each serves the same models, as its documentation shows."""

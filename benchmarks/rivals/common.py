@@ -1,4 +1,4 @@
-"""What no rival brings along: the three models, an image's pixels and the answer."""
+"""What the rivals share: the three models, an image's pixels and the answer."""
 
 import io
 import os
@@ -42,7 +42,7 @@ def pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
 
 
 def classify(sessions: Sessions, images: npt.NDArray[np.uint8]) -> list[dict[str, Any]]:
-    """Return for each of images [N, 32, 32, 3] every model's class and ten probabilities."""
+    """Return every model's class and ten probabilities for each of the images [N, 32, 32, 3]."""
     outputs = {
         name: session.run([OUTPUT], {INPUT: images})[0] for name, session in sessions.items()
     }

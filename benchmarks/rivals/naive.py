@@ -14,7 +14,7 @@ sessions = load()
 
 @app.post("/predict")
 def predict() -> dict[str, Any]:
-    """Answer an image."""
+    """Classify an image."""
     [answer] = classify(sessions, decode(request.data)[np.newaxis])
     return answer
 

@@ -1,8 +1,8 @@
-"""BentoML, batching adaptively.
+"""BentoML, with adaptive batching.
 
-Its batchable APIs take lists, so the image comes as a list of one, in a form. Its documentation's
-way to a body that is the image alone, a second service in a process of its own before this one,
-answered a third less.
+Its batchable APIs take lists, so the image is sent as a list of one, in a form. Its documentation's
+way to accept a bare image as the body, a second service in its own process before this one,
+answered a third fewer requests.
 """
 
 from typing import Any
@@ -23,5 +23,5 @@ class Classifier:
 
     @bentoml.api(batchable=True, max_batch_size=16)
     def predict(self, images: list[Image]) -> list[dict[str, Any]]:
-        """Answer a batch."""
+        """Classify a batch."""
         return classify(self.sessions, np.stack([pixels(image) for image in images]))

@@ -1,4 +1,4 @@
-"""LitServe, batching; the image's bytes come by its typed requests, which are FastAPI's."""
+"""LitServe, with batching; the image's bytes arrive by its typed requests, which are FastAPI's."""
 
 import sys
 from typing import Annotated, Any
@@ -23,7 +23,7 @@ class Classifier(litserve.LitAPI):
         return decode(request)
 
     def predict(self, x: npt.NDArray[np.uint8]) -> list[dict[str, Any]]:
-        """Answer a batch."""
+        """Classify a batch."""
         return classify(self.sessions, x)
 
 

@@ -1,6 +1,6 @@
-"""MLServer, batching adaptively as model-settings.json beside this tells it to.
+"""MLServer, with adaptive batching as configured in model-settings.json beside this file.
 
-Its batches are made of requests in the Open Inference Protocol, so the image comes in base64.
+Its batches are made of Open Inference Protocol requests, so the image is sent in base64.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from benchmarks.rivals.common import NAMES, classify, decode, load
 
 
 class Classifier(MLModel):
-    """An inference runtime of one's own."""
+    """A custom inference runtime."""
 
     async def load(self) -> bool:
         """Load the models, in the worker."""
@@ -20,7 +20,7 @@ class Classifier(MLModel):
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """Answer a batch, which MLServer gives as one request and splits the response of."""
+        """Classify a batch, which MLServer passes as one request and whose response it splits."""
         images = self.decode(payload.inputs[0], default_codec=Base64Codec)
         answers = classify(self.sessions, np.stack([decode(image) for image in images]))
         outputs = []

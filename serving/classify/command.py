@@ -32,7 +32,7 @@ from serving.registry import Classifiers, load_classifiers
 from serving.responses import rounded
 from serving.settings import Precision
 
-HELD = 256  # files, broken ones among them, that wait at most for a batch to be full
+HELD = 256  # most files, including broken ones, that wait for a batch to fill up
 
 
 @click.command(context_settings={"show_default": True})
@@ -76,10 +76,10 @@ def classify(
     """Classify image files, without a server.
 
     PATH is a file, a folder (its images at any depth), a quoted glob, or - for a list of paths on
-    standard input, one a line. A file that cannot be read as an image gets a row with an error;
+    standard input, one per line. A file that cannot be read as an image gets a row with an error;
     if there are any, their number is shown at the end, and the exit status is 1.
     """
-    settings = read_settings(workers=1, **options)  # no share of the cores, but all
+    settings = read_settings(workers=1, **options)  # all cores, not a share of them
     if format_ is None:
         format_ = "jsonl" if output and output.suffix in {".jsonl", ".ndjson"} else "csv"
     files = _list_files(paths)
@@ -99,7 +99,7 @@ def classify(
 
 
 def _list_files(paths: tuple[str, ...]) -> list[str]:
-    """Return each file that is meant once."""
+    """Return each requested file once."""
     named = []
     for path in paths:
         named += read_list(sys.stdin.buffer.read()) if path == "-" else [path]
@@ -128,7 +128,7 @@ class _Run:
     output: Output
 
     def classify(self, files: list[str], *, resize: bool) -> int:
-        """Write the rows that are not there yet; return how many of the files have an error."""
+        """Write the missing rows; return how many of the files have an error."""
         done = self.output.done
         left = [file for file in files if not all(key in done for key in self._keys(file))]
         failed = {file for file in files if any(done.get(key) for key in self._keys(file))}
@@ -166,7 +166,7 @@ class _Run:
 
 
 def _batches(decoded: Iterable[Decoded], size: int) -> Iterator[list[Decoded]]:
-    """Yield files in order, each time with `size` images among them, as long as there are."""
+    """Yield files in order, in batches with at most `size` images among them."""
     batch: list[Decoded] = []
     images = 0
     for file, image in decoded:

@@ -1,4 +1,4 @@
-"""Finds the files that are meant, and decodes them in parallel."""
+"""Finds the requested files, and decodes them in parallel."""
 
 import glob
 import os
@@ -17,23 +17,23 @@ from pebble import ProcessExpired, ProcessPool
 from serving.errors import ServingError
 from serving.images import DecodedImage, decode
 
-# Of a folder, the files that are called images. Those of formats that are not read are among
-# them: each gets a row that says so.
+# The files in a folder that count as images. They include unsupported formats: each such file
+# gets a row that says so.
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp"),
     *(".heic", ".heif", ".avif", ".jxl", ".tif", ".tiff", ".svg"),
 )
-GROUP = 32  # small files that a process is given at once
-MAX_BYTES = 128 * 2**20  # of a file; the largest image that is accepted has 100 MB uncompressed
-DEADLINE = 10.0  # seconds in which a process must have decoded what it was given
+GROUP = 32  # small files given to a process at a time
+MAX_BYTES = 128 * 2**20  # of a file; the most pixels that are accepted take 100 MB as 8-bit RGBA
+DEADLINE = 10.0  # seconds for a process to decode what it was given
 
 Decoded = tuple[str, DecodedImage | str]  # a path with its image, or with what is wrong
 
 
 def find_files(paths: Iterable[str]) -> Iterator[str]:
-    """Yield the files that are meant: paths, those of folders at any depth, and what globs match.
+    """Yield the requested files: paths, files in folders at any depth, and what globs match.
 
-    What is not there is yielded as well, for an error in its place.
+    Missing files are yielded as well, so that each gets an error in its place.
     """
     for path in paths:
         if glob.has_magic(path) and not os.path.lexists(path):  # no shell has expanded it
@@ -56,7 +56,7 @@ def _walk(folder: str) -> Iterator[str]:
 
 
 def read_list(content: bytes) -> list[str]:
-    """Return the paths in a list of one a line, or separated by NUL as `find -print0` does it."""
+    """Return the paths in a list, one per line, or separated by NUL as `find -print0` does."""
     separator = b"\0" if b"\0" in content else b"\n"
     return [os.fsdecode(line) for part in content.split(separator) if (line := part.rstrip(b"\r"))]
 
@@ -64,11 +64,11 @@ def read_list(content: bytes) -> list[str]:
 def decode_files(paths: Iterable[str], *, resize: bool) -> Generator[Decoded]:
     """Decode files in parallel, and yield them in order.
 
-    In processes, because one that a file hangs or crashes can be replaced. Only the next few files
-    are decoded ahead, so memory does not grow with their number.
+    This takes processes, because one that a file hangs or crashes can be replaced. Only the next
+    few files are decoded ahead, so memory does not grow with their number.
     """
     workers: int = cpu_count()
-    # Large images take longer than it takes to pass them on; small ones are passed on together.
+    # Large images take longer to decode than to pass on; small ones are passed on together.
     size = 1 if resize else GROUP
     # A fork of this process would have the locks of ONNX Runtime's threads, but not the threads.
     context = get_context("spawn" if sys.platform == "win32" else "forkserver")
@@ -129,4 +129,4 @@ def _decode_file(path: str, *, resize: bool) -> DecodedImage | str:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe's writer may never come
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe may never have a writer

@@ -1,4 +1,4 @@
-"""Rows of answers as CSV or JSON lines, on a stream or in a file that a later run goes on with."""
+"""Rows of answers as CSV or JSON lines, on a stream or in a file that a later run may continue."""
 
 import csv
 import io
@@ -16,14 +16,14 @@ import portalocker
 
 Format = Literal["csv", "jsonl"]
 
-LONGEST = 2**17  # bytes of a row; a path has up to 4,096, and an escape for each at worst
+LONGEST = 2**17  # bytes in a row; a path has up to 4,096, and at worst each is escaped
 
-# What would end a line, or is no text: each row is one line of UTF-8, whatever files are called.
+# What would end a line, or is not text: each row is one line of UTF-8, whatever the file names.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class OutputError(Exception):
-    """The output cannot be written, or gone on with; the message says why and what to do."""
+    """The output cannot be written or continued; the message says why and what to do."""
 
 
 class Key(NamedTuple):
@@ -67,7 +67,7 @@ class CsvRows:
         """Return what a line's row is about, and whether it has an error.
 
         Raises:
-            ValueError: the line is no row with these columns.
+            ValueError: the line is not a row with these columns.
         """
         [cells] = csv.reader([line], strict=True)
         row = dict(zip(self._columns, cells, strict=True))
@@ -101,7 +101,7 @@ class JsonRows:
         """Return what a line's row is about, and whether it has an error.
 
         Raises:
-            ValueError: the line is no such row.
+            ValueError: the line is not such a row.
         """
         try:
             row = json.loads(line)
@@ -113,7 +113,7 @@ class JsonRows:
 
 @dataclass(frozen=True)
 class Output:
-    """Where rows go; `done` has those that were there, and whether each has an error."""
+    """Where rows go; `done` has those that were already there, and whether each has an error."""
 
     file: BinaryIO | FileIO
     rows: CsvRows | JsonRows
@@ -123,12 +123,12 @@ class Output:
         """Write rows, all at once.
 
         Raises:
-            OutputError: the disk is full, say; the whole rows that are written stay.
+            OutputError: the disk is full, say; complete rows already written stay.
         """
         self._write("".join(map(self.rows.format, rows)))
 
     def write_head(self) -> None:
-        """Write what stands before the rows."""
+        """Write what comes before the rows."""
         self._write(self.rows.head)
 
     def _write(self, text: str) -> None:
@@ -138,7 +138,7 @@ class Output:
                 left = left[self.file.write(left) :]
             self.file.flush()
         except BrokenPipeError:
-            raise  # who reads the stream wants no more
+            raise  # the stream's reader wants no more
         except OSError as error:
             raise OutputError(
                 f"cannot write {self.file.name}: {error.strerror}; "
@@ -148,10 +148,10 @@ class Output:
 
 @contextmanager
 def open_output(path: Path | None, rows: CsvRows | JsonRows) -> Iterator[Output]:
-    """Open a file, new or one that a run with the same columns began; standard output for None.
+    """Open a new file, or one that a run with the same columns began; standard output for None.
 
     Raises:
-        OutputError: the file holds something else, or another run writes it.
+        OutputError: the file holds something else, or another run is writing it.
     """
     done: dict[Key, bool] = {}
     end = 0  # bytes
@@ -165,7 +165,7 @@ def open_output(path: Path | None, rows: CsvRows | JsonRows) -> Iterator[Output]
             reader = BufferedReader(file)
             done, end = _read_rows(reader, rows)
             if reader.seek(0, SEEK_END) > end:
-                file.truncate(end)  # a row that a kill has cut
+                file.truncate(end)  # a row cut off when its run was killed
             reader.detach()
         output = Output(file, rows, done)
         if not end:
@@ -176,17 +176,17 @@ def open_output(path: Path | None, rows: CsvRows | JsonRows) -> Iterator[Output]
 def _open(path: Path | None) -> AbstractContextManager[Any]:
     if path is None:
         return nullcontext(sys.stdout.buffer)
-    # A pipe, say, has no rows to go on after.
+    # A pipe, say, has no rows to continue after.
     mode: Literal["a+b", "wb"] = "wb" if path.exists() and not path.is_file() else "a+b"
     try:
-        # Unbuffered: closing it after an error must not write once more what was left.
+        # Unbuffered: closing it after an error must not write the rest again.
         return path.open(mode, buffering=0)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _read_rows(file: BinaryIO, rows: CsvRows | JsonRows) -> tuple[dict[Key, bool], int]:
-    """Return what is done, and the length in bytes of the whole rows."""
+    """Return which rows are done, and the length in bytes of the complete ones."""
     done = {}
     end = 0
     for number, line in enumerate(iter(lambda: file.readline(LONGEST), b""), start=1):
@@ -194,7 +194,7 @@ def _read_rows(file: BinaryIO, rows: CsvRows | JsonRows) -> tuple[dict[Key, bool
             if not line.endswith(b"\n"):
                 if len(line) == LONGEST:
                     raise ValueError("too long for a row")
-                # A whole row before it, or the start of the head, shows that a run began this.
+                # A complete row before it, or the start of the head, shows that a run began this.
                 if not end and not _begins_alike(line, rows.head or '{"file": "'):
                     raise ValueError("not a row")
                 break

@@ -1,4 +1,4 @@
-"""An uploaded file's bytes to the pixels that the models see, or a clear refusal."""
+"""Turns an uploaded file's bytes into the pixels that the models see, or refuses it clearly."""
 
 import re
 import warnings
@@ -29,9 +29,9 @@ MIMETYPES = frozenset(
     f"image/{kind}" for kind in ("png", "jpeg", "jpg", "webp", "gif", "bmp", "x-ms-bmp", "avif")
 )
 MAX_PIXELS = 25_000_000  # of an image to resize: 75 MB once decoded
-MAX_SCANS = 100  # of a JPEG; each costs a pass over the image, and may have 42 bytes
-MAX_SCANNED_PIXELS = 1_000_000_000  # of a JPEG in all its scans; about a second
-SMALL_FILE = 2**14  # bytes; a plain image of 32×32 pixels has up to 4,000
+MAX_SCANS = 100  # in a JPEG; each costs a pass over the image, and may take only 42 bytes
+MAX_SCANNED_PIXELS = 1_000_000_000  # in all scans of a JPEG; about a second
+SMALL_FILE = 2**14  # bytes; a plain image of 32×32 pixels has up to 4,300
 SIZE = (IMAGE_SIZE, IMAGE_SIZE)
 
 _READERS: dict[str, Callable[[bytes], EncodedImage]] = {
@@ -53,13 +53,13 @@ _TRANSPOSES = {
 }
 _SPOKEN_VOWEL = re.compile("[AEIO]|HTML|M[NP]|SVG|XML")
 
-# Pillow warns of what decode() refuses or ignores, in lines that are no log.
+# Pillow warns of what decode() refuses or ignores, in lines that do not fit the log.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """Pixels, uint8 [32, 32, 3] sRGB, and the size that the image is displayed in, in pixels."""
+    """Pixels, uint8 [32, 32, 3] sRGB, and the image's display size in pixels."""
 
     pixels: npt.NDArray[np.uint8]
     width: int
@@ -67,15 +67,15 @@ class DecodedImage:
 
 
 def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
-    """Decode one of `FORMATS`; of several frames, the first.
+    """Decode an image in one of `FORMATS`; of several frames, the first.
 
     The orientation is applied, colors that the file describes are converted to sRGB,
-    transparency is laid over white, and any other mode becomes 8-bit RGB. With `resize`, the
-    largest centered square is resampled to 32×32. `name` is what the refusals call the image.
+    transparency is composited over white, and any other mode becomes 8-bit RGB. With `resize`, the
+    largest centered square is resampled to 32×32. Error messages call the image `name`.
 
     Raises:
-        BrokenImageError: the bytes are empty, no image, or a broken one.
-        UnsupportedTypeError: they are of another format, or of a variant that is not read.
+        BrokenImageError: the bytes are empty, not an image, or a broken one.
+        UnsupportedTypeError: they are in another format, or in a variant that is not supported.
         ImageSizeError: the image is not 32×32 and `resize` is off.
         TooLargeError: the image to resize has more than `MAX_PIXELS`.
     """
@@ -99,7 +99,7 @@ def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
         ) from error
     except Image.DecompressionBombError as error:
         raise _too_many_pixels(name) from error
-    except Exception as error:  # Pillow's decoders raise many kinds for what is broken in a file
+    except Exception as error:  # Pillow's decoders raise many kinds of errors for broken files
         raise BrokenImageError(
             f"{name} is a broken or truncated {found} file. Send the whole file."
         ) from error
@@ -109,8 +109,8 @@ def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
 def is_small(content: bytes) -> bool:
     """Return whether decode() without `resize` takes a few milliseconds, whatever the bytes are.
 
-    Its work is bounded by 32×32 pixels and by the bytes, but for AVIF, where a frame may have more
-    pixels than the file says.
+    Its work is bounded by 32×32 pixels and the number of bytes, except for AVIF, where a frame may
+    have more pixels than the file says.
     """
     return len(content) <= SMALL_FILE and name_format(content) != "AVIF"
 
@@ -118,7 +118,7 @@ def is_small(content: bytes) -> bool:
 def _check(encoded: EncodedImage, *, name: str, resize: bool) -> None:
     """Refuse an image by its header, before it costs anything."""
     pixels = encoded.width * encoded.height
-    scanned = encoded.scans * min(pixels, MAX_PIXELS)  # with more it is refused for those
+    scanned = encoded.scans * min(pixels, MAX_PIXELS)  # larger ones are refused below
     if encoded.scans > MAX_SCANS or scanned > MAX_SCANNED_PIXELS:
         raise BrokenImageError(
             f"{name} has too many scans ({encoded.scans:,}). Save it as a plain JPEG."

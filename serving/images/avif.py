@@ -13,16 +13,16 @@ from serving.images.exif import read_orientation
 
 Properties = list[tuple[bytes, memoryview]]
 
-# What browsers show with sRGB's curve: none said, and those of cameras.
+# What browsers show with sRGB's curve: unspecified curves, and those of cameras.
 _SRGB_CURVES = dict.fromkeys((1, 2, 6, 14, 15), 13)
 
-AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a decoder's work is its own thread's
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a decoder works in its own thread only
 
 
 def read(content: bytes) -> EncodedImage:
-    """Read the boxes; raises what Pillow does where that fails."""
-    # Its boxes say how the image is turned; an Exif block, which Pillow would read whole, does not
-    # count. By another name it is skipped.
+    """Read the boxes; on failure, raises whatever Pillow raises."""
+    # The boxes give the orientation. An Exif block does not count, but Pillow would read all of
+    # it; under another name it is skipped.
     end = content.find(b"mdat")
     content = content[:end].replace(b"Exif\0", b"Skip\0") + content[end:]
     image = AvifImagePlugin.AvifImageFile(io.BytesIO(content))
@@ -43,11 +43,11 @@ def read(content: bytes) -> EncodedImage:
 
 
 def _read_color(properties: Properties) -> Colorimetry | None:
-    """Return what the nclx box says; without one it is sRGB: ISO/IEC 23000-22."""
+    """Return what the nclx box says; without one, colors are sRGB: ISO/IEC 23000-22."""
     for kind, box in properties:
         if kind == b"colr" and bytes(box[:4]) == b"nclx":
             primaries, transfer = struct.unpack_from(">HH", box, 4)
-            # 2 is unspecified, which stands for sRGB's.
+            # 2 is unspecified, which means sRGB's.
             return describe_cicp(
                 {2: 1}.get(primaries, primaries), _SRGB_CURVES.get(transfer, transfer)
             )
@@ -55,7 +55,7 @@ def _read_color(properties: Properties) -> Colorimetry | None:
 
 
 def _read_aperture(properties: Properties, width: int, height: int) -> tuple[int, int, int, int]:
-    """Return the part that is shown, in pixels as stored; all of it where a box says nonsense."""
+    """Return the visible part, in pixels as stored; all of it if a box makes no sense."""
     whole = (0, 0, width, height)
     for kind, box in properties:
         if kind == b"clap":
@@ -75,7 +75,7 @@ def _read_aperture(properties: Properties, width: int, height: int) -> tuple[int
 
 
 def _read_properties(content: bytes) -> Properties:
-    """Return the boxes that describe the first image; others are of its depth, or its HDR twin."""
+    """Return the boxes that describe the first image, not those of its depth map or HDR twin."""
     try:
         top = dict(_read_boxes(memoryview(content)))
         meta = dict(_read_boxes(top[b"meta"][4:]))
@@ -90,11 +90,11 @@ def _read_properties(content: bytes) -> Properties:
             if item == first and index
         ]
     except (struct.error, KeyError, IndexError):
-        return []  # an animation alone has none of these boxes
+        return []  # a pure animation has none of these boxes
 
 
 def _read_associations(box: memoryview) -> Iterator[tuple[int, int]]:
-    """Yield the number of an item and of a property of it, which count from 1."""
+    """Yield the numbers of an item and of one of its properties, counted from 1."""
     version, flags, count = struct.unpack_from(">BxxBI", box)
     item_form, index_form = ">I" if version else ">H", ">H" if flags & 1 else ">B"
     position = 8

@@ -1,7 +1,7 @@
 """BMP: Microsoft's BITMAPINFOHEADER and its kin.
 
-Pillow takes a color table of black and white for one bit a pixel, whatever the depth, and knows
-some masks alone, so the header is read here and only the pixels are left to it.
+Pillow takes a black-and-white color table to mean one bit per pixel, whatever the depth, and knows
+only some masks, so the header is read here and only the pixels are left to Pillow.
 """
 
 import struct
@@ -14,7 +14,7 @@ from serving.images.encoded import EncodedImage, UnreadVariantError
 
 _RGB, _RLE8, _RLE4, _BITFIELDS, _ALPHA_BITFIELDS = 0, 1, 2, 3, 6
 _PACKED = {4: "a BMP file that holds a JPEG", 5: "a BMP file that holds a PNG"}
-_CORE, _OS2, _INFO, _V4, _V5 = 12, range(16, 65), 40, 108, 124  # sizes of headers, in bytes
+_CORE, _OS2, _INFO, _V4, _V5 = 12, range(16, 65), 40, 108, 124  # header sizes, in bytes
 _WINDOWS = {_INFO, 52, 56}  # among those of OS/2, which may end after any field
 _CALIBRATED, _EMBEDDED = b"\0\0\0\0", b"DEBM"  # color spaces
 _MASKS = {16: (0x7C00, 0x3E0, 0x1F, 0), 32: (0xFF0000, 0xFF00, 0xFF, 0)}
@@ -26,7 +26,7 @@ def read(content: bytes) -> EncodedImage:
 
     Raises:
         ValueError, struct.error: it is broken.
-        UnreadVariantError: the compression, the depth or the masks are not read.
+        UnreadVariantError: the compression, the depth or the masks are not supported.
     """
     start, size = struct.unpack_from("<II", content, 10)
     width, height, depth, compression, colors = _read_header(content, size)
@@ -89,7 +89,7 @@ def read(content: bytes) -> EncodedImage:
 
 
 def _read_header(content: bytes, size: int) -> tuple[int, int, int, int, int]:
-    """Return width, height, bits of a pixel, compression, and how many colors the table has."""
+    """Return width, height, bits per pixel, compression, and how many colors the table has."""
     if size == _CORE:
         width, height, _, depth = struct.unpack_from("<HHHH", content, 18)
         return width, height, depth, 0, 0
@@ -102,7 +102,7 @@ def _read_header(content: bytes, size: int) -> tuple[int, int, int, int, int]:
 
 
 def _read_color(content: bytes, size: int) -> bytes | Colorimetry | None:
-    """Return an embedded profile, or what the header says of the primaries and the gamma."""
+    """Return an embedded profile, or what the header says about primaries and gamma."""
     space = content[14 + 56 : 14 + 60] if size >= _V4 else b""
     if space == _EMBEDDED and size >= _V5:
         start, length = struct.unpack_from("<II", content, 14 + 112)
@@ -112,7 +112,7 @@ def _read_color(content: bytes, size: int) -> bytes | Colorimetry | None:
     numbers = np.frombuffer(content, "<u4", 12, 14 + 60)
     primaries, gamma = numbers[:9].reshape(3, 3) / 2**30, numbers[9:] / 2**16
     if not gamma.all():
-        return None  # as it is left by writers that know of no colors
+        return None  # as left by writers that know nothing of color spaces
     return describe_gamma((*SRGB.chromaticities[:2], *primaries[:, :2].ravel()), 1 / gamma)
 
 
@@ -146,13 +146,13 @@ def _masked(samples: np.ndarray, masks: tuple[int, ...]) -> Image.Image:
         scale = np.arange(top + 1) * 255 / max(top, 1)
         channels.append(np.round(scale).astype(np.uint8)[values])
     *rgb, alpha = channels
-    if masks[-1] and alpha.any():  # without any, writers mean opaque, and browsers show it so
+    if masks[-1] and alpha.any():  # if all zero, writers mean opaque, and browsers show it so
         return Image.fromarray(np.dstack(channels))
     return Image.fromarray(np.dstack(rgb))
 
 
 def _unpack(data: bytes, width: int, height: int, depth: int) -> tuple[bytes, bytes]:
-    """Unpack run lengths to color indices, and to 255 where a pixel is given, 0 elsewhere."""
+    """Unpack run lengths to color indices, and a mask: 255 where a pixel is given, else 0."""
     indices, painted = bytearray(width * height), bytearray(width * height)
     x = y = i = 0
 

@@ -1,4 +1,4 @@
-"""Any mode and profile to 8-bit sRGB over white."""
+"""Converts any mode and profile to 8-bit sRGB over white."""
 
 import io
 from functools import lru_cache
@@ -9,14 +9,14 @@ from PIL import Image, ImageCms
 from serving.images.colorimetry import SRGB, Colorimetry, convert
 
 _SRGB = ImageCms.createProfile("sRGB")
-_SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # of profiles, and the mode of each
+_SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # a profile's color space and its mode
 
 
 def to_srgb(image: Image.Image, color: bytes | Colorimetry | None) -> Image.Image:
     """Convert an image of mode L, LA, RGB, RGBA or CMYK.
 
-    `color` is an ICC profile, or what else says what its samples mean; a broken or alien one is
-    ignored.
+    `color` is an ICC profile, or another description of its samples; one that is broken or does
+    not fit is ignored.
     """
     alpha = image.getchannel("A") if image.mode in {"LA", "RGBA"} else None
     if alpha:
@@ -39,7 +39,7 @@ def _convert(image: Image.Image, rgb: Image.Image, color: bytes | Colorimetry) -
             converted = _apply_profile(image, rgb, color)
     except (ImageCms.PyCMSError, OSError, KeyError, ValueError):
         return rgb
-    # sRGB's own profile changes nothing but by rounding.
+    # sRGB's own profile changes samples only by rounding.
     change = np.abs(np.asarray(converted, np.int16) - np.asarray(rgb, np.int16))
     return converted if change.max() > 1 else rgb
 
@@ -51,7 +51,7 @@ def _apply_profile(image: Image.Image, rgb: Image.Image, profile: bytes) -> Imag
     return transform.apply(rgb) if mode == "RGB" and image.mode != "CMYK" else rgb
 
 
-@lru_cache(maxsize=8)  # it takes longer than the rest of a small image, and phones have one
+@lru_cache(maxsize=8)  # slower than all else for a small image, and photos from phones have one
 def _build_transform(profile: bytes) -> tuple[str, ImageCms.ImageCmsTransform]:
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     mode = _SPACES[source.profile.xcolor_space.strip()]

@@ -1,6 +1,6 @@
 """Colors that a few numbers describe: those of CICP (ITU-T H.273), of PNG's chunks, or of a BMP.
 
-The results are those of browsers. HDR is mapped to what an ordinary display shows, as they do it.
+The results match those of browsers. Like them, it maps HDR to what an ordinary display shows.
 """
 
 from collections.abc import Callable
@@ -17,14 +17,14 @@ _C = (0.31, 0.316)
 _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
-_PEAK = 1000 / 203  # cd/m² of the brightest that is still told from white, and of BT.2408's white
+_PEAK = 1000 / 203  # cd/m²: the brightest still distinct from white, over BT.2408's white
 
 
 @dataclass(frozen=True)
 class Colorimetry:
     """What the samples of an RGB image stand for.
 
-    `linearize` turns samples, 0 to 1, [..., 3], into light, of which 1 is the display's white.
+    `linearize` turns samples [..., 3], 0 to 1, into linear light, where 1 is the display's white.
     """
 
     chromaticities: Chromaticities
@@ -32,7 +32,7 @@ class Colorimetry:
 
 
 def describe_cicp(primaries: int, transfer: int) -> Colorimetry | None:
-    """Return what two of H.273's code points mean, or None where they are unknown here."""
+    """Return what two of H.273's code points mean, or None if they are unknown here."""
     if primaries not in _PRIMARIES or transfer not in _TRANSFERS:
         return None
     return Colorimetry(_PRIMARIES[primaries], _TRANSFERS[transfer])
@@ -40,13 +40,13 @@ def describe_cicp(primaries: int, transfer: int) -> Colorimetry | None:
 
 def describe_gamma(chromaticities: Chromaticities | None, gamma: float | Floats) -> Colorimetry:
     """Return what the numbers mean; `gamma` is the exponent from light to samples, [] or [3]."""
-    # Writers mean sRGB's curve by 1/2.2, for which there are no other words.
+    # By 1/2.2, writers mean sRGB's curve, which they cannot state otherwise.
     linearize = _srgb if np.all(np.abs(gamma * 2.2 - 1) < 0.05) else _power(1 / gamma)
     return Colorimetry(chromaticities or SRGB.chromaticities, linearize)
 
 
 def convert(samples: npt.NDArray[np.uint8], source: Colorimetry) -> npt.NDArray[np.uint8]:
-    """Convert [..., 3] to sRGB, without what it cannot show.
+    """Convert samples [..., 3] to sRGB, clipping what it cannot show.
 
     Raises:
         ValueError: the primaries are on a line, or white is not between them.
@@ -60,7 +60,7 @@ def convert(samples: npt.NDArray[np.uint8], source: Colorimetry) -> npt.NDArray[
 
 
 def _matrix(chromaticities: Chromaticities) -> Floats:
-    """Return what turns light of these primaries into XYZ, adapted to D65."""
+    """Return the matrix from light of these primaries to XYZ, adapted to D65."""
     xy = np.reshape(chromaticities, (4, 2))
     xyz = np.column_stack([xy, 1 - xy.sum(axis=1)])
     primaries = xyz[1:].T
@@ -115,12 +115,12 @@ _PRIMARIES = {
     8: (*_C, 0.681, 0.319, 0.243, 0.692, 0.145, 0.049),
     9: (*_D65, 0.708, 0.292, 0.17, 0.797, 0.131, 0.046),  # BT.2020
     10: (1 / 3, 1 / 3, 1, 0, 0, 1, 0, 0),  # XYZ
-    11: (0.314, 0.351, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06),  # P3 of cinemas
+    11: (0.314, 0.351, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06),  # DCI-P3
     12: (*_D65, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06),  # Display P3
     22: (*_D65, 0.63, 0.34, 0.295, 0.605, 0.155, 0.077),
 }
 _TRANSFERS = {
-    # A camera's curve; what it makes is meant for displays with that of BT.1886.
+    # A camera's curve; its output is meant for displays with that of BT.1886.
     **dict.fromkeys((1, 6, 11, 14, 15), _power(2.4)),
     4: _power(2.2),
     5: _power(2.8),

@@ -1,4 +1,4 @@
-"""What kind of file some bytes are, by how they begin.
+"""Names the format of a file by its first bytes.
 
 No library names all of these: Git LFS pointers, base64 and HTML are what people send by mistake.
 """
@@ -47,7 +47,7 @@ _MAGIC = (
     (b"\x93NUMPY", "NumPy"),
     (b"version https://git-lfs.github.com/", "Git LFS pointer"),
 )
-_BRANDS = (  # of the files that are boxes: ISO/IEC 14496-12
+_BRANDS = (  # of files made of boxes: ISO/IEC 14496-12
     (rb"avi[fs]", "AVIF"),
     (rb"hei[cxms]|hev[cxms]|mif[12]|msf1", "HEIC"),
     (rb"crx ", "raw camera"),
@@ -62,7 +62,7 @@ _BASE64 = re.compile(rb"\s*[A-Za-z0-9+/\r\n]{16,}={0,2}\s*")
 
 
 def name_format(content: bytes) -> str | None:
-    """Return one of `FORMATS`, or what else the file is called, or None for what is not known."""
+    """Return one of `FORMATS`, or another format's name, or None if it is not known."""
     for magic, name in _MAGIC:
         if content.startswith(magic):
             return name
@@ -80,7 +80,7 @@ def name_format(content: bytes) -> str | None:
 def _name_boxes(content: bytes) -> str:
     size = int.from_bytes(content[:4])
     brands = [content[8:12], *(content[i : i + 4] for i in range(16, min(size, 256), 4))]
-    # An AVIF image may lead with the brand that it shares with HEIC, and names its own later.
+    # An AVIF image may lead with a brand that it shares with HEIC, and name its own later.
     if brands[0] in {b"mif1", b"msf1"}:
         brands = [*brands[1:], brands[0]]
     for brand in brands:

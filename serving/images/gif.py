@@ -8,7 +8,7 @@ from serving.images.encoded import EncodedImage
 
 
 def read(content: bytes) -> EncodedImage:
-    """Read up to the first frame; raises what Pillow does where that fails."""
+    """Read up to the first frame; on failure, raises whatever Pillow raises."""
     image = GifImagePlugin.GifImageFile(io.BytesIO(content))
     width, height = image.size
     extents = image.tile[0][1]

@@ -1,7 +1,7 @@
 """JPEG: ITU-T T.81.
 
-Pillow decodes what the tables and scans of the first image in the file need, and nothing else: it
-takes an index of several images for another format, and reads no file without an end marker.
+Pillow is given only what it needs to decode the first image in the file: it would take an index of
+several images for another format, and it reads no file without an end marker.
 """
 
 import io
@@ -15,8 +15,8 @@ from PIL import Image, ImageChops, JpegImagePlugin
 from serving.images.encoded import EncodedImage, UnreadVariantError
 from serving.images.exif import read_orientation
 
-_THUMBNAIL = (128, 128)  # pixels at least, of which the resampling drops the detail
-# A marker, but for those that restart the coder within a scan.
+_THUMBNAIL = (128, 128)  # pixels at least; the resampling drops finer detail
+# Any marker except those that restart the coder within a scan.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _EOI, _SOS, _COM = 0xD9, 0xDA, 0xFE
 _APP0, _APP1, _APP2, _APP14, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
@@ -29,15 +29,15 @@ _UNREAD_FRAMES = {
     0xF7: "a JPEG-LS file",
 }
 _COLOR_SEGMENTS = {_APP0: (b"JFIF\0", 14), _APP14: (b"Adobe", 12)}
-# After a scan that is cut off, other bits to go on with give other pixels.
+# After a scan that is cut off, different filler bits give different pixels.
 _OTHER_BITS = b"\x55\xaa" * 2048
 
 
 @dataclass
 class _Segment:
     marker: int
-    content: bytes  # behind its length
-    coded: bytes = b""  # of a scan, what follows it
+    content: bytes  # after its length
+    coded: bytes = b""  # for a scan, what follows it
 
     def pack(self) -> bytes:
         length = len(self.content) + 2
@@ -87,7 +87,7 @@ def _walk(content: bytes) -> tuple[list[_Segment], bool]:
     segments: list[_Segment] = []
     scans = 0
     progressive = False
-    missing: set[tuple[int, int]] = set()  # coefficients of components, until their last bit
+    missing: set[tuple[int, int]] = set()  # (component, coefficient) whose last bit is to come
     position = 2
     while found := _MARKER.search(content, position):
         marker = content[found.end() - 1]
@@ -100,7 +100,7 @@ def _walk(content: bytes) -> tuple[list[_Segment], bool]:
         whole = length >= 2 and position <= len(content)
         known = marker in _TABLES or marker == _SOS or _is_aside(marker)
         if scans and (not known or not (progressive or missing)):
-            break  # what follows is no part of the image
+            break  # what follows is not part of the image
         if not whole:
             raise ValueError("a segment is cut off")
         segment = _Segment(marker, content[found.end() + 2 : position])
@@ -124,7 +124,7 @@ def _walk(content: bytes) -> tuple[list[_Segment], bool]:
 
 
 def _completed(header: bytes) -> Iterable[tuple[int, int]]:
-    """Return the components and coefficients that a scan gives to their last bit."""
+    """Return the components and coefficients that a scan completes to their last bit."""
     count = header[0]
     first, last, bits = header[1 + 2 * count : 4 + 2 * count]
     return () if bits & 15 else product(header[1 : 1 + 2 * count : 2], range(first, last + 1))
@@ -135,7 +135,7 @@ def _is_aside(marker: int) -> bool:
 
 
 def _tells_colors(segment: _Segment) -> bool:
-    """Return whether a segment says what the components are; a shorter one is none, to libjpeg."""
+    """Return whether a segment says what the components are; libjpeg ignores shorter ones."""
     name, length = _COLOR_SEGMENTS.get(segment.marker, (b"", 0))
     return bool(name) and segment.content.startswith(name) and len(segment.content) >= length
 

@@ -1,7 +1,7 @@
 """PNG: https://www.w3.org/TR/png-3/.
 
-Pillow unpacks the pixels. The chunks are walked here, since its own walk refuses an image for what
-lies beside its pixels, and takes transparent colours of less or more than 8 bits for others.
+Pillow unpacks the pixels. The chunks are walked here, since Pillow refuses images for faults
+outside their pixels, and misreads transparent colors of less or more than 8 bits.
 """
 
 import struct
@@ -19,7 +19,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_PROFILE = 4 * 2**20  # bytes; a printer's has up to 3 MB
 _KEPT = {b"IHDR", b"PLTE", b"IDAT", b"tRNS", b"eXIf", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
 _CRITICAL = {b"IHDR", b"PLTE", b"IDAT"}
-_ANCILLARY = 0x20  # the bit of a chunk's first letter that says that it may be ignored
+_ANCILLARY = 0x20  # the bit in a chunk's first letter that says that it may be ignored
 _TRANSPARENT = {0: range(2, 3), 2: range(6, 7), 3: range(1, 257)}  # tRNS' lengths, by color type
 _RAW_MODES = {  # by depth and color type: Pillow's mode, and its name for the file's samples
     (1, 0): ("1", "1"),
@@ -44,7 +44,7 @@ def read(content: bytes) -> EncodedImage:
     """Walk the chunks.
 
     Raises:
-        ValueError, KeyError, struct.error: a chunk that decides pixels is missing or broken.
+        ValueError, KeyError, struct.error: a chunk that affects pixels is missing or broken.
         UnreadVariantError: it is Apple's variant.
     """
     chunks = _read_chunks(content)
@@ -85,7 +85,7 @@ def read(content: bytes) -> EncodedImage:
         if color == 0:
             image = image.convert("L")
             if transparent is not None:
-                # Of its 16 bits the lowest count; Pillow has spread the samples over 0 to 255.
+                # Only the lowest of its 16 bits count; Pillow has scaled the samples to 0 to 255.
                 top = 2**depth - 1
                 value = (struct.unpack(">H", transparent)[0] & top) * 255 // top
                 image.putalpha(_opaque_but(np.asarray(image) == value))
@@ -115,13 +115,13 @@ def _unpack(
     """Return the samples.
 
     Raises:
-        ValueError: there are too few. Pillow lets them end after any row, and leaves the others be.
+        ValueError: there are too few. Pillow lets them end after any row and leaves the rest as is.
     """
     height = size[1]
     bottom = range(max(height - 2, 0), height)  # where the last pass ends
 
     def unpack_over(fill: int) -> tuple[Image.Image, set[int]]:
-        """Return the image, and the rows at the bottom that are as they were before."""
+        """Return the image, and the bottom rows that did not change."""
         image = Image.new(mode, size)
         image.paste((fill,) * len(image.getbands()), (0, bottom.start, 1, bottom.stop))
         before = [image.getpixel((0, y)) for y in bottom]
@@ -131,13 +131,13 @@ def _unpack(
         }
 
     image, untouched = unpack_over(90)
-    if untouched and untouched & unpack_over(0)[1]:  # and not alike by chance
+    if untouched and untouched & unpack_over(0)[1]:  # not just equal by chance
         raise ValueError("rows are missing")
     return image
 
 
 def _read_chunks(content: bytes) -> dict[bytes, list[bytes]]:
-    """Return what the chunks hold, by type, without ancillary ones that are broken or misplaced."""
+    """Return the chunks' data by type, without ancillary ones that are broken or misplaced."""
     chunks: dict[bytes, list[bytes]] = defaultdict(list)
     position = len(SIGNATURE)
     view = memoryview(content)
@@ -155,7 +155,7 @@ def _read_chunks(content: bytes) -> dict[bytes, list[bytes]]:
         if not kind[0] & _ANCILLARY and kind not in _CRITICAL:
             raise ValueError(f"{kind!r} is unknown")
         if kind == b"PLTE":
-            chunks.pop(b"tRNS", None)  # which has to follow
+            chunks.pop(b"tRNS", None)  # it must come after PLTE
         if kind not in _KEPT:
             continue
         if checksum == struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))):
@@ -166,9 +166,9 @@ def _read_chunks(content: bytes) -> dict[bytes, list[bytes]]:
 
 
 def _read_color(chunks: dict[bytes, bytes]) -> bytes | Colorimetry | None:
-    """Return what the first chunk says that counts, in the standard's order and as browsers do."""
+    """Return the first color description that counts, in the order of the standard and browsers."""
     match [*chunks.get(b"cICP", b"")]:
-        # By the standard there is no matrix; a narrow range is read by no browser.
+        # The standard allows no matrix; no browser reads a narrow range.
         case [primaries, transfer, 0, 1] if described := describe_cicp(primaries, transfer):
             return described
     if profile := _read_profile(chunks.get(b"iCCP", b"")):
@@ -178,7 +178,7 @@ def _read_color(chunks: dict[bytes, bytes]) -> bytes | Colorimetry | None:
     try:
         gamma = struct.unpack(">I", chunks.get(b"gAMA", b""))[0] / 100_000
     except struct.error:
-        return None  # by cHRM alone browsers change nothing
+        return None  # browsers ignore cHRM alone
     if not 0.1 <= gamma <= 10:
         return None
     try:

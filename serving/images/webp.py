@@ -1,7 +1,7 @@
 """WebP, its first frame: RFC 9649.
 
-The container is made anew around what the first frame needs, since libwebp refuses an image for a
-wrong length, and is not asked to look at Exif blocks and profiles.
+The container is rebuilt around what the first frame needs, since libwebp refuses an image for a
+wrong length; Exif blocks and profiles are kept from it.
 """
 
 import io
@@ -20,7 +20,7 @@ def read(content: bytes) -> EncodedImage:
     """Walk the chunks.
 
     Raises:
-        ValueError, struct.error: the first frame's are missing or broken.
+        ValueError, struct.error: those of the first frame are missing or broken.
     """
     kept: list[bytes] = []
     exif = profile = b""
@@ -56,7 +56,7 @@ def read(content: bytes) -> EncodedImage:
         width,
         height,
         load,
-        # What VP8X does not announce, no other decoder heeds.
+        # No other decoder heeds what VP8X does not announce.
         orientation=read_orientation(exif) if flags & _EXIF else 1,
         color=profile if flags & _PROFILE else None,
     )

@@ -2,8 +2,8 @@
 
 Schemathesis checks it against the service.
 
-The libraries that generate one (flask-openapi3, APIFlask, flask-smorest, spectree) take over the
-reading of requests, and none of them describes a body that is either a form or the image itself.
+The libraries that generate one (flask-openapi3, APIFlask, flask-smorest, spectree) take over
+request parsing, and none of them describes a body that is either a form or the image itself.
 """
 
 from serving import NAME, VERSION

@@ -1,4 +1,4 @@
-"""The schemas of the answers, from their types: `responses` of `serving` and of the protocol."""
+"""The schemas of the answers, from their types in `responses` of `serving` and the protocol."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ class _Closed(GenerateJsonSchema):
 
 
 def answer_schemas() -> Json:
-    """Return a schema for each type of answer, and for what is in them."""
+    """Return a schema for each type of answer, and for the types in them."""
     _, schemas = TypeAdapter.json_schemas(
         [(answer, "serialization", TypeAdapter(answer)) for answer in ANSWERS],
         ref_template="#/components/schemas/{model}",

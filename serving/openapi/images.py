@@ -1,4 +1,4 @@
-"""The part of the API's description that takes images: /predict, /stability and /explanations."""
+"""The API's description of what takes images: /predict, /stability and /explanations."""
 
 from models.record import CLASSES, IMAGE_SIZE
 from serving.images import MIMETYPES
@@ -82,7 +82,7 @@ def _predict(classifiers: Classifiers, version: Json) -> Json:
             f"Return the image of {IMAGE_SIZE}×{IMAGE_SIZE} that the models saw, too.",
         ),
     ]
-    # `format` is what has Swagger UI show a file chooser.
+    # `format` makes Swagger UI show a file chooser.
     image = {"type": "string", "format": "binary"}
     form = {
         "type": "object",

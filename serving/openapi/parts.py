@@ -33,7 +33,7 @@ def problems(*statuses: int) -> Json:
 
 
 def query(name: str, schema: Json, description: str) -> Json:
-    """Describe a parameter of the query."""
+    """Describe a query parameter."""
     return {"name": name, "in": "query", "schema": schema, "description": description}
 
 
@@ -49,7 +49,7 @@ def as_json(schema: str) -> Json:
 
 
 def as_bytes(mimetype: str) -> Json:
-    """Describe content that is no JSON."""
+    """Describe content that is not JSON."""
     return {mimetype: {}}
 
 
@@ -59,7 +59,7 @@ def reference(schema: str) -> Json:
 
 
 def object_of(optional: Json | None = None, **properties: Json) -> Json:
-    """Return the schema of an object that has `properties`, may have `optional`, and no others."""
+    """Return the schema of an object with `properties`, perhaps `optional`, and no others."""
     return {
         "type": "object",
         "properties": {**properties, **(optional or {})},
@@ -74,5 +74,5 @@ def list_of(items: Json) -> Json:
 
 
 def fixed(value: str) -> Json:
-    """Return the schema of one text."""
+    """Return the schema of one fixed text."""
     return {"type": "string", "const": value}

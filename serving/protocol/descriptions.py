@@ -1,4 +1,4 @@
-"""What the protocol's clients ask of a model before they use it."""
+"""What the protocol's clients ask about a model before they use it."""
 
 from models.record import CLASSES, INPUT, OUTPUT
 from serving.classifier import Classifier
@@ -13,8 +13,8 @@ PLATFORM = "onnxruntime_onnx"
 def metadata(name: str, versions: list[str]) -> ModelMetadata:
     """Return what a model takes and returns.
 
-    It names one input, since clients send all that they find; `parameters` say how else it may be
-    sent.
+    It names one input, since clients send all that they find; `parameters` says how else to send
+    it.
     """
     return {
         "name": name,
@@ -33,7 +33,7 @@ def metadata(name: str, versions: list[str]) -> ModelMetadata:
 
 
 def configuration(classifier: Classifier, max_images: int) -> ModelConfig:
-    """Return a model as Triton's ModelConfig message has it, in JSON.
+    """Return a model's configuration as Triton's ModelConfig message, in JSON.
 
     https://github.com/triton-inference-server/common/blob/main/protobuf/model_config.proto
     """
@@ -43,7 +43,7 @@ def configuration(classifier: Classifier, max_images: int) -> ModelConfig:
         "platform": PLATFORM,
         "backend": "onnxruntime",
         "version_policy": {"all": {}},
-        "max_batch_size": max_images,  # of a request
+        "max_batch_size": max_images,  # per request
         "input": [
             {
                 "name": INPUT,
@@ -59,7 +59,7 @@ def configuration(classifier: Classifier, max_images: int) -> ModelConfig:
                 "name": OUTPUT,
                 "data_type": "TYPE_FP32",
                 "dims": [len(CLASSES)],
-                "label_filename": "",  # there is no such file; the classification names them
+                "label_filename": "",  # there is no such file; classification names them
                 "is_shape_tensor": False,
             }
         ],
@@ -74,7 +74,7 @@ def configuration(classifier: Classifier, max_images: int) -> ModelConfig:
 
 
 def index_entry(classifier: Classifier, *, fails: bool) -> IndexEntry:
-    """Return a model's line in the repository's index."""
+    """Return a model's entry in the repository's index."""
     return {
         "name": classifier.record.name,
         "version": str(classifier.record.version),

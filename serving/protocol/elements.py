@@ -1,4 +1,4 @@
-"""Elements of a BYTES tensor as binary data: each behind its length, in 4 bytes, little-endian."""
+"""Elements of a BYTES tensor as binary data: each after its length, in 4 bytes, little-endian."""
 
 import struct
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ def unpack(content: bytes, count: int) -> list[bytes]:
     """Return the elements of binary data.
 
     Raises:
-        ValueError: they are not `count` whole ones and nothing else.
+        ValueError: the data is not exactly `count` whole elements.
     """
     elements: list[bytes] = []
     start = 0

@@ -24,10 +24,10 @@ from serving.protocol.requests import (
 
 
 def read_tensor(asked: InferenceRequest, max_images: int) -> InputTensor:
-    """Return the request's one tensor, its datatype and shape checked.
+    """Return the request's one tensor, after checking its datatype and shape.
 
     Raises:
-        BadRequestError: it is none of those that the models take.
+        BadRequestError: the models do not take such a tensor.
         TooLargeError: it holds more than `max_images`.
     """
     if [tensor.name for tensor in asked.inputs] != [INPUT]:
@@ -57,7 +57,7 @@ def read_pixels(tensor: InputTensor, binary: bytes) -> npt.NDArray[np.uint8]:
     """Return the images of a UINT8 tensor, uint8 [N, 32, 32, 3].
 
     Raises:
-        BadRequestError: the data are not as many numbers from 0 to 255.
+        BadRequestError: the data is not that many whole numbers from 0 to 255.
     """
     size = math.prod(tensor.shape)
     if _is_binary(tensor, binary):
@@ -69,7 +69,7 @@ def read_pixels(tensor: InputTensor, binary: bytes) -> npt.NDArray[np.uint8]:
         return np.frombuffer(binary, np.uint8).reshape(tensor.shape)
     values = _flatten(tensor.data, size, "numbers")
     if values.size == size and set(map(type, values)) <= {int, float}:
-        with suppress(OverflowError):  # of integers with hundreds of digits
+        with suppress(OverflowError):  # from integers with hundreds of digits
             numbers = values.astype(np.float64)
             pixels = np.nan_to_num(numbers).clip(0, 255).astype(np.uint8)
             if (pixels == numbers).all():
@@ -82,11 +82,11 @@ def read_pixels(tensor: InputTensor, binary: bytes) -> npt.NDArray[np.uint8]:
 def read_encoded(tensor: InputTensor, binary: bytes) -> list[Upload]:
     """Return the files of a BYTES tensor.
 
-    In JSON they are base64, as their bytes are no text. Some clients send that as binary data, too,
-    with or without the parameter content_type, and no image looks like it.
+    In JSON they are base64, since their bytes are not text. Some clients send base64 as binary
+    data, too, with or without the parameter content_type; no image looks like it.
 
     Raises:
-        BadRequestError: the data are not as many elements, or a text is not base64.
+        BadRequestError: the data is not that many elements, or a text is not base64.
     """
     count = tensor.shape[0]
     if _is_binary(tensor, binary):
@@ -122,7 +122,7 @@ def _is_binary(tensor: InputTensor, binary: bytes) -> bool:
 
 def _flatten(data: JsonValue, size: int, what: str) -> npt.NDArray[np.object_]:
     try:
-        # As objects: NumPy would make room for the longest text at each place.
+        # As objects: otherwise NumPy would give each text as much room as the longest.
         return np.asarray(data, dtype=object).ravel()
     except ValueError as error:  # lists nested too deep
         raise BadRequestError(
@@ -134,7 +134,7 @@ def _from_base64(text: object, place: int) -> bytes:
     try:
         if isinstance(text, str | bytes):
             content = text.encode() if isinstance(text, str) else text
-            if content.startswith(b"data:"):  # as browsers read files
+            if content.startswith(b"data:"):  # a data URL, as browsers read files
                 content = content.partition(b",")[2]
             return base64.b64decode(b"".join(content.split()), validate=True)
     except (binascii.Error, UnicodeEncodeError):

@@ -1,4 +1,4 @@
-"""An inference request: its JSON, and what it says of the answer."""
+"""An inference request: its JSON, and the form of answer that it asks for."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from models.record import CLASSES, IMAGE_SIZE, INPUT, OUTPUT
 from serving.errors import BadRequestError
 from serving.protocol import HEADER_LENGTH
 
-PIXELS, ENCODED = "UINT8", "BYTES"  # the datatypes that images come in
+PIXELS, ENCODED = "UINT8", "BYTES"  # the datatypes of images
 IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 
 Parameters = Annotated[
@@ -21,11 +21,11 @@ Kind = TypeVar("Kind", bound=BaseModel)
 
 
 class InputTensor(BaseModel):
-    """A tensor of the request: `data`, row by row, nested or flat, or that many binary bytes."""
+    """A tensor of the request: `data`, row by row, nested or flat, or else binary data."""
 
     name: str
     datatype: str
-    # Bounded, as the lists below are, so that not each of a million wrong elements gets an error.
+    # Bounded, like the lists below, so that a million wrong elements do not each get an error.
     shape: Annotated[list[int], Field(max_length=4)]
     parameters: Parameters = {}
     data: JsonValue = None
@@ -39,7 +39,7 @@ class RequestedOutput(BaseModel):
 
 
 class InferenceRequest(BaseModel):
-    """The JSON of a request; what is null counts as left out."""
+    """The JSON of a request; null counts as left out."""
 
     id: str | None = None
     parameters: Parameters = {}
@@ -48,7 +48,7 @@ class InferenceRequest(BaseModel):
 
 
 class IndexRequest(BaseModel):
-    """The JSON of a request for the models of the repository."""
+    """The JSON of a request for the repository's index."""
 
     ready: StrictBool | None = None
 
@@ -57,17 +57,17 @@ class IndexRequest(BaseModel):
 class OutputForm:
     """How the request wants the probabilities."""
 
-    binary: bool  # behind the JSON, or in it
-    classes: int  # the likeliest ones alone, as texts; 0 for all as numbers
+    binary: bool  # after the JSON, or in it
+    classes: int  # how many, the likeliest, as texts; 0 for all, as numbers
 
 
 def read_request(body: bytes, header_length: str | None) -> tuple[InferenceRequest, bytes]:
-    """Return the request's JSON and the binary data behind it.
+    """Return the request's JSON and the binary data after it.
 
     A length of 0 says that there is no JSON: the body is the pixels.
 
     Raises:
-        BadRequestError: the header is no length within the body, or the JSON is not as it should.
+        BadRequestError: the header is not a length within the body, or the JSON is invalid.
     """
     length = str(len(body)) if header_length is None else header_length
     if not length.isdecimal() or len(length) > 20 or int(length) > len(body):
@@ -97,10 +97,10 @@ def _of_pixels(size: int) -> InferenceRequest:
 
 
 def read_index_request(body: bytes) -> bool:
-    """Return whether the request is for the ready models alone; the body may be empty.
+    """Return whether the request is for ready models only; the body may be empty.
 
     Raises:
-        BadRequestError: the JSON is not as it should.
+        BadRequestError: the JSON is invalid.
     """
     return bool(_validate(IndexRequest, body or b"{}").ready)
 
@@ -120,7 +120,7 @@ def read_output(asked: InferenceRequest) -> OutputForm:
     """Return how the request wants the probabilities.
 
     Raises:
-        BadRequestError: a parameter says so in a wrong way.
+        BadRequestError: a parameter for it is invalid.
     """
     binary = flag(asked.parameters, "binary_data_output")
     classes: JsonValue = 0

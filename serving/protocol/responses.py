@@ -21,7 +21,7 @@ class Live(TypedDict):
 
 
 class Ready(TypedDict):
-    """The server is ready, or the model that is named."""
+    """The server, or the named model, is ready."""
 
     name: NotRequired[str]
     ready: bool
@@ -106,7 +106,7 @@ class Statistics(TypedDict):
 
 
 class OutputParameters(TypedDict):
-    """Where the data follow the JSON: how many bytes they have."""
+    """How many bytes of data follow the JSON, if they do."""
 
     binary_data_size: NonNegativeInt
 

@@ -1,4 +1,4 @@
-"""Triton's statistics of the models, from what is counted for Prometheus."""
+"""Triton's statistics of the models, from Prometheus' counts."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -9,9 +9,9 @@ from serving.protocol.responses import Duration, ModelStatistics, Statistics
 
 
 def statistics(classifiers: Iterable[Classifier], metrics: Metrics) -> Statistics:
-    """Return each model's requests, images and runs since the start, of all workers together.
+    """Return each model's requests, images and runs since the start, over all workers.
 
-    A request's time in the queue is that until its first run, which it may share with others.
+    A request's time in the queue lasts until its first run, which it may share with others.
     """
     found: dict[tuple[str | None, ...], float] = defaultdict(float)
     for sample in metrics.samples():

@@ -8,7 +8,7 @@ from serving.service import Service
 
 
 def create_blueprint(service: Service) -> Blueprint:
-    """Return the routes that orchestrators and monitoring ask."""
+    """Return the routes that orchestrators and monitoring call."""
     blueprint = Blueprint("health", __name__)
 
     @blueprint.get("/health/live")

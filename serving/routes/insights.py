@@ -58,7 +58,7 @@ class Observation:
 
 
 def create_blueprint(service: Service) -> Blueprint:
-    """Return the routes that look closer at one image."""
+    """Return the routes that take a closer look at one image."""
     blueprint = Blueprint("insights", __name__)
 
     @blueprint.post("/stability")

@@ -9,12 +9,12 @@ from serving.openapi import describe_api
 from serving.service import Service
 
 DOCS = "/docs"
-# The page loads nothing from elsewhere and is shown in no other page.
+# The page loads nothing from elsewhere and cannot be framed by another page.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# Swagger UI brings a script, styles and images within its page, and shows the images of answers.
+# Swagger UI has an inline script, styles and images, and shows images from answers.
 DOCS_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -23,10 +23,10 @@ DOCS_SECURITY_POLICY = (
 
 
 def create_blueprint(service: Service) -> Blueprint:
-    """Return the page, the documentation and the headers that keep both to themselves."""
+    """Return the page, the documentation and the headers that isolate both."""
     blueprint = Blueprint("page", __name__)
-    # Every address of the page and of the documentation is relative, so that a proxy may put the
-    # service under a path of its own.
+    # Every URL in the page and the documentation is relative, so that a proxy may put the service
+    # under a path of its own.
     swagger_ui = get_swaggerui_blueprint(
         ".",
         "../openapi.json",

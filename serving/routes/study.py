@@ -15,7 +15,7 @@ def create_blueprint(service: Service) -> Blueprint:
     """Return the route of the study, which is read once.
 
     Raises:
-        StartError: its file is of another form.
+        StartError: its file has another form.
     """
     blueprint = Blueprint("study", __name__)
     models_dir = service.settings.models_dir

@@ -1,4 +1,4 @@
-// Requests to the service, with its API key where it asks for one.
+// Requests to the service, with an API key if it requires one.
 
 import { $ } from "./dom.js";
 
@@ -25,7 +25,7 @@ export async function askForJson(url) {
   return (await ask(url)).json();
 }
 
-/** Send an image as it is, which the service crops and resamples, and return its answer. */
+/** Send an image as is for the service to crop and resample, and return its answer. */
 export async function post(path, query, file) {
   const form = new FormData();
   form.append("image", file, file.name ?? "image");

@@ -1,10 +1,10 @@
-// A model's card: the records of its versions, side by side, to read.
+// A model's card: the records of its versions, side by side.
 
 import { curvesFigure } from "./curves.js";
 import { $, element, percent, points, scrolling, table } from "./dom.js";
 import { modelNames, records, titleOf, versionsOf } from "./records.js";
 
-/** Show the card of a model, or of the first where there is none of that name. */
+/** Show a model's card, or the first model's if there is none of that name. */
 export function showCard(asked) {
   const name = modelNames().includes(asked) ? asked : modelNames()[0];
   const versions = versionsOf(name);
@@ -34,7 +34,7 @@ export function showCard(asked) {
       element("section", {}, element("h3", {}, headings[i]), curvesFigure(headings[i], [record])),
     ),
     element("h3", {}, "The records as JSON"),
-    // No links to /models: where a key is set, a browser that follows one sends none.
+    // No links to /models: a browser that follows one would not send the API key.
     ...versions.map((record) =>
       element(
         "details",

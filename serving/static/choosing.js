@@ -1,9 +1,9 @@
-// The ways in which a visitor hands over images: chosen, taken, dropped, pasted, or the example.
+// The ways for a visitor to provide images: chosen, taken, dropped, pasted, or the example.
 
 import { ask } from "./api.js";
 import { $, showError } from "./dom.js";
 
-/** Call `see` with the files each time that some are chosen. */
+/** Call `see` with the files whenever some are chosen. */
 export function listen(see) {
   for (const input of [$("file"), $("camera")]) {
     input.addEventListener("change", () => {

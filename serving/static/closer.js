@@ -4,7 +4,7 @@ import { element } from "./dom.js";
 import { explain } from "./explanation.js";
 import { vary } from "./stability.js";
 
-/** Buttons that show more of an image's answers; `asked` are the parameters they were asked with. */
+/** Buttons that show more about an image's answers; `asked` are their request's parameters. */
 export function closerLook(file, card, asked) {
   const status = element("p", { role: "status", class: "quiet" });
   const place = element("div");
@@ -26,7 +26,7 @@ export function closerLook(file, card, asked) {
   );
 }
 
-/** A button that shows the elements that `load` makes at the first press, and hides them again. */
+/** A button that shows and hides the elements that `load` makes at the first press. */
 function toggle(text, status, load) {
   const button = element("button", { type: "button", "aria-pressed": "false" }, text);
   let parts = null;

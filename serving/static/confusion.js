@@ -1,4 +1,4 @@
-// A confusion matrix as a table whose cells are the darker the more images they count.
+// A confusion matrix as a table: the more images a cell counts, the darker it is.
 
 import { element, percent, scrolling, table } from "./dom.js";
 

@@ -1,8 +1,8 @@
-// Elements in one line each.
+// Makes elements in one line each.
 
 export const $ = (id) => document.getElementById(id);
 
-/** Make an element: its properties, or attributes where it has no such property; its children. */
+/** Make an element with properties, or attributes where it has no such property, and children. */
 export function element(name, properties = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
@@ -13,7 +13,7 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
-/** Make an element of an SVG. */
+/** Make an SVG element. */
 export function shape(name, attributes = {}, ...children) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -42,7 +42,7 @@ function head(scope, text) {
   return element("th", { scope }, text);
 }
 
-/** A table in a box that scrolls where it is too wide, by the keyboard, too. */
+/** A table in a box that scrolls if it is too wide, by keyboard, too. */
 export function scrolling(wide) {
   const label = wide.caption.textContent;
   return element("div", { class: "scrolling", role: "region", tabIndex: 0, "aria-label": label }, wide);

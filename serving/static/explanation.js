@@ -8,7 +8,7 @@ const SCALE = 5;
 const COLOR = [236, 0, 140];
 const STRONGEST = 0.8; // opacity where hiding costs most
 
-/** Have an image explained, and return a figure in each answer of its card. */
+/** Explain an image: add a figure to each answer on its card, and return them. */
 export async function explain(file, card, asked) {
   const { models, patch, step } = await post("explanations", asked, file);
   const crop = card.querySelector(".crop");

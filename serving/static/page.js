@@ -1,4 +1,4 @@
-// The page: its views, by the address's fragment, over the records that the service gives.
+// The page: its views, chosen by the URL's fragment, over the service's records.
 
 import { showCard } from "./card.js";
 import { listen } from "./choosing.js";
@@ -40,7 +40,7 @@ async function start() {
   await showView();
 }
 
-/** Show the view that the address names: #card/first, say. */
+/** Show the view that the URL names: #card/first, say. */
 async function showView() {
   const [asked, argument] = location.hash.slice(1).split("/");
   const name = Object.hasOwn(VIEWS, asked) ? asked : "try";

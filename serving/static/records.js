@@ -37,7 +37,7 @@ export function shownRecords() {
   return modelNames().map((name) => versionsOf(name)[0]);
 }
 
-/** Offer the versions there are; each model's newest where not all have the newest. */
+/** Offer the versions, and each model's newest if not all models have the newest. */
 export function addVersions(choose) {
   const versions = [...new Set(records.map((record) => record.version))].sort((a, b) => b - a);
   const newest = records.filter((record) => record.version === versions[0]);

@@ -1,4 +1,4 @@
-// A reliability diagram: how often a network is right when it is so sure.
+// A reliability diagram: how often a network is right at each confidence.
 
 import { element, percent, points, shape } from "./dom.js";
 

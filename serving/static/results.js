@@ -6,8 +6,8 @@ import { $, element, of100, percent, showError } from "./dom.js";
 import { chosenVersion, shownRecords, titleOf } from "./records.js";
 import { leastConfidence } from "./threshold.js";
 
-let images = []; // of the last choice: each one's file, its card, and what the models say of it
-let latest = 0; // number of the newest choice; the answers to an older one are not shown any more
+let images = []; // of the last choice: each one's file, its card, and the models' answers
+let latest = 0; // number of the newest round; answers to older ones are no longer shown
 
 /** Show a card for each file, and fill them in one by one. */
 export async function see(files) {
@@ -17,7 +17,7 @@ export async function see(files) {
   await classifyAgain();
 }
 
-/** Have the chosen images classified by the models that are shown now. */
+/** Classify the chosen images with the models that are shown now. */
 export async function classifyAgain() {
   const number = ++latest;
   for (const image of images) {
@@ -27,8 +27,8 @@ export async function classifyAgain() {
   $("verdict").textContent = "";
   const query = [["details", "true"], ["crop", "true"], ...asked()];
   let failed = 0;
-  // One at a time: each may be as large as a request may be, and one that is refused is no matter
-  // to the others.
+  // One at a time: each may be as large as a request may be, and a refused one does not affect
+  // the others.
   for (const image of images) {
     try {
       const { predictions } = await post("predict", query, image.file);
@@ -44,13 +44,13 @@ export async function classifyAgain() {
   $("verdict").textContent = summary(failed);
 }
 
-/** Show again what the models say, at another threshold. */
+/** Show the answers again, at another threshold. */
 export function judgeAgain() {
   for (const image of images) if (image.answers) showAnswers(image);
   if (images.length === 1 && images[0].answers) $("verdict").textContent = summary(0);
 }
 
-/** The models that are shown, as parameters of a request. */
+/** The models that are shown, as request parameters. */
 function asked() {
   const version = chosenVersion();
   return [
@@ -118,7 +118,7 @@ function showAnswers({ card, answers }) {
   card.querySelector(".verdict").textContent = verdict(answers);
 }
 
-/** The class that counts as the answer; null where the model is less sure than was asked for. */
+/** The class that counts as the answer; null if the model is less sure than the threshold. */
 function answered(answer) {
   return answer.confidence < leastConfidence() ? null : answer.class;
 }
@@ -162,7 +162,7 @@ function bars({ class: best, probabilities }) {
   ]);
 }
 
-/** What the model's test says of such an answer. */
+/** What the model's test says about such an answer. */
 function worth({ class: name, details }) {
   const sentences = [];
   if (details.right_when_this_sure !== null) {

@@ -1,14 +1,14 @@
-// Does an answer outlive small changes of the image? The recipes of each model beside each other.
+// Does an answer survive small changes to the image? Each model's recipes, side by side.
 
 import { post } from "./api.js";
 import { element, percent } from "./dom.js";
 import { modelNames, recipeName, titleOf, versionsOf } from "./records.js";
 
-/** Ask every version of the models that a card shows, and return what is to be shown. */
+/** Ask every version of the models that a card shows, and return the elements to show. */
 export async function vary(file, card) {
   const names = modelNames().filter((name) => card.querySelector(`[data-model="${name}"]`));
   const versions = new Map(names.map((name) => [name, versionsOf(name).toReversed()]));
-  const answers = new Map(); // by version, one after the other: each runs the models many times
+  const answers = new Map(); // by version, one after another: each runs the models many times
   for (const version of new Set([...versions.values()].flat().map((record) => record.version))) {
     const having = names.filter((name) => versions.get(name).some((r) => r.version === version));
     const query = [["images", "true"], ["version", version], ...having.map((name) => ["model", name])];

@@ -1,4 +1,4 @@
-// The study's view: what reduces overfitting, and the two recipes of a model against each other.
+// The study's view: what reduces overfitting, and the two recipes of a model compared.
 
 import { askForJson } from "./api.js";
 import { confusionTable } from "./confusion.js";
@@ -12,7 +12,7 @@ let isShown = false;
 
 /** Fetch the study and show it, once. */
 export async function showStudy() {
-  if (isShown) return; // what was chosen in it stays
+  if (isShown) return; // the visitor's choices stay
   const { results, versions } = await askForJson("study");
   isShown = true;
   $("view-study").replaceChildren(
@@ -52,7 +52,7 @@ const REPRODUCED = [
   (run) => run.test.accuracy,
 ];
 
-/** The article's figures beside ours of its recipe, in its own metric; means of several seeds. */
+/** The article's figures beside ours for its recipe, in its own metric; means of several seeds. */
 function reproduction(versions, results) {
   const rows = versions
     .filter(({ recipe }) => recipe === "article")

@@ -11,7 +11,7 @@ const MEASURES = [
 ];
 const [WIDTH, ROW, LEFT, RIGHT, BELOW] = [360, 22, 124, 346, 20];
 
-/** A part for each setting with more than the baseline: two charts, a comparison, all figures. */
+/** A section per setting with more than the baseline: two charts, a comparison, all figures. */
 export function techniques(results) {
   const settings = [...Map.groupBy(results, ({ setting }) => JSON.stringify(setting)).values()];
   const measured = settings.filter((runs) => runs.some(({ technique }) => technique !== "baseline"));

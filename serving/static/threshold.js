@@ -1,16 +1,16 @@
-// Below which confidence a model shall not answer, and what that buys on the test set.
+// The confidence below which a model gives no answer, and what that buys on the test set.
 
 import { $, element, of100 } from "./dom.js";
 import { shownRecords } from "./records.js";
 
 let thresholds = [0]; // for which the records have figures
 
-/** The least confidence that is asked for, a fraction. */
+/** The chosen minimum confidence, a fraction. */
 export function leastConfidence() {
   return thresholds[$("least").value] ?? 0;
 }
 
-/** Offer the thresholds that are in the records, and call `choose` when another is chosen. */
+/** Offer the records' thresholds, and call `choose` when another is chosen. */
 export function addThreshold(choose) {
   $("least").addEventListener("input", () => {
     showThreshold();
@@ -19,7 +19,7 @@ export function addThreshold(choose) {
   showThreshold();
 }
 
-/** Say what the threshold buys of the models that are shown. */
+/** Show what the threshold buys for the models that are shown. */
 export function showThreshold() {
   const measured = shownRecords().filter((record) => record.calibration);
   $("threshold").hidden = measured.length === 0;
