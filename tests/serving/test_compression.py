@@ -56,7 +56,7 @@ def test_a_compressed_body_is_answered_as_the_plain_one(
 
 
 def test_a_bomb_is_refused(server: str) -> None:
-    for content in (bytes(MAX_BODY + 1), bytes(1000 * MAX_BODY // 8)):
+    for content in (bytes(MAX_BODY + 1), bytes(16 * MAX_BODY)):
         bomb = gzip.compress(content)
         assert len(bomb) < MAX_BODY
         response = requests.post(

@@ -136,19 +136,21 @@ def test_a_closer_look_takes_one_image(server: str, path: str) -> None:
     assert [m["model"] for m in resized.json()["models"]] == ["first"]
 
 
-@pytest.mark.parametrize("path", ["/stability", "/explanations"])
-def test_a_closer_look_is_refused_while_enough_wait(path: str) -> None:
+@pytest.mark.slow
+def test_a_closer_look_is_refused_while_enough_images_wait() -> None:
     with (
         run_server(environment={"SERVING_MAX_WAITING": "1"}) as server,
         ThreadPoolExecutor(8) as clients,
     ):
-        asked = [clients.submit(requests.post, server + path, data=SHIP) for _ in range(16)]
-        answers = [future.result() for future in asked]
-    refused = [answer for answer in answers if answer.status_code != 200]
-    assert 0 < len(refused) < len(answers)
-    for answer in refused:
-        check_problem(answer, 503, "Too many images")
-        assert answer.headers["Retry-After"]
+        for path in ("/stability", "/explanations"):
+            url = f"{server}{path}?model=second"
+            sent = [clients.submit(requests.post, url, data=SHIP) for _ in range(16)]
+            answers = [future.result() for future in sent]
+            refused = [answer for answer in answers if answer.status_code != 200]
+            assert 0 < len(refused) < len(answers)
+            for answer in refused:
+                check_problem(answer, 503, "Too many images")
+                assert answer.headers["Retry-After"]
 
 
 @pytest.mark.slow

@@ -13,8 +13,9 @@ import requests
 from PIL import Image
 
 from models.record import CLASSES, Record
+from serving.app import create_app
 from serving.settings import Settings
-from tests.helpers import MODELS, ROOT, check_problem, png, run_server, upload
+from tests.helpers import MODELS, ROOT, check_problem, png, upload
 
 
 def test_each_image_gets_every_models_answer(server: str, image: npt.NDArray[np.uint8]) -> None:
@@ -136,10 +137,11 @@ def test_a_version_without_its_curves_still_answers(tmp_path: Path) -> None:
     shutil.copytree(
         ROOT / "models" / "first" / "1", version, ignore=shutil.ignore_patterns("curves.png")
     )
-    with run_server("--models-dir", str(tmp_path)) as address:
-        missing = requests.get(f"{address}/models/first/curves.png")
-        check_problem(missing, 404, "first version 1 has no curves.png")
-        assert requests.get(f"{address}/models/first").ok
+    client = create_app(Settings(models_dir=tmp_path, provider="cpu")).test_client()
+    missing = client.get("/models/first/curves.png")
+    assert missing.status_code == 404
+    assert "first version 1 has no curves.png" in missing.json["detail"]
+    assert client.get("/models/first").status_code == 200
 
 
 def test_the_newest_version_answers_unless_another_is_asked_for(
