@@ -20,7 +20,7 @@ from gevent.event import AsyncResult, Event
 from gevent.threadpool import ThreadPool
 
 from models.record import IMAGE_SIZE
-from serving.classifier import Classifier
+from serving.classifier import Classifier, one_line
 from serving.errors import ModelError, OverloadedError
 from serving.metrics import Metrics
 from serving.settings import Settings
@@ -205,7 +205,7 @@ class Batcher:
         logger.error("%s version %d failed", record.name, record.version, exc_info=error)
         job.result.set_exception(
             ModelError(
-                f"The model {record.name} failed: {error}. "
+                f"The model {record.name} failed: {one_line(error)}. "
                 "Other models may still answer: ask for one with ?model=."
             )
         )

@@ -78,7 +78,9 @@ def start_session(
     try:
         session = onnxruntime.InferenceSession(onnx_file, options, providers, provider_options)
     except Exception as error:  # ONNX Runtime's exceptions share no narrower base
-        raise StartError(f"{path} is not a model that ONNX Runtime loads: {error}") from error
+        raise StartError(
+            f"{path} is not a model that ONNX Runtime loads: {one_line(error)}"
+        ) from error
     found = [(v.name, v.type, v.shape) for v in (*session.get_inputs(), *session.get_outputs())]
     contract = [
         (INPUT, "tensor(uint8)", [BATCH, IMAGE_SIZE, IMAGE_SIZE, 3]),
@@ -99,4 +101,11 @@ def warm_up(classifier: Classifier, path: Path) -> None:
         try:
             classifier.classify(np.zeros((size, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8))
         except Exception as error:  # ONNX Runtime's exceptions share no narrower base
-            raise StartError(f"{path} is loaded, but fails on {words}: {error}") from error
+            raise StartError(
+                f"{path} is loaded, but fails on {words}: {one_line(error)}"
+            ) from error
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's message on one line; ONNX Runtime's end with a line break."""
+    return " ".join(str(error).split())

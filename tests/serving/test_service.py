@@ -140,7 +140,7 @@ def test_a_version_without_its_curves_still_answers(tmp_path: Path) -> None:
     client = create_app(Settings(models_dir=tmp_path, provider="cpu")).test_client()
     missing = client.get("/models/first/curves.png")
     assert missing.status_code == 404
-    assert "first version 1 has no curves.png" in missing.json["detail"]
+    assert "first version 1 has no curves.png" in missing.get_json()["detail"]
     assert client.get("/models/first").status_code == 200
 
 

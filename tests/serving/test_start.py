@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from serving.errors import StartError
+from serving.registry import load_classifiers
+from serving.settings import Settings
 from tests.helpers import ROOT, refusal, replace_model
 
 
@@ -88,8 +91,11 @@ def test_a_damaged_model_is_named(
     models_dir: Path, damage: Callable[[Path], None], words: list[str]
 ) -> None:
     damage(models_dir / "first" / "1")
-    line = refusal("--models-dir", str(models_dir))
+    with pytest.raises(StartError) as refused:
+        load_classifiers(Settings(models_dir=models_dir, provider="cpu"))
+    line = str(refused.value)
     assert "first/1" in line
+    assert "\n" not in line
     for word in words:
         assert word in line
 
