@@ -29,7 +29,7 @@ def classifiers() -> Classifiers:
     return load_classifiers(Settings(provider="cpu"))
 
 
-def test_what_waits_together_runs_together(classifiers: Classifiers) -> None:
+def test_waiting_images_run_in_one_batch(classifiers: Classifiers) -> None:
     metrics = Metrics(classifiers)
     batcher = Batcher(metrics, Settings())
     first = classifiers.find("first")

@@ -162,7 +162,7 @@ def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
         pass
 
 
-def test_a_killed_run_is_gone_on_with(folder: Path, tmp_path: Path) -> None:
+def test_a_killed_run_is_resumed(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "rows.csv"
     many = "\n".join(images_in(folder)) + "\n"
     for i in range(1000):  # hard links, so that there is work left when it is killed
@@ -214,7 +214,7 @@ def test_what_is_no_output_stays(tmp_path: Path, content: bytes) -> None:
         assert output.read_bytes() == content
 
 
-def test_a_full_disk_is_said() -> None:
+def test_a_full_disk_is_reported() -> None:
     stderr = run("serving/static/ship.png", "--output", "/dev/full", status=1).stderr
     assert b"cannot write /dev/full: No space left on device" in stderr
 

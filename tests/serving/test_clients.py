@@ -14,7 +14,7 @@ from tests.helpers import POST, check_problem, connect, exchange, png, run_serve
 pytestmark = pytest.mark.alone
 
 
-def test_past_its_queue_it_refuses_at_once_and_answers_probes(
+def test_a_full_queue_refuses_at_once_and_probes_are_answered(
     server: str, image: npt.NDArray[np.uint8]
 ) -> None:
     files = upload(*[("a.png", png(image))] * 64)
@@ -56,7 +56,7 @@ def test_past_its_queue_it_refuses_at_once_and_answers_probes(
     assert requests.get(f"{server}/health/ready").status_code == 200
 
 
-def test_slow_and_lost_clients_hold_up_nobody(server: str, image: npt.NDArray[np.uint8]) -> None:
+def test_slow_and_lost_clients_block_no_others(server: str, image: npt.NDArray[np.uint8]) -> None:
     head = POST + b"Content-Length: 1000\r\n\r\n"
     clients = []
     for _ in range(200):
@@ -70,7 +70,7 @@ def test_slow_and_lost_clients_hold_up_nobody(server: str, image: npt.NDArray[np
     assert requests.get(f"{server}/health/ready").status_code == 200
 
 
-def test_clients_that_read_no_answer_hold_up_nobody(server: str) -> None:
+def test_clients_that_read_no_answer_block_no_others(server: str) -> None:
     clients = []
     for _ in range(40):
         client = connect(server)
@@ -89,7 +89,7 @@ def live_requests(server: str) -> float:
     )
 
 
-def test_a_client_with_endless_requests_holds_up_nobody(server: str) -> None:
+def test_a_client_with_endless_requests_blocks_no_others(server: str) -> None:
     with connect(server) as client:
         request = b"GET /health/live HTTP/1.1\r\nHost: x\r\n%s\r\n"
         burst = request % b"" * 2999 + request % b"Connection: close\r\n"
@@ -104,7 +104,7 @@ def test_a_client_with_endless_requests_holds_up_nobody(server: str) -> None:
         sender.join()
 
 
-def test_a_request_must_come_in_in_time() -> None:
+def test_a_request_must_arrive_in_time() -> None:
     log: list[str] = []
     with run_server("--client-timeout", "1", log=log) as server:
         with connect(server) as begun:

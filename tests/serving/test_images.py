@@ -49,12 +49,12 @@ def test_lossy_formats_are_decoded_closely() -> None:
         assert np.abs(found - RGB).mean() < 12, format_
 
 
-def test_greyscale_becomes_three_equal_channels() -> None:
+def test_grayscale_becomes_three_equal_channels() -> None:
     found = pixels(encode(Image.fromarray(GRADIENT), "PNG"))
     assert np.array_equal(found, np.dstack([GRADIENT] * 3))
 
 
-def test_sixteen_bit_greyscale_is_scaled_not_clipped() -> None:
+def test_sixteen_bit_grayscale_is_scaled_not_clipped() -> None:
     sixteen = Image.fromarray(GRADIENT.astype(np.uint16) * 257)
     found = pixels(encode(sixteen, "PNG"))
     assert np.array_equal(found, np.dstack([GRADIENT] * 3))
@@ -89,7 +89,7 @@ def test_exif_orientation_is_applied() -> None:
     assert np.array_equal(found, np.rot90(RGB, -1))
 
 
-def test_resize_crops_the_centre() -> None:
+def test_resize_crops_the_center() -> None:
     wide = Image.new("RGB", (96, 32), "red")
     wide.paste((0, 0, 255), (32, 0, 64, 32))
     content = encode(wide, "PNG")

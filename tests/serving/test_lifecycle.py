@@ -88,7 +88,7 @@ def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
         assert 'route="/models/<name>"' in metrics
 
 
-def test_hangup_loads_the_models_anew_without_a_failed_request(
+def test_sighup_reloads_the_models_without_a_failed_request(
     tmp_path: Path, image: npt.NDArray[np.uint8]
 ) -> None:
     models = tmp_path / "first"

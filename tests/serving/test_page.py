@@ -33,7 +33,7 @@ def test_a_chosen_image_gets_the_services_answers(page: Page, server: str) -> No
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
-def test_the_page_says_what_an_answer_is_worth(page: Page, server: str) -> None:
+def test_the_page_says_how_far_to_trust_an_answer(page: Page, server: str) -> None:
     page.set_input_files("#file", SHIP)
     for answer in predict(server, SHIP, "details=true")["models"]:
         share = 100 * answer["details"]["right_when_this_class"]

@@ -31,7 +31,7 @@ def half_up(share: float) -> int:
     return int(100 * share + 0.5)  # as JavaScript rounds
 
 
-def test_a_threshold_says_what_it_buys_and_has_models_abstain(
+def test_a_threshold_shows_its_accuracy_and_has_models_abstain(
     page: Page, server: str, noise: Path
 ) -> None:
     page.set_input_files("#file", noise)

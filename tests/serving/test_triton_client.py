@@ -173,9 +173,7 @@ def test_the_other_options_do_no_harm(client: Any, image: npt.NDArray[np.uint8])
     assert result.as_numpy("probabilities").shape == (1, 10)  # binary where no output is named
 
 
-def test_shared_memory_is_refused_in_so_many_words(
-    client: Any, image: npt.NDArray[np.uint8]
-) -> None:
+def test_shared_memory_is_refused_explicitly(client: Any, image: npt.NDArray[np.uint8]) -> None:
     tensor = image_input(image[None], binary=True)
     [output] = wanted(True)
     output.set_shared_memory("region", 40)

@@ -60,7 +60,7 @@ def finished_run(runs: Path) -> Run:
     return run
 
 
-def test_two_workers_come_to_what_one_does_and_go_on_when_one_was_lost(tmp_path: Path) -> None:
+def test_two_workers_match_one_and_resume_after_a_loss(tmp_path: Path) -> None:
     [worker] = start(1, tmp_path / "one", epochs=2)
     _, errors = worker.communicate(timeout=300)
     assert worker.returncode == 0, errors

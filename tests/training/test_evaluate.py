@@ -90,7 +90,7 @@ def test_verify_fails_where_the_record_says_otherwise(bundle: Path, cifar10_dir:
     assert "differs from the recorded: first version 1" in result.output
 
 
-def test_a_record_is_made_anew_from_the_files_alone(bundle: Path, cifar10_dir: Path) -> None:
+def test_a_record_is_remeasured_from_the_files_alone(bundle: Path, cifar10_dir: Path) -> None:
     folder = bundle / "first/1"
     path = folder / "metadata.json"
     earlier = json.loads(path.read_bytes())

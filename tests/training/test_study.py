@@ -15,7 +15,7 @@ from training.train import train
 SETTING = Setting(model="first", epochs=2, precision="float32")
 
 
-def test_an_interrupted_study_goes_on(
+def test_an_interrupted_study_resumes(
     tiny: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models, runs = tmp_path / "models", tmp_path / "runs"

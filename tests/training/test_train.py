@@ -30,7 +30,7 @@ from training.report import write_report
 STEPS = 2  # of 128, in the 256 images left of 320 by the validation split
 
 
-def test_a_killed_run_goes_on_from_its_last_finished_epoch(tiny: Cifar10, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_after_its_last_finished_epoch(tiny: Cifar10, tmp_path: Path) -> None:
     run_dir = tmp_path / "first" / "1"
 
     def start_training(epochs: int) -> subprocess.Popen[str]:
