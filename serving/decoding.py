@@ -203,4 +203,4 @@ def _too_long(upload: Upload) -> TooLargeError:
 
 def _broke_down(upload: Upload) -> BrokenImageError:
     logger.warning("a decoder broke down on an image of %d bytes", len(upload.content))
-    return BrokenImageError(f"{upload.name} is broken: it ended its decoder. Save it anew.")
+    return BrokenImageError(f"{upload.name} is broken: it crashed its decoder. Save it again.")

@@ -162,7 +162,7 @@ def save(run: Run, recipe: Recipe, model: "keras.Model", run_dir: Path) -> None:
         write_run(run, run_dir)
     except WriteError as error:
         raise WriteError(
-            f"{error}; the epochs before are kept, and the same command goes on after them"
+            f"{error}; the epochs before are kept, and the same command resumes after them"
         ) from error
     kept = {last.name, _checkpoint(run.chosen_epoch(recipe))}
     for path in run_dir.glob(_checkpoint("*")):

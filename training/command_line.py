@@ -97,7 +97,7 @@ class TrainingGroup(DefaultGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise StoppedError(
-                "Stopped; what was finished before is kept, and the same command goes on from it."
+                "Stopped; what was finished before is kept, and the same command resumes from it."
             ) from error
         except ModuleNotFoundError as error:
             raise TrainingError(

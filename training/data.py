@@ -88,7 +88,7 @@ def _batches(place: Path) -> Path:
     archive = place if place.is_file() else place / ARCHIVE
     if archive.is_file():
         raise DataError(
-            f"{archive} is not unpacked; unpack it, and the same command goes on: "
+            f"{archive} is not unpacked; unpack it, then run the same command again: "
             f"{shlex.join(['tar', '-xf', str(archive), '-C', str(parent)])}"
         )
     return place

@@ -100,7 +100,7 @@ def read_record(path: Path) -> Record:
         raise RecordError(f"cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
         raise RecordError(
-            f"{path} is not a model's record ({first_reason(error)}); measure the model anew with "
+            f"{path} is not a model's record ({first_reason(error)}); measure the model again with "
             "python -m training evaluate, or remove its folder"
         ) from error
     if (record.name, str(record.version)) != (path.parent.parent.name, path.parent.name):

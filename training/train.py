@@ -135,7 +135,7 @@ def _fit(
         kept = read_run(run_dir)
         raise StoppedError(
             f"Stopped; {len(kept.history) if kept else 0} of {run.epochs} epochs are kept in "
-            f"{run_dir}, and the same command without --fresh goes on after them."
+            f"{run_dir}, and the same command without --fresh resumes after them."
         ) from error
 
 

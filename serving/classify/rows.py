@@ -142,7 +142,7 @@ class Output:
         except OSError as error:
             raise OutputError(
                 f"cannot write {self.file.name}: {error.strerror}; "
-                "with --output, the same command goes on after the rows that are there"
+                "with --output, the same command resumes after the rows already there"
             ) from error
 
 

@@ -123,7 +123,7 @@ def create_blueprint(service: Service) -> Blueprint:
     def load(name: str) -> NoReturn:
         raise BadRequestError(
             f"Requests neither load nor unload models, such as {name!r}. Change the models folder, "
-            "then send SIGHUP to the service's first process (kill -HUP): it loads all anew."
+            "then send SIGHUP to the service's main process (kill -HUP): it reloads them all."
         )
 
     return blueprint

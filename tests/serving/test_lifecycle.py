@@ -1,4 +1,4 @@
-"""What becomes of requests when the service stops, loses a worker or loads its models anew."""
+"""What becomes of requests when the service stops, loses a worker or reloads its models."""
 
 import http.client
 import json

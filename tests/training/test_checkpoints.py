@@ -126,7 +126,7 @@ def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(tmp_path: Path) -
         assert process.returncode == 130, errors
         assert errors.splitlines()[-1] == (
             f"Stopped; {finished_epochs(run_dir)} of {ENDLESS} epochs are kept in {run_dir}, "
-            "and the same command without --fresh goes on after them."
+            "and the same command without --fresh resumes after them."
         )
         assert "Traceback" not in errors
         assert (f"going on after epoch {before}\n" in output) == resumed

@@ -1,4 +1,4 @@
-"""A tiny study for real: every technique trains, and an interrupted study goes on."""
+"""A tiny study for real: every technique trains, and an interrupted study resumes."""
 
 from pathlib import Path
 
