@@ -23,8 +23,10 @@ Every published figure comes from a record, and every record from one of these c
 {models}
 ```
 
-A recipe means `training/recipes.py` as of the export; `metadata.json` has the export's date, the
-device and every library's version. `--extend` continues the training of the bundled version.
+In a checkout, where a version that was trained longer is not replaced, add `--models-dir` with a
+folder of your own to each command. `--extend` trains the version further that the command above it
+has bundled. A recipe means `training/recipes.py` at the commit that trained the epochs;
+`metadata.json` has that commit where it is known, the device and every library's version.
 By a rule written down before five seeds were trained, version 1 of `first` is to have the seed with
 the median validation accuracy; the bundled weights predate the rule and are of seed 0.
 
@@ -88,7 +90,7 @@ def _models() -> list[str]:
         f"--epochs {epochs} --seed {r.seed} --precision {r.precision}"
         f"{' --extend --fresh' if i else ''}"
         for r in sorted(records, key=lambda r: (r.parameters, r.version))
-        for i, epochs in enumerate((*r.extended_after, r.epochs))
+        for i, epochs in enumerate([*(e.planned for e in r.extensions), r.epochs])
     ]
 
 

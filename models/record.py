@@ -123,14 +123,20 @@ class Part(BaseModel):
     libraries: dict[str, str]
 
 
+class Extension(BaseModel):
+    """A bundled version from whose weights a longer training started, with a new optimizer."""
+
+    after: int  # epochs that the version had finished
+    planned: int  # epochs that its learning rate was scheduled for
+
+
 class Provenance(BaseModel):
     """Where a version comes from."""
 
     command: str  # that repeats the training
     commit: str | None  # of the code that exported it, as in a part
     parts: list[Part]  # of the training; empty if it ended before they were recorded
-    # Epochs after which the version, as bundled then, was trained further with a new optimizer.
-    extended_after: list[int] = []
+    extensions: list[Extension] = []  # in their order; none is the usual case
 
 
 class Measured(BaseModel):
@@ -232,9 +238,9 @@ class Record(Measured):
         return type(self).model_validate(self.model_dump() | tested)
 
     @property
-    def extended_after(self) -> list[int]:
-        """Epochs after which the version was extended, as in its provenance."""
-        return self.provenance.extended_after if self.provenance else []
+    def extensions(self) -> list[Extension]:
+        """As in its provenance."""
+        return self.provenance.extensions if self.provenance else []
 
     @computed_field
     @property

@@ -212,9 +212,14 @@ class Batcher:
 
 
 def _end_process(worker: gevent.Greenlet) -> None:
-    """End the process, which gunicorn replaces: without its batcher no request would ever end."""
-    logger.critical("the batcher failed, so this worker ends", exc_info=worker.exc_info)
-    os._exit(1)
+    """End the process, since without its batcher no request would ever end.
+
+    gunicorn, where it runs, replaces it.
+    """
+    try:
+        logger.critical("the batcher failed, so this worker ends", exc_info=worker.exc_info)
+    finally:
+        os._exit(1)
 
 
 @dataclass(frozen=True)

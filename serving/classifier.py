@@ -107,5 +107,5 @@ def warm_up(classifier: Classifier, path: Path) -> None:
 
 
 def one_line(error: Exception) -> str:
-    """Return an error's message on one line; ONNX Runtime's end with a line break."""
-    return " ".join(str(error).split())
+    """Return an error's message on one line; ONNX Runtime's messages end with a line break."""
+    return " ".join(str(error).split()) or type(error).__name__

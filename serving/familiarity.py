@@ -33,7 +33,7 @@ def familiarity_of(
 ) -> list[Familiarity | None]:
     """Return each image's familiarity, from the models' probabilities [N, 10].
 
-    None unless the very model files that were measured are among those that answer.
+    None unless all the model files that were measured are among those that answer.
     """
     unknown: list[Familiarity | None] = [None] * len(probabilities[0])
     if measured is None or measured.threshold is None:

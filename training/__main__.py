@@ -22,7 +22,7 @@ from training.recipes import ARTICLE, TECHNIQUES
 def main() -> None:
     """Train the article's models on CIFAR-10 and export them as verified ONNX files.
 
-    Without a command: `all`. A killed run goes on from its last finished epoch when it is started
+    Without a command: `all`. A killed run resumes after its last finished epoch when it is started
     again.
 
     Version 1 of a model is trained by the article's recipe, which overfits, version 2 by the
@@ -43,7 +43,7 @@ def all_command(
     models_dir: Path,
     runs_dir: Path,
     fresh: bool,
-    extended: bool,
+    extend: bool,
     force: bool,
 ) -> None:
     """Train, export, evaluate, quantize and record."""
@@ -56,7 +56,7 @@ def all_command(
     ]
     for config in configs:
         pipeline.check_training(config, force=force)
-    pipeline.train_models(configs, cifar10, fresh=fresh, extended=extended)
+    pipeline.train_models(configs, cifar10, fresh=fresh, extend=extend)
     plots.first_images(cifar10.train, runs_dir / "first-ten-images.png")
     for config in configs:
         pipeline.export_model(config, cifar10, force=force)
@@ -74,7 +74,7 @@ def all_command(
     "runs_dir",
     "fresh",
     "models_dir",
-    "extended",
+    "extend",
 )
 @click.option(
     "--distribute",
@@ -91,7 +91,7 @@ def train_command(
     runs_dir: Path,
     fresh: bool,
     models_dir: Path,
-    extended: bool,
+    extend: bool,
     distribute: bool,
 ) -> None:
     """Train alone, under any Keras backend (KERAS_BACKEND=jax, say)."""
@@ -99,7 +99,7 @@ def train_command(
     from training.distribute import distributed
     from training.strategy import ALONE
 
-    if extended and distribute:
+    if extend and distribute:
         raise click.UsageError("--extend is for one worker: leave out --distribute, or --extend")
     configs = [
         pipeline.Config(model, recipe, epochs, seed, precision, runs_dir, models_dir)
@@ -107,7 +107,7 @@ def train_command(
     ]
     with distributed() if distribute else nullcontext(ALONE) as strategy:
         cifar10 = data.load(data.find(data_dir))
-        pipeline.train_models(configs, cifar10, fresh=fresh, extended=extended, strategy=strategy)
+        pipeline.train_models(configs, cifar10, fresh=fresh, extend=extend, strategy=strategy)
 
 
 @main.command()

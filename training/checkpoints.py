@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import portalocker
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from models.record import Epoch, Part
+from models.record import Epoch, Extension, Part
 from training import TrainingError, first_reason
 from training.files import WriteError, check_writable, replaced, write_text
 from training.recipes import Recipe
@@ -45,7 +45,7 @@ class Run(BaseModel):
     libraries: dict[str, str]
     history: list[Epoch]
     parts: list[Part] = []  # empty in a run that predates them
-    extended_after: list[int] = []  # as in a record's provenance
+    extensions: list[Extension] = []  # as in a record's provenance
 
     def begin_part(self, commit: str | None, device: str, libraries: dict[str, str]) -> None:
         """Record the code and the machine that train the next epochs."""

@@ -50,7 +50,7 @@ OPTIONS = {
         "--models-dir",
         type=click.Path(path_type=Path, file_okay=False),
         default="models",
-        help="Where exported models, records and the study go.",
+        help="Where exported models, records and the study are.",
     ),
     "runs_dir": click.option(
         "--runs-dir",
@@ -59,11 +59,10 @@ OPTIONS = {
         help="Where checkpoints go, and where a killed run is resumed from.",
     ),
     "fresh": click.option("--fresh", is_flag=True, help="Start over instead of resuming."),
-    "extended": click.option(
+    "extend": click.option(
         "--extend",
-        "extended",
         is_flag=True,
-        help="Train the bundled version further, to --epochs; its run folder is not needed.",
+        help="Train the bundled version further, to --epochs, without the run folder that made it.",
     ),
     "force": click.option(
         "--force", is_flag=True, help="Replace a bundled version even if it was trained longer."

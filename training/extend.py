@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from models.record import MODEL_FILE, RECORD_FILE, Record
+from models.record import MODEL_FILE, RECORD_FILE, Extension, Record
 from training import TrainingError
 from training.architectures import build
 from training.calibrate import predict_logits
@@ -22,33 +22,50 @@ from training.checkpoints import Run, clear, locked, save
 from training.data import Split
 from training.evaluate import Images
 from training.recipes import Recipe
+from training.remeasure import read_file
 from training.report import read_record
 from training.train import compile_model, steps_per_epoch
 
 _IMAGES = 1000  # that measure BatchNorm's inputs and compare the network with the file
-_TOLERANCE = 1e-3  # largest difference in a logit
+_TOLERANCE = 1e-3  # largest difference in a logit, relative to the largest logit above 1
 
 
 class ExtendError(TrainingError):
     """A bundled version cannot be trained further."""
 
 
-def extend(folder: Path, recipe: Recipe, split: Split, *, epochs: int, run_dir: Path) -> None:
+def extend(
+    folder: Path,
+    recipe: Recipe,
+    split: Split,
+    *,
+    epochs: int,
+    seed: int,
+    precision: str,
+    run_dir: Path,
+) -> None:
     """Write a run into `run_dir` that continues the version in `folder` to `epochs` epochs.
 
     `split` is the training set.
 
     Raises:
-        ExtendError: there is no such version, it already has that many epochs, or its file does not
-            fit the recipe's network.
+        ExtendError: there is no such version, it already has that many epochs or was trained with
+            another seed or precision, or its file does not fit the recipe's network.
+        BundleError: its file is not the one that its record describes.
     """
     if not (folder / RECORD_FILE).exists():
         raise ExtendError(f"{folder} holds no version to extend; train without --extend")
     record = read_record(folder / RECORD_FILE)
+    for option, found, given in (
+        ("--seed", record.seed, seed),
+        ("--precision", record.precision, precision),
+    ):
+        if found != given:
+            raise ExtendError(f"{folder} was trained with {option} {found}; extend it with that")
     done = record.epochs_completed
     if done >= epochs:
         raise ExtendError(f"{folder} was trained for {done} epochs; extend it to more, by --epochs")
-    file = onnx.load(folder / MODEL_FILE)
+    file = onnx.load_from_string(read_file(folder / MODEL_FILE, record.sha256))
     network = build(record.name, recipe)
     images = split.images[:_IMAGES]
     try:
@@ -82,12 +99,15 @@ def _run(record: Record, recipe: Recipe, epochs: int) -> Run:
         seed=record.seed,
         epochs=epochs,
         precision=record.precision,
-        backend=keras.backend.backend(),
+        backend=record.backend,
         device=record.device,
         libraries=record.libraries,
         history=record.history,
         parts=record.provenance.parts if record.provenance else [],
-        extended_after=[*record.extended_after, len(record.history)],
+        extensions=[
+            *record.extensions,
+            Extension(after=record.epochs_completed, planned=record.epochs),
+        ],
     )
 
 
@@ -102,8 +122,9 @@ def _set_weights(network: keras.Model, file: onnx.ModelProto, images: Images) ->
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             scale, offset = next(tensors).reshape(-1), next(tensors).reshape(-1)
-            values = keras.ops.convert_to_numpy(activations).astype(np.float64)
-            mean, variance = values.mean((0, 1, 2)), values.var((0, 1, 2))
+            values = keras.ops.convert_to_numpy(activations)
+            mean = values.mean((0, 1, 2), dtype=np.float64)
+            variance = values.var((0, 1, 2), dtype=np.float64)
             gamma = scale * np.sqrt(variance + layer.epsilon)
             layer.set_weights([gamma, offset + mean * scale, mean, variance])
         elif isinstance(layer, keras.layers.Conv2D):
@@ -128,7 +149,7 @@ def _check_same_logits(
 ) -> None:
     found = network.predict(images.astype("float32"), verbose=0)
     expected = predict_logits(file, images) * (record.temperature or 1)
-    difference = float(np.abs(found - expected).max())
+    difference = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
     if not difference < _TOLERANCE:
         raise ExtendError(
             f"{record.name} version {record.version}: the network and the file differ by "

@@ -14,7 +14,9 @@ def familiarity_page(familiarity: MeasuredFamiliarity) -> str:
         cells = [quality.score, quality.model, *(f"{figure:.3f}" for figure in figures)]
         rows.append(f"| {' | '.join(cells)} |")
     if familiarity.threshold is None:
-        outcome = "The agreement is not good enough, so the service says nothing about familiarity."
+        outcome = (
+            "The models' agreement does not separate them well enough, so the service is silent."
+        )
     else:
         outcome = (
             "With `details=true`, the service calls an image familiar if the three models' "

@@ -25,7 +25,7 @@ def model_card(records: list[Record]) -> str:
         if record.noise
     )
     worth = "\n".join(_worth_row(record) for record in records)
-    extensions = "".join(_extension(record) for record in records if record.extended_after)
+    extensions = "".join(_extensions(record) for record in records if record.extensions)
     diagram = (
         f"\n![Accuracy by confidence]({newest.version}/{RELIABILITY_FILE})\n"
         if newest.calibration
@@ -89,11 +89,12 @@ images were collected from the web and share its biases.
 """
 
 
-def _extension(record: Record) -> str:
-    lengths = " and ".join(map(str, record.extended_after))
+def _extensions(record: Record) -> str:
+    lengths = [f"{extension.after} of {extension.planned}" for extension in record.extensions]
+    first, *later = [*lengths, f"{record.epochs_completed} of {record.epochs}"]
     return f"""
-Version {record.version} was first trained to {lengths} epochs, then extended to {record.epochs}
-from its exported weights (dotted in the plot), with a new optimizer on the longer run's schedule.
+Version {record.version} was trained for {first} planned epochs, then extended from its exported
+weights, each time with a new optimizer (dotted in its `curves.png`): {", ".join(later)}.
 """
 
 

@@ -58,7 +58,3 @@ class LaterSchedule(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step: Any) -> Any:
         """Return the learning rate at this optimizer's step."""
         return self.schedule(ops.cast(step, "float32") + self.steps)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"schedule": self.schedule, "steps": self.steps}

@@ -65,15 +65,15 @@ def train_models(
     cifar10: data.Cifar10,
     *,
     fresh: bool = False,
-    extended: bool = False,
+    extend: bool = False,
     strategy: SingleProcess = ALONE,
 ) -> None:
-    """Train the models one after the other; `extended` starts from their bundled versions."""
-    if extended:
+    """Train the models one after the other; `extend` starts from their bundled versions."""
+    if extend:
         for config in configs:
             extend_bundled(config, cifar10, fresh=fresh)
     for config in configs:
-        train_model(config, cifar10, fresh=fresh and not extended, strategy=strategy)
+        train_model(config, cifar10, fresh=fresh and not extend, strategy=strategy)
 
 
 def train_model(
@@ -103,19 +103,33 @@ def train_model(
 
 
 def extend_bundled(config: Config, cifar10: data.Cifar10, *, fresh: bool = False) -> None:
-    """Start the run from the bundled version's epochs, unless its folder already holds a run.
+    """Make the bundled version's epochs the first of the run, unless the run extends it already.
 
-    `fresh` replaces that run.
+    `fresh` replaces the run in the run folder, whatever it is.
 
     Raises:
-        ExtendError: there is no such version, or it cannot be trained further to that many epochs.
+        ExtendError: there is no such version, it cannot be trained further as `config` says, or the
+            run folder holds a run that does not extend it.
     """
-    if fresh or read_run(config.run_dir) is None:
-        # Imported here because it needs onnx, which training does not.
-        from training.extend import extend  # noqa: PLC0415
+    # Imported here because it needs onnx, which training does not.
+    from training.extend import ExtendError, extend  # noqa: PLC0415
 
-        epochs = config.epochs or config.recipe.epochs
-        extend(config.folder, config.recipe, cifar10.train, epochs=epochs, run_dir=config.run_dir)
+    run = None if fresh else read_run(config.run_dir)
+    if run is None:
+        extend(
+            config.folder,
+            config.recipe,
+            cifar10.train,
+            epochs=config.epochs or config.recipe.epochs,
+            seed=config.seed,
+            precision=config.precision,
+            run_dir=config.run_dir,
+        )
+    elif not run.extensions:
+        raise ExtendError(
+            f"{config.run_dir} holds a run that does not extend {config.folder}; leave out "
+            "--extend to resume it, or add --fresh to replace it"
+        )
 
 
 def check_training(config: Config, *, force: bool = False) -> None:
@@ -138,6 +152,10 @@ def check_export(config: Config, *, force: bool = False) -> Run:
         raise TrainingError(
             f"{config.run_dir} holds no finished epoch; train {config.model} first: "
             f"python -m training train --model {config.model} --recipe {config.recipe_name}"
+        )
+    if run.extensions and run.extensions[-1].after == len(run.history):
+        raise TrainingError(
+            f"{config.run_dir} has no finished epoch yet beyond those of {config.folder}; resume it"
         )
     check_replaceable(config.folder, len(run.history), force=force)
     return run
@@ -250,7 +268,7 @@ def _record(
             command=_command(run),
             commit=commit(),
             parts=run.parts,
-            extended_after=run.extended_after,
+            extensions=run.extensions,
         ),
         int8=int8,
     )
@@ -259,10 +277,10 @@ def _record(
 def _command(run: Run) -> str:
     """Return the command that repeats the run, without this machine's folders."""
     backend = "" if run.backend == "tensorflow" else f"KERAS_BACKEND={run.backend} "
-    commands = [
-        f"{backend}python -m training{'' if run.extended_after else ' train'} --model {run.model} "
-        f"--recipe {run.recipe} --epochs {epochs} --seed {run.seed} --precision {run.precision}"
-        for epochs in (*run.extended_after, run.epochs)
+    options = f"--model {run.model} --recipe {run.recipe}"
+    trainings = [
+        f"{backend}python -m training train {options} --epochs {epochs} --seed {run.seed} "
+        f"--precision {run.precision}{' --extend --fresh' if i else ''}"
+        for i, epochs in enumerate([*(e.planned for e in run.extensions), run.epochs])
     ]
-    # An extension starts from the version that the previous command bundled, and from no run.
-    return " && ".join([commands[0], *(f"{command} --extend --fresh" for command in commands[1:])])
+    return f" && python -m training export {options} && ".join(trainings)

@@ -31,9 +31,9 @@ def remeasure(folder: Path, test: Split) -> Record:
     path = folder / RECORD_FILE
     try:
         known = json.loads(path.read_bytes())
-        known |= measure(_read(folder / MODEL_FILE, known["sha256"]), test).model_dump()
+        known |= measure(read_file(folder / MODEL_FILE, known["sha256"]), test).model_dump()
         if known.get("int8"):
-            int8 = _read(folder / INT8_MODEL_FILE, known["int8"]["sha256"])
+            int8 = read_file(folder / INT8_MODEL_FILE, known["int8"]["sha256"])
             known["int8"] |= measure(int8, test).model_dump()
         record = Record.model_validate(known)
     except (OSError, KeyError, ValueError, ValidationError) as error:
@@ -43,8 +43,16 @@ def remeasure(folder: Path, test: Split) -> Record:
     return record
 
 
-def _read(path: Path, sha256: str) -> bytes:
-    content = path.read_bytes()
+def read_file(path: Path, sha256: str) -> bytes:
+    """Return the content of a version's file.
+
+    Raises:
+        BundleError: it cannot be read, or its SHA-256 is another.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != sha256:
         raise BundleError(f"{path} is not the file that {RECORD_FILE} beside it is of")
     return content

@@ -35,7 +35,7 @@ class RecordError(TrainingError):
 def version_plots(record: Record) -> list[Plot]:
     """Return the plots of models/<name>/<version>/."""
     title = f"{record.title}, version {record.version}"
-    curves = (title, record.history, *record.extended_after)
+    curves = (title, record.history, *(extension.after for extension in record.extensions))
     found: list[Plot] = [(CURVES_FILE, plots.curves, curves)]
     if (measured := record.calibration) is not None:
         shown = (title, measured.expected_calibration_error, measured.reliability)

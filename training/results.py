@@ -51,10 +51,10 @@ def spread(values: list[float], digits: int = 2) -> str:
 _INTRODUCTION = """\
 # Regularization techniques, measured
 
-`python -m training study` measures them and keeps its results in `study.json`;
+`python -m training study` measures the techniques and keeps the results in `study.json`;
 `python -m training report` writes this page from there. Each technique is one change to the
-article's recipe, and `combined` has all of them, with the strengths in `training/recipes.py`, the
-same data in the same order and the same seeds. Accuracies, in per cent, and losses, mean
+article's recipe; `combined` has them all. Their strengths are in `training/recipes.py`. All runs
+see the same data in the same order, with the same seeds. Accuracies, in per cent, and losses, mean
 cross-entropies, are of a run's final weights (with early stopping, those with the lowest validation
 loss), without dropout or augmentation. The gap is training minus validation accuracy, in points.
 ± is the standard deviation over n seeds.

@@ -79,7 +79,7 @@ def train(
             precision,
             steps=steps,
             epochs=epochs,
-            trained=run.extended_after[-1] if run and run.extended_after else 0,
+            trained=run.extensions[-1].after if run and run.extensions else 0,
         )
         if run is None:
             run = Run(
@@ -122,7 +122,7 @@ def _fit(
     strategy: SingleProcess,
 ) -> None:
     if run.history and strategy.is_first_worker:
-        click.echo(f"{run_dir}: going on after epoch {len(run.history)}")
+        click.echo(f"{run_dir}: resuming after epoch {len(run.history)}")
     try:
         model.fit(
             **strategy.examples(split.images.astype("float32"), _targets(split, recipe), recipe),

@@ -79,7 +79,7 @@ def test_a_full_disk_keeps_the_epoch_before(tiny: Cifar10, tmp_path: Path) -> No
     process = start("train", *options, before=full)
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 1
-    assert "going on after epoch 1" in output
+    assert "resuming after epoch 1" in output
     [line] = [line for line in errors.splitlines() if line.startswith("Error")]
     assert f"cannot write {tmp_path}/first/1/epoch-2.weights.h5: File too large" in line
     assert errors.endswith(f"{line}\n")
@@ -129,4 +129,4 @@ def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(tmp_path: Path) -
             "and the same command without --fresh resumes after them."
         )
         assert "Traceback" not in errors
-        assert (f"going on after epoch {before}\n" in output) == resumed
+        assert (f"resuming after epoch {before}\n" in output) == resumed

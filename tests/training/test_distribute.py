@@ -1,4 +1,4 @@
-"""Two real workers on this machine: the same result as one, a lost one, and going on after it."""
+"""Two real workers on this machine: the same result as one, a lost one, and resuming after it."""
 
 import importlib.util
 import os

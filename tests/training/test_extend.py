@@ -4,17 +4,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
-from models.record import MODEL_FILE, Record
+from models.record import MODEL_FILE, Extension
+from tests.helpers import replace_model
+from training import TrainingError
 from training.architectures import build
+from training.calibrate import predict_logits
 from training.checkpoints import read_run
 from training.data import Cifar10
 from training.export import export
 from training.extend import ExtendError
-from training.pipeline import Config, export_model, extend_bundled, train_model
+from training.model_card import model_card
+from training.pipeline import Config, export_model, extend_bundled, train_model, train_models
 from training.recipes import IMPROVED, RECIPES
-from training.train import compile_model, steps_per_epoch
+from training.remeasure import BundleError
+from training.train import compile_model, load_trained_model, steps_per_epoch
+
+ONE_OF_ONE = Extension(after=1, planned=1)
 
 
 def test_a_bundled_version_is_trained_further(
@@ -29,51 +37,70 @@ def test_a_bundled_version_is_trained_further(
         extend_bundled(config, tiny)
     train_model(config, tiny)
     bundled = export_model(config, tiny)
-    with pytest.raises(ExtendError, match="trained for 1 epochs; extend it to more"):
-        extend_bundled(replace(config, runs_dir=elsewhere), tiny)
-
     longer = replace(config, epochs=2, runs_dir=elsewhere)
     extend_bundled(longer, tiny)
     begun = read_run(longer.run_dir)
     assert begun
-    assert (begun.history, begun.extended_after) == (bundled.history, [1])
-    run = train_model(longer, tiny)
+    assert (begun.history, begun.extensions) == (bundled.history, [ONE_OF_ONE])
+    file = onnx.load(longer.folder / MODEL_FILE)
+    logits = predict_logits(file, tiny.test.images) * (bundled.temperature or 1)
+    network = load_trained_model(begun, recipe, longer.run_dir)
+    found = network.predict(tiny.test.images.astype("float32"), verbose=0)
+    np.testing.assert_allclose(found, logits, atol=1e-3)
+    with pytest.raises(TrainingError, match="no finished epoch yet beyond those of"):
+        export_model(longer, tiny)
+
+    train_models([longer], tiny, extend=True)  # the same command again, after a kill
+    run = read_run(longer.run_dir)
+    assert run
     assert run.history[0] == bundled.history[0]
-    assert (len(run.history), run.seed, run.extended_after) == (2, 7, [1])
-    extend_bundled(longer, tiny)  # the same command after a kill: the run stays
-    assert read_run(longer.run_dir) == run
-
-    record = Record.model_validate(export_model(longer, tiny))
+    assert (len(run.history), run.seed, run.extensions) == (2, 7, [ONE_OF_ONE])
+    record = export_model(longer, tiny)
     assert record.epochs_completed == 2
+    assert record.extensions == [ONE_OF_ONE]
     assert record.provenance
-    assert record.provenance.extended_after == [1]
     assert [(part.first_epoch, part.last_epoch) for part in record.provenance.parts] == [(1, 2)]
-    options = "--model first --recipe improved --epochs {} --seed 7 --precision float32"
     assert record.provenance.command == (
-        f"python -m training {options.format(1)} && "
-        f"python -m training {options.format(2)} --extend --fresh"
+        "python -m training train --model first --recipe improved --epochs 1 --seed 7 "
+        "--precision float32 && python -m training export --model first --recipe improved && "
+        "python -m training train --model first --recipe improved --epochs 2 --seed 7 "
+        "--precision float32 --extend --fresh"
     )
+    assert "was trained for 1 of 1 planned epochs, then extended" in model_card([record])
 
 
-def test_a_file_of_another_network_is_not_extended(tiny: Cifar10, tmp_path: Path) -> None:
+def test_what_cannot_be_extended_is_left_as_it_was(tiny: Cifar10, tmp_path: Path) -> None:
     config = Config("first", "improved", 1, runs_dir=tmp_path, models_dir=tmp_path / "models")
     train_model(config, tiny)
     export_model(config, tiny)
-    second = export(build("second", IMPROVED["second"]))
-    (config.folder / MODEL_FILE).write_bytes(second)
     before = read_run(config.run_dir)
+    longer = replace(config, epochs=2)
+    with pytest.raises(ExtendError, match=r"a run that does not extend .* --fresh"):
+        extend_bundled(longer, tiny)
+    for wrong, words in (
+        (replace(longer, epochs=1), "trained for 1 epochs; extend it to more"),
+        (replace(longer, seed=1), "trained with --seed 0"),
+        (replace(longer, precision="mixed_bfloat16"), "trained with --precision float32"),
+    ):
+        with pytest.raises(ExtendError, match=words):
+            extend_bundled(wrong, tiny, fresh=True)
+    path = config.folder / MODEL_FILE
+    path.write_bytes(path.read_bytes() + b"more")
+    with pytest.raises(BundleError, match=r"model\.onnx is not the file that"):
+        extend_bundled(longer, tiny, fresh=True)
+    replace_model(config.folder, export(build("second", IMPROVED["second"])))
     with pytest.raises(ExtendError, match=r"model\.onnx is not of the improved recipe's network"):
-        extend_bundled(replace(config, epochs=2), tiny, fresh=True)
+        extend_bundled(longer, tiny, fresh=True)
     assert read_run(config.run_dir) == before
 
 
-def test_a_new_optimizer_goes_on_along_the_longer_schedule(tiny: Cifar10) -> None:
+def test_a_new_optimizer_follows_the_longer_schedule(tiny: Cifar10) -> None:
     recipe = IMPROVED["first"]
     steps = steps_per_epoch(recipe, tiny.train)
 
     def rates(trained: int) -> list[float]:
         model = compile_model("first", recipe, "float32", steps=steps, epochs=10, trained=trained)
-        schedule = model.optimizer._learning_rate  # what it takes at a step, before it is there
+        schedule = model.optimizer._learning_rate  # `learning_rate` is its value at this step
         return [float(schedule(step)) for step in range((10 - trained) * steps)]
 
     np.testing.assert_allclose(rates(4), rates(0)[4 * steps :], rtol=1e-6)
