@@ -132,16 +132,30 @@ def test_records_and_curves(server: str) -> None:
         Image.open(io.BytesIO(curves.content)).verify()
 
 
-def test_a_version_without_its_curves_still_answers(tmp_path: Path) -> None:
+@pytest.fixture
+def first_alone(tmp_path: Path) -> Path:
+    """A models folder with one version, without its curves."""
     version = tmp_path / "first" / "1"
     shutil.copytree(
         ROOT / "models" / "first" / "1", version, ignore=shutil.ignore_patterns("curves.png")
     )
-    client = create_app(Settings(models_dir=tmp_path, provider="cpu")).test_client()
+    return tmp_path
+
+
+def test_a_version_without_its_curves_still_answers(first_alone: Path) -> None:
+    client = create_app(Settings(models_dir=first_alone, provider="cpu")).test_client()
     missing = client.get("/models/first/curves.png")
     assert missing.status_code == 404
+    assert missing.content_type == "application/problem+json"
     assert "first version 1 has no curves.png" in missing.get_json()["detail"]
     assert client.get("/models/first").status_code == 200
+
+
+def test_a_limit_below_a_mebibyte_is_named(first_alone: Path) -> None:
+    settings = Settings(models_dir=first_alone, provider="cpu", max_body=2**19)
+    answer = create_app(settings).test_client().post("/predict", data=bytes(2**19 + 1))
+    assert answer.status_code == 413
+    assert "at most 0.5 MiB" in answer.get_json()["detail"]
 
 
 def test_the_newest_version_answers_unless_another_is_asked_for(
