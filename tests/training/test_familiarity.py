@@ -42,4 +42,5 @@ def test_the_published_figures_are_of_the_bundled_models(tmp_path: Path, cifar10
     assert found.models == published.models
     for ours, recorded in zip(found.qualities, published.qualities, strict=True):
         for kind in kinds:
-            assert ours.auroc[kind] == pytest.approx(recorded.auroc[kind], abs=0.05)
+            # Four standard errors of a share of 500 test images.
+            assert ours.auroc[kind] == pytest.approx(recorded.auroc[kind], abs=0.09)
