@@ -33,7 +33,8 @@ def test_the_published_figures_are_of_the_bundled_models(tmp_path: Path, cifar10
         version.mkdir(parents=True)
         (version / "model.onnx").symlink_to(ROOT / "models" / name / "2" / "model.onnx")
     cifar10 = data.load(cifar10_dir)
-    test = Split(cifar10.test.images[:500], cifar10.test.labels[:500])
+    # A standard error of .011 where a score is near .5.
+    test = Split(cifar10.test.images[:2000], cifar10.test.labels[:2000])
     train = Split(cifar10.train.images[-2500:], cifar10.train.labels[-2500:])
     kinds = {
         kind: images for kind, images in unfamiliar_images().items() if kind in {"noise", "text"}
@@ -42,5 +43,4 @@ def test_the_published_figures_are_of_the_bundled_models(tmp_path: Path, cifar10
     assert found.models == published.models
     for ours, recorded in zip(found.qualities, published.qualities, strict=True):
         for kind in kinds:
-            # Four standard errors of a share of 500 test images.
-            assert ours.auroc[kind] == pytest.approx(recorded.auroc[kind], abs=0.09)
+            assert ours.auroc[kind] == pytest.approx(recorded.auroc[kind], abs=0.05)
