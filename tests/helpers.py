@@ -64,16 +64,21 @@ def image_input(images: npt.NDArray[np.uint8], *, binary: bool) -> triton.InferI
     return tensor
 
 
-def refusal(*options: str) -> str:
-    """Start the service, which must refuse these options; return the line that says why."""
-    result = subprocess.run(
-        [sys.executable, "-m", "serving", "--port", "0", *options],
+def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in the checkout to its end, whatever its exit status."""
+    return subprocess.run(
+        [sys.executable, *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def refusal(*options: str) -> str:
+    """Start the service, which must refuse these options; return the line that says why."""
+    result = run_python("-m", "serving", "--port", "0", *options)
     assert result.returncode == 1
     lines = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
     assert len(lines) == 1, result.stderr

@@ -45,6 +45,11 @@ class Config:
         return RECIPES[self.recipe_name][self.model]
 
     @property
+    def planned_epochs(self) -> int:
+        """The epochs to train to."""
+        return self.epochs or self.recipe.epochs
+
+    @property
     def version(self) -> int:
         """The version that the recipe makes."""
         return VERSIONS[self.recipe_name]
@@ -84,16 +89,15 @@ def train_model(
     strategy: SingleProcess = ALONE,
 ) -> Run:
     """Train one model in its run folder, resuming after its last finished epoch unless `fresh`."""
-    epochs = config.epochs or config.recipe.epochs
     click.echo(
-        f"{config.model}, {config.recipe_name} recipe: training to {epochs} epochs "
+        f"{config.model}, {config.recipe_name} recipe: training to {config.planned_epochs} epochs "
         f"in {config.run_dir}"
     )
     return train(
         config.model,
         config.recipe,
         cifar10.train,
-        epochs=epochs,
+        epochs=config.planned_epochs,
         seed=config.seed,
         precision=config.precision,
         run_dir=config.run_dir,
@@ -120,7 +124,7 @@ def extend_bundled(config: Config, cifar10: data.Cifar10, *, fresh: bool = False
             config.folder,
             config.recipe,
             cifar10.train,
-            epochs=config.epochs or config.recipe.epochs,
+            epochs=config.planned_epochs,
             seed=config.seed,
             precision=config.precision,
             run_dir=config.run_dir,
@@ -141,7 +145,7 @@ def check_training(config: Config, *, force: bool = False) -> None:
     """
     _check_backend()
     check_writable(config.run_dir)
-    check_replaceable(config.folder, config.epochs or config.recipe.epochs, force=force)
+    check_replaceable(config.folder, config.planned_epochs, force=force)
 
 
 def check_export(config: Config, *, force: bool = False) -> Run:

@@ -1,7 +1,5 @@
 """Concurrent requests through the real models: shared batches, a bounded queue, a failing model."""
 
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +15,7 @@ from serving.errors import ModelError, OverloadedError
 from serving.metrics import Metrics
 from serving.registry import Classifiers, load_classifiers
 from serving.settings import Settings
-from tests.helpers import ROOT
+from tests.helpers import run_python
 
 MAX_WAITING = 64
 
@@ -135,14 +133,7 @@ def fail(*_):
 Metrics.count_wait = fail
 create_app().test_client().post("/predict", data=open("serving/static/ship.png", "rb").read())
 """
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    result = run_python("-c", code)
     assert result.returncode == 1
     assert "the batcher failed, so this worker ends" in result.stderr
     assert "MemoryError: none left" in result.stderr
