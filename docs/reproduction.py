@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from models.record import RECORD_FILE, Record
-from models.study import BASELINE, Setting, Study, read_study
+from models.study import BASELINE, STUDY_FILE, Setting, Study, read_study
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -27,8 +27,8 @@ In a checkout, where a version that was trained longer is not replaced, add `--m
 folder of your own to each command. `--extend` trains the version further that the command above it
 has bundled. A recipe means `training/recipes.py` at the commit that trained the epochs;
 `metadata.json` has that commit where it is known, the device and every library's version.
-By a rule written down before five seeds were trained, version 1 of `first` is to have the seed with
-the median validation accuracy; the bundled weights predate the rule and are of seed 0.
+Version 1 of `first` has the seed with the median validation accuracy of five, by a rule that was
+written down before they were trained.
 
 ```sh
 uv run python -m training verify
@@ -72,7 +72,7 @@ write them all, from the records and from the service. With `--check` they only 
 
 def page() -> str:
     """Return the page."""
-    done = read_study(MODELS)
+    done = read_study(MODELS / STUDY_FILE)
     seeds = [setting for setting in _settings(done) if setting not in done.settings]
     return PAGE.format(
         models="\n".join(_models()),
@@ -87,10 +87,13 @@ def _models() -> list[str]:
     ]
     return [
         f"uv run --group training python -m training --model {r.name} --recipe {r.recipe} "
-        f"--epochs {epochs} --seed {r.seed} --precision {r.precision}"
+        f"--epochs {planned} --seed {r.seed} --precision {r.precision}"
         f"{' --extend --fresh' if i else ''}"
+        f"{f'  # stopped after {finished}' if finished < planned else ''}"
         for r in sorted(records, key=lambda r: (r.parameters, r.version))
-        for i, epochs in enumerate([*(e.planned for e in r.extensions), r.epochs])
+        for i, (finished, planned) in enumerate(
+            [*((e.after, e.planned) for e in r.extensions), (r.epochs_completed, r.epochs)]
+        )
     ]
 
 

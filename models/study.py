@@ -1,6 +1,6 @@
-"""The format of study.json: measurements of regularization techniques.
+"""The format of study.json and ablations.json: measurements of a recipe's variants.
 
-`training` writes it, `serving` shows it; both import it from here.
+`training` writes them, `serving` shows the study; both import the format from here.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from pydantic import BaseModel, JsonValue
 from models.record import Score
 
 STUDY_FILE = "study.json"  # in the models folder
-BASELINE = "baseline"  # no technique: the article's recipe unchanged
+BASELINE = "baseline"  # the recipe unchanged
 
 
 class Setting(BaseModel, frozen=True):
@@ -54,26 +54,26 @@ class Result(BaseModel):
 
 
 class Study(BaseModel):
-    """The contents of `study.json`."""
+    """The contents of the file."""
 
     results: list[Result] = []
 
     @property
     def settings(self) -> list[Setting]:
-        """The settings in which techniques were measured, in the order of their first results.
+        """The settings in which variants were measured, in the order of their first results.
 
-        A setting with the baseline alone only repeats the article's training with several seeds.
+        A setting with the baseline alone only repeats the recipe's training with several seeds.
         """
         return list(dict.fromkeys(r.setting for r in self.results if r.technique != BASELINE))
 
 
-def read_study(models_dir: Path) -> Study:
-    """Return the study so far; an empty one if there is none.
+def read_study(file: Path) -> Study:
+    """Return the study so far; an empty one if there is no such file.
 
     Raises:
         pydantic.ValidationError: the file has another format.
     """
     try:
-        return Study.model_validate_json((models_dir / STUDY_FILE).read_bytes())
+        return Study.model_validate_json(file.read_bytes())
     except FileNotFoundError:
         return Study()

@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from training.command_line import OPTIONS, TrainingGroup, options
-from training.recipes import ARTICLE, TECHNIQUES
+from training.recipes import ABLATIONS, ARTICLE, RECIPES, TECHNIQUES
 
 # Keras and its backend take seconds to import, so each command imports them when it runs.
 
@@ -250,9 +250,8 @@ def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
     "--technique",
     "techniques",
     multiple=True,
-    type=click.Choice(list(TECHNIQUES)),
-    default=list(TECHNIQUES),
-    help="A variant to train; repeat for several.",
+    type=click.Choice(list(TECHNIQUES | ABLATIONS)),
+    help="A variant to train; repeat for several.  [default: all of the recipe's]",
 )
 @click.option(
     "--seeds",
@@ -260,29 +259,40 @@ def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
     default=1,
     help="How many seeds to train each variant with: 0, 1, 2 and so on.",
 )
-@options("epochs", "precision", "data_dir", "models_dir", "runs_dir")
+@options("recipe", "epochs", "precision", "data_dir", "models_dir", "runs_dir")
 def study_command(
     model: str,
     techniques: Sequence[str],
     seeds: int,
+    recipe: str,
     epochs: int | None,
     precision: str,
     data_dir: Path | None,
     models_dir: Path,
     runs_dir: Path,
 ) -> None:
-    """Measure each regularization technique, alone and combined.
+    """Measure a recipe's variants against each other.
 
-    Writes study.json, study.png and STUDY.md into the models folder after every run, and skips the
-    runs that study.json already holds.
+    The article's recipe is varied by each regularization technique, alone and all combined, in
+    study.json; the improved one by an ablation at a time, in ablations.json. Writes the results,
+    their page and their plot into the models folder after every run, and skips the runs that are
+    already there.
     """
     from models.study import Setting
     from training import data
+    from training.results import COMPARISONS
     from training.study import study
 
+    compared = COMPARISONS[recipe]
+    if unknown := set(techniques) - set(compared.variants):
+        raise click.UsageError(
+            f"the {recipe} recipe has no variant {min(unknown)}; "
+            f"choose from {', '.join(compared.variants)}"
+        )
     study(
-        Setting(model=model, epochs=epochs or ARTICLE[model].epochs, precision=precision),
-        [TECHNIQUES[technique] for technique in techniques],
+        Setting(model=model, epochs=epochs or RECIPES[recipe][model].epochs, precision=precision),
+        compared,
+        techniques or list(compared.variants),
         range(seeds),
         data.load(data.find(data_dir)),
         runs_dir=runs_dir,

@@ -105,3 +105,23 @@ TECHNIQUES = {
         ),
     )
 }
+
+# The improved recipe with one change each; for the choice of its ingredients.
+_IMPROVED_BASELINE = replace(IMPROVED["first"], name=BASELINE)
+ABLATIONS = {
+    recipe.name: recipe
+    for recipe in (
+        _IMPROVED_BASELINE,
+        replace(
+            _IMPROVED_BASELINE, name="adam", optimizer="adam", learning_rate=1e-3, weight_decay=0.0
+        ),
+        replace(_IMPROVED_BASELINE, name="half-learning-rate", learning_rate=1e-3),
+        replace(_IMPROVED_BASELINE, name="double-learning-rate", learning_rate=4e-3),
+        replace(_IMPROVED_BASELINE, name="no-weight-decay", weight_decay=0.0),
+        replace(_IMPROVED_BASELINE, name="no-flips-and-shifts", flips_and_shifts=False),
+        replace(_IMPROVED_BASELINE, name="no-erasing", erasing=False),
+        replace(_IMPROVED_BASELINE, name="no-label-smoothing", label_smoothing=0.0),
+        replace(_IMPROVED_BASELINE, name="no-dropout", head_dropout=0.0),
+        replace(_IMPROVED_BASELINE, name="dropout-after-pools", head_dropout=0.0, dropout=0.3),
+    )
+}

@@ -9,13 +9,13 @@ from pydantic import ValidationError
 
 from models.familiarity import read_familiarity
 from models.record import CURVES_FILE, RECORD_FILE, RELIABILITY_FILE, Record
-from models.study import read_study
+from models.study import STUDY_FILE, read_study
 from training import TrainingError, first_reason, plots
 from training.familiarity_page import FAMILIARITY_PAGE, familiarity_page
 from training.files import write_text
 from training.model_card import model_card
 from training.recipes import ARTICLE
-from training.results import PLOT_FILE, TABLE_FILE, study_accuracies, study_table
+from training.results import COMPARISONS, Comparison, study_accuracies, study_page
 from training.tables import README_TABLES, replace_tables
 
 COMPARISON_FILE = "comparison.png"
@@ -79,13 +79,13 @@ def check_report(models_dir: Path, readme: Path | None = None) -> None:
         )
 
 
-def write_study_page(models_dir: Path) -> None:
-    """Write the study's table and plot, unless only the baseline is measured."""
-    done = read_study(models_dir)
+def write_study_page(models_dir: Path, compared: Comparison) -> None:
+    """Write the page and plot of a study, unless only the baseline is measured."""
+    done = read_study(models_dir / compared.file)
     if not done.settings:
         return
-    write_text(models_dir / TABLE_FILE, study_table(done))
-    plots.write(models_dir / PLOT_FILE, plots.study, study_accuracies(done))
+    write_text(models_dir / compared.page, study_page(compared, done))
+    plots.write(models_dir / compared.plot, plots.study, study_accuracies(compared, done))
 
 
 def read_record(path: Path) -> Record:
@@ -151,13 +151,14 @@ def read_records(models_dir: Path, *, skip_broken: bool = False) -> dict[str, li
 def _texts(
     records: dict[str, list[Record]], models_dir: Path, readme: Path | None
 ) -> dict[Path, str]:
-    done = read_study(models_dir)
     texts = {models_dir / name / "README.md": model_card(of[::-1]) for name, of in records.items()}
-    if done.settings:
-        texts[models_dir / TABLE_FILE] = study_table(done)
+    for compared in COMPARISONS.values():
+        if (done := read_study(models_dir / compared.file)).settings:
+            texts[models_dir / compared.page] = study_page(compared, done)
     if (familiarity := read_familiarity(models_dir)) is not None:
         texts[models_dir / FAMILIARITY_PAGE] = familiarity_page(familiarity)
     if readme is not None:
+        done = read_study(models_dir / STUDY_FILE)
         tables = {name: table(records, done) for name, table in README_TABLES.items()}
         texts[readme] = replace_tables(readme.read_text("utf-8"), tables)
     return texts
@@ -184,6 +185,8 @@ def _plots(
             "test, the article's": [r.article.test_accuracy for r in records],
         }
         found.append((models_dir / COMPARISON_FILE, plots.comparison, (labels, accuracies)))
-    if (done := read_study(models_dir)).settings:
-        found.append((models_dir / PLOT_FILE, plots.study, (study_accuracies(done),)))
+    for compared in COMPARISONS.values():
+        if (done := read_study(models_dir / compared.file)).settings:
+            shown = (study_accuracies(compared, done),)
+            found.append((models_dir / compared.plot, plots.study, shown))
     return found

@@ -1,36 +1,52 @@
-"""The study's table, and the data of its plot."""
+"""The studies' tables, and the data of their plots."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from statistics import mean, stdev
 
-from models.study import Result, Setting, Study
-from training.recipes import TECHNIQUES
-
-PLOT_FILE = "study.png"
-TABLE_FILE = "STUDY.md"
+from models.study import STUDY_FILE, Result, Setting, Study
+from training.recipes import ABLATIONS, TECHNIQUES, Recipe
 
 
-def by_technique(done: Study, setting: Setting) -> dict[str, list[Result]]:
-    """Return a setting's results, in the order of `TECHNIQUES`."""
+@dataclass(frozen=True)
+class Comparison:
+    """A recipe's variants, and the files in the models folder that hold and show their results."""
+
+    variants: Mapping[str, Recipe]
+    file: str
+    page: str
+    plot: str
+    introduction: str
+
+
+def by_variant(
+    done: Study, setting: Setting, variants: Mapping[str, Recipe]
+) -> dict[str, list[Result]]:
+    """Return a setting's results by variant, in the variants' order."""
     found = {
         name: [r for r in done.results if (r.setting, r.technique) == (setting, name)]
-        for name in TECHNIQUES
+        for name in variants
     }
     return {name: results for name, results in found.items() if results}
 
 
-def study_table(done: Study) -> str:
-    """Return STUDY.md."""
-    sections = [_section(setting, by_technique(done, setting)) for setting in done.settings]
-    return "\n".join([_INTRODUCTION, *sections])
+def study_page(compared: Comparison, done: Study) -> str:
+    """Return the page that shows the results."""
+    sections = [
+        _section(setting, by_variant(done, setting, compared.variants)) for setting in done.settings
+    ]
+    return "\n".join([compared.introduction + _FIGURES.format(plot=compared.plot), *sections])
 
 
-def study_accuracies(done: Study) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Return an accuracy for each seed, by setting, set and technique."""
+def study_accuracies(
+    compared: Comparison, done: Study
+) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Return an accuracy for each seed, by setting, set and variant."""
     return {
         setting.title: {
             title: {
                 name: [getattr(run, of_set).accuracy for run in runs]
-                for name, runs in by_technique(done, setting).items()
+                for name, runs in by_variant(done, setting, compared.variants).items()
             }
             for title, of_set in (
                 ("training", "train"),
@@ -48,19 +64,36 @@ def spread(values: list[float], digits: int = 2) -> str:
     return text if len(values) == 1 else f"{text} ± {stdev(values):.{digits}f}"
 
 
-_INTRODUCTION = """\
+_TECHNIQUES = """\
 # Regularization techniques, measured
 
 `python -m training study` measures the techniques and keeps the results in `study.json`;
 `python -m training report` writes this page from there. Each technique is one change to the
-article's recipe; `combined` has them all. Their strengths are in `training/recipes.py`. All runs
-see the same data in the same order, with the same seeds. Accuracies, in per cent, and losses, mean
+article's recipe; `combined` has them all. Their strengths are in `training/recipes.py`.
+"""
+_ABLATIONS = """\
+# Ablations of the improved recipe
+
+`python -m training study --recipe improved` measures them and keeps the results in
+`ablations.json`; `python -m training report` writes this page from there. Each is one change to the
+improved recipe, which is the baseline here; both are in `training/recipes.py`. What the recipe is
+chosen by is the validation accuracy.
+"""
+_FIGURES = """\
+All runs see the same data, with the same seeds. Accuracies, in per cent, and losses, mean
 cross-entropies, are of a run's final weights (with early stopping, those with the lowest validation
 loss), without dropout or augmentation. The gap is training minus validation accuracy, in points.
 ± is the standard deviation over n seeds.
 
-![Accuracies by technique](study.png)
+![Accuracies by variant]({plot})
 """
+
+COMPARISONS = {
+    "article": Comparison(TECHNIQUES, STUDY_FILE, "STUDY.md", "study.png", _TECHNIQUES),
+    "improved": Comparison(
+        ABLATIONS, "ablations.json", "ABLATIONS.md", "ablations.png", _ABLATIONS
+    ),
+}
 
 
 def _section(setting: Setting, results: dict[str, list[Result]]) -> str:

@@ -1,48 +1,49 @@
-"""Each regularization technique, measured alone and combined on one model.
+"""A recipe's variants, measured against each other on one model.
 
-Results are kept in `study.json`, so an interrupted study resumes after its last finished run, even
+Results are kept in a file, so an interrupted study resumes after its last finished run, even
 on another machine; within a run, `training.checkpoints` does the same by epoch.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from models.record import Score
-from models.study import STUDY_FILE, Result, Setting, Study, read_study
+from models.study import Result, Setting, Study, read_study
 from training.checkpoints import Run
 from training.data import Cifar10, Split
 from training.evaluate import predict_keras, score
 from training.files import check_writable, write_text
 from training.recipes import Recipe
 from training.report import write_study_page
+from training.results import Comparison
 from training.train import load_trained_model, train
 
 
 def study(
     setting: Setting,
-    recipes: Iterable[Recipe],
+    compared: Comparison,
+    names: Sequence[str],
     seeds: Iterable[int],
     cifar10: Cifar10,
     *,
     runs_dir: Path,
     models_dir: Path,
 ) -> Study:
-    """Train, evaluate and record the runs that `models_dir` does not hold yet.
+    """Train, evaluate and record the named variants' runs that `models_dir` does not hold yet.
 
     A result whose hyperparameters differ from the recipe's is replaced.
     """
     check_writable(models_dir)
-    recipes = list(recipes)
-    done = read_study(models_dir)
+    done = read_study(models_dir / compared.file)
     for seed in seeds:
-        for recipe in recipes:
+        for recipe in (compared.variants[name] for name in names):
             key = (setting, recipe.name, seed)
             earlier = next((result for result in done.results if result.key == key), None)
             if earlier and earlier.hyperparameters == recipe.hyperparameters:
                 continue
             run_dir = (
                 runs_dir
-                / f"study-{setting.model}-{setting.epochs}-{setting.precision}"
+                / f"{Path(compared.file).stem}-{setting.model}-{setting.epochs}-{setting.precision}"
                 / f"{recipe.name}-{seed}"
             )
             print(f"{setting.model}, {recipe.name}, seed {seed}: training in {run_dir}", flush=True)
@@ -57,14 +58,14 @@ def study(
             )
             result = _evaluate(setting, recipe, run, run_dir, cifar10)
             done.results = [other for other in done.results if other.key != key] + [result]
-            write_study(done, models_dir)
+            write_study(done, compared, models_dir)
     return done
 
 
-def write_study(done: Study, models_dir: Path) -> None:
+def write_study(done: Study, compared: Comparison, models_dir: Path) -> None:
     """Write the results atomically, and the page that shows them."""
-    write_text(models_dir / STUDY_FILE, done.model_dump_json(indent=1) + "\n")
-    write_study_page(models_dir)
+    write_text(models_dir / compared.file, done.model_dump_json(indent=1) + "\n")
+    write_study_page(models_dir, compared)
 
 
 def _evaluate(

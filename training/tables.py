@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from models.record import Record
 from models.study import BASELINE, Study
 from training import TrainingError
-from training.recipes import ARTICLE
-from training.results import by_technique, spread
+from training.recipes import ARTICLE, TECHNIQUES
+from training.results import by_variant, spread
 
 Records = dict[str, list[Record]]  # a model's versions by its name
 
@@ -92,7 +92,7 @@ def study_summary(_: Records, done: Study) -> str:
                 spread([100 * r.gap for r in runs]),
                 spread([100 * r.test.accuracy for r in runs]),
             )
-            for name, runs in by_technique(done, setting).items()
+            for name, runs in by_variant(done, setting, TECHNIQUES).items()
         ]
         header = "| technique | n | training | validation | gap | test |"
         title = [f"{setting.title}:", ""] if several else []

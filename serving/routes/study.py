@@ -18,11 +18,11 @@ def create_blueprint(service: Service) -> Blueprint:
         StartError: its file has another form.
     """
     blueprint = Blueprint("study", __name__)
-    models_dir = service.settings.models_dir
+    file = service.settings.models_dir / STUDY_FILE
     try:
-        measured = read_study(models_dir)
+        measured = read_study(file)
     except ValidationError as error:
-        raise StartError(f"{models_dir / STUDY_FILE} is not a study: {error}") from error
+        raise StartError(f"{file} is not a study: {error}") from error
     compared = set(ComparedVersion.__annotations__)
     versions = [c.record.model_dump(mode="json", include=compared) for c in service.classifiers]
     answer = measured.model_dump(mode="json") | {"versions": versions}

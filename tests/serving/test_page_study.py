@@ -11,13 +11,13 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
-from models.study import Setting, read_study
+from models.study import STUDY_FILE, Setting, read_study
 from serving.app import create_app
 from serving.errors import StartError
 from serving.settings import Settings
 from tests.helpers import MODELS, ROOT, check_problem
 
-STUDY = read_study(ROOT / "models")
+STUDY = read_study(ROOT / "models" / STUDY_FILE)
 RESULTS = json.loads(STUDY.model_dump_json())["results"]
 COMPARED = [r for r in RESULTS if Setting(**r["setting"]) in STUDY.settings]
 REPEATED = [r for r in RESULTS if r not in COMPARED]  # the article's training, with several seeds

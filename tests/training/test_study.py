@@ -1,14 +1,21 @@
 """A tiny study for real: every technique trains, and an interrupted study resumes."""
 
 from pathlib import Path
+from statistics import median_low
 
 import keras
 import pytest
+from click.testing import CliRunner
 
-from models.study import Setting, read_study
+from models.record import RECORD_FILE
+from models.study import BASELINE, STUDY_FILE, Setting, read_study
+from tests.helpers import ROOT
+from training.__main__ import main
 from training.architectures import build
 from training.data import Cifar10
 from training.recipes import ARTICLE, TECHNIQUES
+from training.report import check_report, read_record
+from training.results import COMPARISONS
 from training.study import study
 from training.train import train
 
@@ -22,7 +29,8 @@ def test_an_interrupted_study_resumes(
     trained: list[str] = []
 
     def run(seeds: range) -> None:
-        study(SETTING, TECHNIQUES.values(), seeds, tiny, runs_dir=runs, models_dir=models)
+        compared = COMPARISONS["article"]
+        study(SETTING, compared, list(TECHNIQUES), seeds, tiny, runs_dir=runs, models_dir=models)
 
     def train_and_count(name: str, recipe: object, *args: object, **kwargs: object) -> object:
         if len(trained) == 4:
@@ -33,12 +41,12 @@ def test_an_interrupted_study_resumes(
     monkeypatch.setattr("training.study.train", train_and_count)
     with pytest.raises(KeyboardInterrupt):
         run(range(1))
-    assert [r.technique for r in read_study(models).results] == trained
+    assert [r.technique for r in read_study(models / STUDY_FILE).results] == trained
     monkeypatch.setattr("training.study.train", train)
     run(range(1))
     run(range(1))  # finds nothing left to do
 
-    results = read_study(models).results
+    results = read_study(models / STUDY_FILE).results
     assert [r.technique for r in results] == list(TECHNIQUES)
     assert all(r.epochs_completed == 2 for r in results)
     table = (models / "STUDY.md").read_text()
@@ -46,6 +54,24 @@ def test_an_interrupted_study_resumes(
         [row] = [line for line in table.splitlines() if line.startswith(f"| {result.technique} ")]
         assert f" {100 * result.test.accuracy:.2f} |" in row
     assert (models / "study.png").stat().st_size
+
+
+def test_ablations_are_kept_beside_the_study(tiny: Cifar10, tmp_path: Path) -> None:
+    names = ["baseline", "no-erasing"]
+    compared = COMPARISONS["improved"]
+    study(SETTING, compared, names, range(1), tiny, runs_dir=tmp_path / "runs", models_dir=tmp_path)
+    baseline, changed = read_study(tmp_path / "ablations.json").results
+    assert [baseline.technique, changed.technique] == names
+    assert baseline.hyperparameters == {**changed.hyperparameters, "erasing": True}
+    assert f"| {100 * changed.test.accuracy:.2f} |" in (tmp_path / "ABLATIONS.md").read_text()
+    assert not (tmp_path / STUDY_FILE).exists()
+    check_report(tmp_path)
+
+
+def test_a_variant_of_the_other_recipe_is_refused() -> None:
+    result = CliRunner().invoke(main, ["study", "--technique", "no-erasing"])
+    assert result.exit_code == 2
+    assert "the article recipe has no variant no-erasing" in result.output
 
 
 def test_early_stopping_keeps_the_best_epoch(tiny: Cifar10, tmp_path: Path) -> None:
@@ -77,3 +103,16 @@ def test_techniques_are_in_the_network_once() -> None:
     assert len(build("final", TECHNIQUES["dropout"]).layers) == len(
         build("final", ARTICLE["final"]).layers
     )
+
+
+def test_version_1_of_first_has_the_seed_with_the_median_validation_accuracy() -> None:
+    record = read_record(ROOT / "models" / "first" / "1" / RECORD_FILE)
+    accuracies = {
+        result.seed: result.validation.accuracy
+        for result in read_study(ROOT / "models" / STUDY_FILE).results
+        if result.technique == BASELINE
+        and result.setting
+        == Setting(model=record.name, epochs=record.epochs, precision=record.precision)
+    }
+    assert len(accuracies) == 5
+    assert accuracies[record.seed] == median_low(accuracies.values())
