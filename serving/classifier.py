@@ -1,5 +1,7 @@
 """An ONNX Runtime session over a model: images to probabilities."""
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +37,28 @@ class Classifier:
         """Return probabilities [N, 10] for images [N, 32, 32, 3], RGB."""
         [probabilities] = self.session.run([OUTPUT], {INPUT: images})
         return probabilities  # type: ignore[no-any-return]  # ONNX Runtime is untyped
+
+
+@dataclass(frozen=True)
+class Run:
+    """A batch's results: from all models, or from those before the one that failed."""
+
+    probabilities: list[npt.NDArray[np.float32]]  # [N, 10] for each model
+    seconds: list[float]
+    error: Exception | None = None
+
+
+def run_each(classifiers: Sequence[Classifier], images: npt.NDArray[np.uint8]) -> Run:
+    """Run the models on images [N, 32, 32, 3], one after the other, up to the first that fails."""
+    run = Run([], [])
+    for classifier in classifiers:
+        begun = time.perf_counter()
+        try:
+            run.probabilities.append(classifier.classify(images))
+        except Exception as error:  # whatever the error, these requests get a response
+            return Run(run.probabilities, run.seconds, error)
+        run.seconds.append(time.perf_counter() - begun)
+    return run
 
 
 def usable_threads(workers: int = 1) -> int:

@@ -61,7 +61,8 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self.in_flight = Gauge(
+        self.requests_here = 0  # being answered by this process
+        self._in_flight = Gauge(
             "serving_http_requests_in_flight",
             "Requests being answered.",
             multiprocess_mode="livesum",
@@ -161,6 +162,16 @@ class Metrics:
             record = classifier.record
             info.labels(record.name, record.version, record.recipe, classifier.provider).set(1)
             accuracy.labels(record.name, record.version).set(record.test_accuracy)
+
+    def begin_request(self) -> None:
+        """Count a request that is being answered."""
+        self.requests_here += 1
+        self._in_flight.inc()
+
+    def end_request(self) -> None:
+        """Count a request that has its answer."""
+        self.requests_here -= 1
+        self._in_flight.dec()
 
     @contextmanager
     def count_models(self, classifiers: Iterable[Classifier]) -> Iterator[None]:

@@ -38,13 +38,13 @@ def observe(app: Flask, metrics: Metrics) -> None:
         g.started = time.perf_counter()
         sent = request.headers.get(REQUEST_ID, "")
         g.request_id = sent if _ACCEPTED_ID.fullmatch(sent) else str(uuid.uuid4())
-        metrics.in_flight.inc()
+        metrics.begin_request()
 
     @app.after_request
     def end(response: Response) -> Response:
         seconds = time.perf_counter() - g.started
         route = request.url_rule.rule if request.url_rule else "none"
-        metrics.in_flight.dec()
+        metrics.end_request()
         # A client may invent methods, and each would be a new series forever.
         method = request.method if request.method in METHODS else "other"
         metrics.requests(method, route, response.status_code).inc()

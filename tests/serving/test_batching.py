@@ -54,11 +54,13 @@ class Switch:
         self.go = threading.Event()
         self.fails = False
         self.sizes: list[int] = []
+        self.threads: list[int] = []
 
     def run(self, outputs: Any, inputs: Any) -> Any:
         self.runs.set()
         self.go.wait()
         self.sizes.append(len(inputs["image"]))
+        self.threads.append(threading.get_ident())
         if self.fails:
             raise RuntimeError("out of memory")
         return self.session.run(outputs, inputs)
@@ -104,6 +106,26 @@ def test_a_large_request_takes_turns_with_small_ones(classifiers: Classifiers) -
     np.testing.assert_allclose(large.get()[0], first.classify(many), atol=1e-5)
     assert sum(slow.session.sizes) == 128 + 3
     assert batcher.waiting == 0
+
+
+def test_a_short_run_stays_in_the_thread_of_the_only_request(classifiers: Classifiers) -> None:
+    metrics = Metrics(classifiers)
+    batcher = Batcher(metrics, Settings())
+    first = classifiers.find("first")
+    model = replace(first, session=Switch(first.session))
+    model.session.go.set()
+    image = np.zeros((1, 32, 32, 3), dtype=np.uint8)
+    metrics.begin_request()
+    batcher.classify([model], image)  # its length is not known yet
+    batcher.classify([model], image)
+    metrics.begin_request()
+    batcher.classify([model], image)
+    metrics.end_request()
+    batcher.classify([model], np.repeat(image, 128, axis=0))
+    handed_over, stayed, beside_another, *large = model.session.threads
+    here = threading.get_ident()
+    assert stayed == here
+    assert here not in {handed_over, beside_another, *large}
 
 
 def test_a_failing_model_is_named_until_it_works_again(classifiers: Classifiers) -> None:
