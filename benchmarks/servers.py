@@ -36,6 +36,10 @@ SERVERS = {
         "granian",
         *("--interface", "wsgi", "--blocking-threads", THREADS, "--port", "{port}", APP),
     ),
+    "gunicorn's gevent worker, a fixed answer": (
+        *("gunicorn", "--worker-class", "gevent", "--bind", "127.0.0.1:{port}"),
+        "benchmarks.constant:app",
+    ),
 }
 
 
