@@ -4,8 +4,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
-from pathlib import Path
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -14,18 +13,17 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    Metric,
     ProcessCollector,
     generate_latest,
     values,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from models.record import CLASSES
 from serving.classifier import Classifier
 from serving.problems import status_of
+from serving.processes import Processes
 from serving.registry import Classifiers
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's, for several workers
@@ -224,7 +222,7 @@ class Metrics:
         """Return Prometheus text, for all workers if they share a metrics folder."""
         registry = self._summed()
         if registry is not self.registry:
-            registry.register(_Processes())
+            registry.register(Processes())
         return generate_latest(registry)
 
     def samples(self) -> Iterator[Sample]:
@@ -237,21 +235,3 @@ class Metrics:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return registry
-
-
-class _Processes(Collector):
-    """The usual metrics of a process, summed over the master and its workers."""
-
-    def collect(self) -> Iterator[Metric]:
-        master = os.getppid()
-        children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-        families: dict[str, Metric] = {}
-        for pid in (master, *children):
-            for family in ProcessCollector(pid=partial(int, pid), registry=None).collect():
-                known = families.setdefault(family.name, family)
-                if known is family:
-                    continue
-                [one], [other] = known.samples, family.samples
-                join = min if family.name == "process_start_time_seconds" else sum
-                known.samples = [one._replace(value=join((one.value, other.value)))]
-        return iter(families.values())
