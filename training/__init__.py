@@ -10,6 +10,9 @@ from pydantic import ValidationError
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # Set before TensorFlow is imported, or it logs its build options among our lines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Set before TensorFlow is imported, too: by itself it uses oneDNN only on processors with AVX-512
+# VNNI or newer. On a Zen 3, epochs without it take 1.25 (`final`) to 1.6 times (`second`) as long.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 class TrainingError(click.ClickException):
