@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from models.record import RECORD_FILE, Record
-from models.study import BASELINE, STUDY_FILE, Setting, Study, read_study
+from models.study import STUDY_FILE, Setting, Study, read_study
+from training.results import COMPARISONS
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -76,7 +77,7 @@ def page() -> str:
     seeds = [setting for setting in _settings(done) if setting not in done.settings]
     return PAGE.format(
         models="\n".join(_models()),
-        seeds="\n".join(f"{_study(setting, done)} --technique {BASELINE}" for setting in seeds),
+        seeds="\n".join(_study(setting, done) for setting in seeds),
         study="\n".join(_study(setting, done) for setting in done.settings),
     )
 
@@ -102,8 +103,12 @@ def _settings(done: Study) -> list[Setting]:
 
 
 def _study(setting: Setting, done: Study) -> str:
-    seeds = 1 + max(result.seed for result in done.results if result.setting == setting)
+    results = [result for result in done.results if result.setting == setting]
+    seeds = 1 + max(result.seed for result in results)
+    measured = dict.fromkeys(result.technique for result in results)
+    every = set(measured) == set(COMPARISONS["article"].variants_of(setting.model))
     return (
         f"uv run --group training python -m training study --model {setting.model} "
         f"--epochs {setting.epochs} --precision {setting.precision} --seeds {seeds}"
+        + ("" if every else "".join(f" --technique {name}" for name in measured))
     )

@@ -8,7 +8,8 @@ from typing import Literal
 import click
 
 from training.command_line import OPTIONS, TrainingGroup, options
-from training.recipes import ABLATIONS, ARTICLE, RECIPES, TECHNIQUES
+from training.recipes import ARTICLE, RECIPES
+from training.results import COMPARISONS
 
 # Keras and its backend take seconds to import, so each command imports them when it runs.
 
@@ -250,7 +251,7 @@ def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
     "--technique",
     "techniques",
     multiple=True,
-    type=click.Choice(list(TECHNIQUES | ABLATIONS)),
+    type=click.Choice([name for each in COMPARISONS.values() for name in each.variants]),
     help="A variant to train; repeat for several.  [default: all of the recipe's]",
 )
 @click.option(
@@ -273,26 +274,27 @@ def study_command(
 ) -> None:
     """Measure a recipe's variants against each other.
 
-    The article's recipe is varied by each regularization technique, alone and all combined, in
-    study.json; the improved one by an ablation at a time, in ablations.json. Writes the results,
+    The article's recipe is varied by each regularization technique, alone and all combined, and for
+    `final` by leaving out layers of its own, in study.json; the improved one by an ablation at a
+    time, in ablations.json. Writes the results,
     their page and their plot into the models folder after every run, and skips the runs that are
     already there.
     """
     from models.study import Setting
     from training import data
-    from training.results import COMPARISONS
     from training.study import study
 
     compared = COMPARISONS[recipe]
-    if unknown := set(techniques) - set(compared.variants):
+    variants = compared.variants_of(model)
+    if unknown := set(techniques) - set(variants):
         raise click.UsageError(
-            f"the {recipe} recipe has no variant {min(unknown)}; "
-            f"choose from {', '.join(compared.variants)}"
+            f"the {recipe} recipe of {model} has no variant {min(unknown)}; "
+            f"choose from {', '.join(variants)}"
         )
     study(
         Setting(model=model, epochs=epochs or RECIPES[recipe][model].epochs, precision=precision),
         compared,
-        techniques or list(compared.variants),
+        techniques or variants,
         range(seeds),
         data.load(data.find(data_dir)),
         runs_dir=runs_dir,

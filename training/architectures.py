@@ -95,8 +95,8 @@ def _logits() -> layers.Dense:
 
 
 def build(name: str, recipe: Recipe) -> keras.Sequential:
-    """Build a network with the recipe's regularization; the article's recipe adds none."""
-    article = ARCHITECTURES[name].layers()
+    """Build a network as the recipe says; the article's recipe is for its layers alone."""
+    article = [layer for layer in ARCHITECTURES[name].layers() if not _is_left_out(layer, recipe)]
     network: list[keras.Layer] = [keras.Input((IMAGE_SIZE, IMAGE_SIZE, 3)), *_preprocessing(recipe)]
     for layer, following in itertools.pairwise([*article, None]):
         if recipe.head_dropout and following is None:
@@ -117,6 +117,16 @@ def build(name: str, recipe: Recipe) -> keras.Sequential:
         if recipe.dropout and hidden and not isinstance(following, layers.Dropout):
             network.append(layers.Dropout(recipe.dropout))
     return keras.Sequential(network, name=name)
+
+
+def _is_left_out(layer: keras.Layer, recipe: Recipe) -> bool:
+    match layer:
+        case layers.BatchNormalization():
+            return not recipe.own_batch_normalization
+        case layers.Dropout():
+            return not recipe.own_dropout
+        case _:
+            return False
 
 
 def _preprocessing(recipe: Recipe) -> list[keras.Layer]:

@@ -194,7 +194,7 @@ def check_same(
     Raises:
         RunError: it differs; the message says how to resume it.
     """
-    if run.hyperparameters != recipe.hyperparameters:
+    if not recipe.matches(run.hyperparameters):
         raise RunError(
             f"{run_dir} holds a run with other hyperparameters than the {recipe.name} recipe has "
             f"now; use --fresh to start over"

@@ -36,11 +36,20 @@ class Recipe:
     l2: float = 0.0  # weight of the squared kernels in the loss
     input_normalization: bool = False  # pixels to [-1, 1], inside the network
     early_stopping: int | None = None  # patience in epochs, by validation loss; keeps the best
+    own_batch_normalization: bool = True  # that of the article's final model
+    own_dropout: bool = True  # likewise
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """What a run records of its recipe: all that affects the result, except the length."""
         return {k: value for k, value in asdict(self).items() if k not in {"name", "epochs"}}
+
+    def matches(self, recorded: Mapping[str, Any]) -> bool:
+        """Return whether a run's hyperparameters are this recipe's.
+
+        Those that are newer than the run had their defaults then.
+        """
+        return {**Recipe("", 0).hyperparameters, **recorded} == self.hyperparameters
 
 
 # The article's recipes, reproduced, not tuned.
@@ -103,6 +112,16 @@ TECHNIQUES = {
             early_stopping=3,
             label_smoothing=0.1,
         ),
+    )
+}
+
+# The article's recipe without layers of the article's own; only `final` has them.
+PARTS = {
+    recipe.name: recipe
+    for recipe in (
+        replace(_BASELINE, name="without-batch-norm", own_batch_normalization=False),
+        replace(_BASELINE, name="without-dropout", own_dropout=False),
+        replace(_BASELINE, name="without-both", own_batch_normalization=False, own_dropout=False),
     )
 }
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 
 from models.study import STUDY_FILE, Result, Setting, Study
-from training.recipes import ABLATIONS, TECHNIQUES, Recipe
+from training.recipes import ABLATIONS, PARTS, TECHNIQUES, Recipe
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,10 @@ class Comparison:
     page: str
     plot: str
     introduction: str
+
+    def variants_of(self, model: str) -> list[str]:
+        """Return the variants that differ for this model: only `final` has layers to leave out."""
+        return [name for name in self.variants if model == "final" or name not in PARTS]
 
 
 def by_variant(
@@ -68,8 +72,9 @@ _TECHNIQUES = """\
 # Regularization techniques, measured
 
 `python -m training study` measures the techniques and keeps the results in `study.json`;
-`python -m training report` writes this page from there. Each technique is one change to the
-article's recipe; `combined` has them all. Their strengths are in `training/recipes.py`.
+`python -m training report` writes this page from there. Each is one change to the article's recipe:
+a technique or, for `final`, the lack of layers of its own; `combined` has all techniques. Their
+strengths are in `training/recipes.py`.
 """
 _ABLATIONS = """\
 # Ablations of the improved recipe
@@ -89,7 +94,7 @@ loss), without dropout or augmentation. The gap is training minus validation acc
 """
 
 COMPARISONS = {
-    "article": Comparison(TECHNIQUES, STUDY_FILE, "STUDY.md", "study.png", _TECHNIQUES),
+    "article": Comparison(TECHNIQUES | PARTS, STUDY_FILE, "STUDY.md", "study.png", _TECHNIQUES),
     "improved": Comparison(
         ABLATIONS, "ablations.json", "ABLATIONS.md", "ablations.png", _ABLATIONS
     ),

@@ -39,7 +39,7 @@ def study(
         for recipe in (compared.variants[name] for name in names):
             key = (setting, recipe.name, seed)
             earlier = next((result for result in done.results if result.key == key), None)
-            if earlier and earlier.hyperparameters == recipe.hyperparameters:
+            if earlier and recipe.matches(earlier.hyperparameters):
                 continue
             run_dir = (
                 runs_dir

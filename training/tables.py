@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from models.record import Record
 from models.study import BASELINE, Study
 from training import TrainingError
-from training.recipes import ARTICLE, TECHNIQUES
-from training.results import by_variant, spread
+from training.recipes import ARTICLE
+from training.results import COMPARISONS, by_variant, spread
 
 Records = dict[str, list[Record]]  # a model's versions by its name
 
@@ -81,6 +81,7 @@ def _reproductions(
 def study_summary(_: Records, done: Study) -> str:
     """Return each technique's mean figures, by setting."""
     several = len(done.settings) > 1
+    variants = COMPARISONS["article"].variants
     sections = []
     for setting in done.settings:
         rows = [
@@ -92,7 +93,7 @@ def study_summary(_: Records, done: Study) -> str:
                 spread([100 * r.gap for r in runs]),
                 spread([100 * r.test.accuracy for r in runs]),
             )
-            for name, runs in by_variant(done, setting, TECHNIQUES).items()
+            for name, runs in by_variant(done, setting, variants).items()
         ]
         header = "| technique | n | training | validation | gap | test |"
         title = [f"{setting.title}:", ""] if several else []

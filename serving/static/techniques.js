@@ -45,8 +45,7 @@ export function techniques(results) {
       element(
         "p",
         {},
-        `Each technique alone, and all combined, on the ${model} model after ${epochs} epochs of the ` +
-          "article’s recipe.",
+        `One change at a time to the article’s recipe, on the ${model} model after ${epochs} epochs.`,
       ),
       element("p", {}, selects[0], " ", selects[1]),
       said,

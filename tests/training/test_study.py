@@ -13,10 +13,10 @@ from tests.helpers import ROOT
 from training.__main__ import main
 from training.architectures import build
 from training.data import Cifar10
-from training.recipes import ARTICLE, TECHNIQUES
+from training.recipes import ARTICLE, PARTS, TECHNIQUES
 from training.report import check_report, read_record
 from training.results import COMPARISONS
-from training.study import study
+from training.study import study, write_study
 from training.train import train
 
 SETTING = Setting(model="first", epochs=2, precision="float32")
@@ -71,7 +71,7 @@ def test_ablations_are_kept_beside_the_study(tiny: Cifar10, tmp_path: Path) -> N
 def test_a_variant_of_the_other_recipe_is_refused() -> None:
     result = CliRunner().invoke(main, ["study", "--technique", "no-erasing"])
     assert result.exit_code == 2
-    assert "the article recipe has no variant no-erasing" in result.output
+    assert "the article recipe of first has no variant no-erasing" in result.output
 
 
 def test_early_stopping_keeps_the_best_epoch(tiny: Cifar10, tmp_path: Path) -> None:
@@ -103,6 +103,31 @@ def test_techniques_are_in_the_network_once() -> None:
     assert len(build("final", TECHNIQUES["dropout"]).layers) == len(
         build("final", ARTICLE["final"]).layers
     )
+
+
+def test_layers_of_final_are_left_out() -> None:
+    both = [keras.layers.BatchNormalization, keras.layers.Dropout]
+    for name, left_out in (
+        ("without-batch-norm", both[:1]),
+        ("without-dropout", both[1:]),
+        ("without-both", both),
+    ):
+        whole = [type(layer) for layer in build("final", ARTICLE["final"]).layers]
+        rest = [type(layer) for layer in build("final", PARTS[name]).layers]
+        assert rest == [kind for kind in whole if kind not in left_out]
+        result = CliRunner().invoke(main, ["study", "--model", "first", "--technique", name])
+        assert f"the article recipe of first has no variant {name}" in result.output
+
+
+def test_results_from_before_a_hyperparameter_still_count(tiny: Cifar10, tmp_path: Path) -> None:
+    compared = COMPARISONS["article"]
+    folders = {"runs_dir": tmp_path / "runs", "models_dir": tmp_path}
+    study(SETTING, compared, [BASELINE], range(1), tiny, **folders)
+    done = read_study(tmp_path / STUDY_FILE)
+    del done.results[0].hyperparameters["own_dropout"]
+    write_study(done, compared, tmp_path)
+    study(SETTING, compared, [BASELINE], range(1), tiny, **folders)
+    assert read_study(tmp_path / STUDY_FILE) == done
 
 
 def test_version_1_of_first_has_the_seed_with_the_median_validation_accuracy() -> None:
