@@ -72,7 +72,7 @@ function reproduction(versions, results) {
         .map(([whose, ...accuracies]) => [`${title}, ${whose}`, ...accuracies.map(points)])
         .concat(
           byPrecision.map(([precision, runs]) => [
-            `${title}, here, ${runs.length} seeds in ${precision}`,
+            `${title}, here, ${runs.length} ${runs.length === 1 ? "seed" : "seeds"} in ${precision}`,
             ...REPRODUCED.map((read) => written(spread(runs.map(read)))),
           ]),
         );

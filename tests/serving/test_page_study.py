@@ -108,10 +108,13 @@ def test_the_articles_figures_stand_beside_ours(study_page: Page, server: str) -
         expect(article).to_contain_text(f"{100 * record['article']['test_accuracy']:.1f}")
         here = table.get_by_role("row", name=f"{record['title']}, here")
         expect(here.first).to_contain_text(f"{100 * record['running_train_accuracy']:.1f}")
-    accuracies = [100 * run["test"]["accuracy"] for run in REPEATED]
-    several = table.get_by_role("row", name=f"here, {len(REPEATED)} seeds in float32")
-    spread = f"{mean(accuracies):.1f} ± {stdev(accuracies):.1f}"
-    expect(several.get_by_role("cell").last).to_have_text(spread)
+        runs = [run for run in REPEATED if run["setting"]["model"] == name]
+        for precision in {run["setting"]["precision"] for run in runs}:
+            of = [r["test"]["accuracy"] for r in runs if r["setting"]["precision"] == precision]
+            n = "1 seed" if len(of) == 1 else f"{len(of)} seeds"
+            row = table.get_by_role("row", name=f"{record['title']}, here, {n} in {precision}")
+            spread = f" ± {100 * stdev(of):.1f}" if len(of) > 1 else ""
+            expect(row.get_by_role("cell").last).to_have_text(f"{100 * mean(of):.1f}{spread}")
 
 
 def test_it_fits_a_phone(study_page: Page) -> None:
