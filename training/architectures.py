@@ -95,7 +95,7 @@ def _logits() -> layers.Dense:
 
 
 def build(name: str, recipe: Recipe) -> keras.Sequential:
-    """Build a network as the recipe says; the article's recipe is for its layers alone."""
+    """Build a network as the recipe says; the article's recipe leaves its layers as they are."""
     article = [layer for layer in ARCHITECTURES[name].layers() if not _is_left_out(layer, recipe)]
     network: list[keras.Layer] = [keras.Input((IMAGE_SIZE, IMAGE_SIZE, 3)), *_preprocessing(recipe)]
     for layer, following in itertools.pairwise([*article, None]):
