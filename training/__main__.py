@@ -251,7 +251,7 @@ def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
     "--technique",
     "techniques",
     multiple=True,
-    type=click.Choice(list(COMPARISONS["article"].variants | COMPARISONS["improved"].variants)),
+    type=click.Choice(list(dict.fromkeys(v for c in COMPARISONS.values() for v in c.variants))),
     help="A variant to train; repeat for several.  [default: all of the recipe's]",
 )
 @click.option(
