@@ -145,7 +145,7 @@ def load_classifiers(settings: Settings) -> Classifiers:
             record.epochs_completed,
             record.epochs,
         )
-    del onnx_files, onnx_file
+    del onnx_files, onnx_file  # the sessions have copies
     _return_freed_memory()
     return Classifiers(classifiers)
 

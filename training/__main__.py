@@ -276,9 +276,8 @@ def study_command(
 
     The article's recipe is varied by each regularization technique, alone and all combined, and for
     `final` by leaving out layers of its own, in study.json; the improved one by an ablation at a
-    time, in ablations.json. Writes the results,
-    their page and their plot into the models folder after every run, and skips the runs that are
-    already there.
+    time, in ablations.json. Writes the results, their page and their plot into the models folder
+    after every run, and skips the runs that are already there.
     """
     from models.study import Setting
     from training import data

@@ -107,12 +107,12 @@ def test_techniques_are_in_the_network_once() -> None:
 
 def test_layers_of_final_are_left_out() -> None:
     both = [keras.layers.BatchNormalization, keras.layers.Dropout]
+    whole = [type(layer) for layer in build("final", ARTICLE["final"]).layers]
     for name, left_out in (
         ("without-batch-norm", both[:1]),
         ("without-dropout", both[1:]),
         ("without-both", both),
     ):
-        whole = [type(layer) for layer in build("final", ARTICLE["final"]).layers]
         rest = [type(layer) for layer in build("final", PARTS[name]).layers]
         assert rest == [kind for kind in whole if kind not in left_out]
         result = CliRunner().invoke(main, ["study", "--model", "first", "--technique", name])
