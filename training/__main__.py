@@ -65,18 +65,7 @@ def all_command(
 
 
 @main.command()
-@options(
-    "models",
-    "recipe",
-    "epochs",
-    "seed",
-    "precision",
-    "data_dir",
-    "runs_dir",
-    "fresh",
-    "models_dir",
-    "extend",
-)
+@options(*(name for name in OPTIONS if name != "force"))
 @click.option(
     "--distribute",
     is_flag=True,
@@ -89,9 +78,9 @@ def train_command(
     seed: int,
     precision: str,
     data_dir: Path | None,
+    models_dir: Path,
     runs_dir: Path,
     fresh: bool,
-    models_dir: Path,
     extend: bool,
     distribute: bool,
 ) -> None:
@@ -277,7 +266,8 @@ def study_command(
     The article's recipe is varied by each regularization technique, alone and all combined, and for
     `final` by leaving out layers of its own, in study.json; the improved one by an ablation at a
     time, in ablations.json. Writes the results, their page and their plot into the models folder
-    after every run, and skips the runs that are already there.
+    after every run, and skips the runs that are already there, or that another process is training:
+    start the command several times, and the processes share the runs.
     """
     from models.study import Setting
     from training import data

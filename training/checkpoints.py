@@ -31,6 +31,10 @@ class RunError(TrainingError):
     """A run folder is damaged, in use, or holds another run than the one requested."""
 
 
+class InUseError(RunError):
+    """Another process holds a folder's lock."""
+
+
 class Run(BaseModel):
     """The contents of `run.json`; `history` has one element per finished epoch."""
 
@@ -93,22 +97,22 @@ class Run(BaseModel):
 
 
 @contextmanager
-def locked(run_dir: Path) -> Iterator[None]:
-    """Lock a run folder against other training processes; create it if it is missing.
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Lock a folder against other training processes; create it if it is missing.
 
     The lock is released when the process ends, in whatever way; the lock file stays.
 
     Raises:
         WriteError: the folder cannot be written.
-        RunError: another training holds it.
+        InUseError: another training holds the lock, and `wait` is false.
     """
-    check_writable(run_dir)
-    with (run_dir / LOCK_FILE).open("a") as file:
+    check_writable(folder)
+    with (folder / LOCK_FILE).open("a") as file:
         try:
-            portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
+            portalocker.lock(file, portalocker.LOCK_EX | (0 if wait else portalocker.LOCK_NB))
         except portalocker.AlreadyLocked as error:
-            raise RunError(
-                f"another training is writing {run_dir}; wait for its end, or name another folder "
+            raise InUseError(
+                f"another training is writing {folder}; wait for its end, or name another folder "
                 "with --runs-dir"
             ) from error
         yield

@@ -27,7 +27,7 @@ OPTIONS = {
         "--recipe",
         type=click.Choice(list(RECIPES)),
         default="article",
-        help="The article's, which overfits, or ours, which does not.",
+        help="The article's, which overfits, or ours, which overfits less.",
     ),
     "epochs": click.option(
         "--epochs", type=click.IntRange(min=1), help="Epochs to train to.  [default: the recipe's]"

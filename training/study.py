@@ -1,15 +1,16 @@
 """A recipe's variants, measured against each other on one model.
 
 Results are kept in a file, so an interrupted study resumes after its last finished run, even
-on another machine; within a run, `training.checkpoints` does the same by epoch.
+on another machine; within a run, `training.checkpoints` does the same by epoch. Several processes
+can share a study: each trains the runs that no other has.
 """
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from models.record import Score
-from models.study import Result, Setting, Study, read_study
-from training.checkpoints import Run
+from models.study import Result, Setting, read_study
+from training.checkpoints import InUseError, Run, locked
 from training.data import Cifar10, Split
 from training.evaluate import predict_keras, score
 from training.files import check_writable, write_text
@@ -28,18 +29,16 @@ def study(
     *,
     runs_dir: Path,
     models_dir: Path,
-) -> Study:
+) -> None:
     """Train, evaluate and record the named variants' runs that `models_dir` does not hold yet.
 
-    A result whose hyperparameters differ from the recipe's is replaced.
+    A result whose hyperparameters differ from the recipe's is replaced. A run that another process
+    is training is left to it.
     """
     check_writable(models_dir)
-    done = read_study(models_dir / compared.file)
     for seed in seeds:
         for recipe in (compared.variants[name] for name in names):
-            key = (setting, recipe.name, seed)
-            earlier = next((result for result in done.results if result.key == key), None)
-            if earlier and recipe.matches(earlier.hyperparameters):
+            if _is_recorded(setting, recipe, seed, compared, models_dir):
                 continue
             run_dir = (
                 runs_dir
@@ -47,25 +46,39 @@ def study(
                 / f"{recipe.name}-{seed}"
             )
             print(f"{setting.model}, {recipe.name}, seed {seed}: training in {run_dir}", flush=True)
-            run = train(
-                setting.model,
-                recipe,
-                cifar10.train,
-                epochs=setting.epochs,
-                seed=seed,
-                precision=setting.precision,
-                run_dir=run_dir,
-            )
-            result = _evaluate(setting, recipe, run, run_dir, cifar10)
-            done.results = [other for other in done.results if other.key != key] + [result]
-            write_study(done, compared, models_dir)
-    return done
+            try:
+                run = train(
+                    setting.model,
+                    recipe,
+                    cifar10.train,
+                    epochs=setting.epochs,
+                    seed=seed,
+                    precision=setting.precision,
+                    run_dir=run_dir,
+                )
+            except InUseError:
+                print(f"{run_dir}: another process is training it", flush=True)
+                continue
+            add_result(_evaluate(setting, recipe, run, run_dir, cifar10), compared, models_dir)
 
 
-def write_study(done: Study, compared: Comparison, models_dir: Path) -> None:
-    """Write the results atomically, and the page that shows them."""
-    write_text(models_dir / compared.file, done.model_dump_json(indent=1) + "\n")
-    write_study_page(models_dir, compared)
+def add_result(result: Result, compared: Comparison, models_dir: Path) -> None:
+    """Add a result to its file, or replace its earlier one, and write the page that shows them."""
+    with locked(models_dir, wait=True):
+        done = read_study(models_dir / compared.file)
+        done.results = [other for other in done.results if other.key != result.key] + [result]
+        write_text(models_dir / compared.file, done.model_dump_json(indent=1) + "\n")
+        write_study_page(models_dir, compared)
+
+
+def _is_recorded(
+    setting: Setting, recipe: Recipe, seed: int, compared: Comparison, models_dir: Path
+) -> bool:
+    # Read before each run, as another process may have added to it.
+    return any(
+        result.key == (setting, recipe.name, seed) and recipe.matches(result.hyperparameters)
+        for result in read_study(models_dir / compared.file).results
+    )
 
 
 def _evaluate(

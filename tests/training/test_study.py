@@ -12,11 +12,12 @@ from models.study import BASELINE, STUDY_FILE, Setting, read_study
 from tests.helpers import ROOT
 from training.__main__ import main
 from training.architectures import build
+from training.checkpoints import locked
 from training.data import Cifar10
-from training.recipes import ARTICLE, PARTS, TECHNIQUES
+from training.recipes import ARTICLE, PARTS, TECHNIQUES, Recipe
 from training.report import check_report, read_record
 from training.results import COMPARISONS
-from training.study import study, write_study
+from training.study import add_result, study
 from training.train import train
 
 SETTING = Setting(model="first", epochs=2, precision="float32")
@@ -54,6 +55,32 @@ def test_an_interrupted_study_resumes(
         [row] = [line for line in table.splitlines() if line.startswith(f"| {result.technique} ")]
         assert f" {100 * result.test.accuracy:.2f} |" in row
     assert (models / "study.png").stat().st_size
+
+
+def test_two_processes_share_a_study(
+    tiny: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = COMPARISONS["article"]
+    names = [BASELINE, "dropout", "l2"]
+    runs = tmp_path / "runs" / "study-first-2-float32"
+
+    def run(names: list[str]) -> None:
+        study(SETTING, compared, names, range(1), tiny, runs_dir=runs.parent, models_dir=tmp_path)
+
+    def train_beside_another(name: str, recipe: Recipe, *args: object, **kwargs: object) -> object:
+        """Train the baseline, while another process finishes dropout."""
+        result = train(name, recipe, *args, **kwargs)  # type: ignore[arg-type]
+        if recipe.name == BASELINE:
+            monkeypatch.setattr("training.study.train", train)
+            run(["dropout"])
+        return result
+
+    monkeypatch.setattr("training.study.train", train_beside_another)
+    with locked(runs / "l2-0"):  # as another process does that trains it
+        run(names)
+    assert [r.technique for r in read_study(tmp_path / STUDY_FILE).results] == ["dropout", BASELINE]
+    run(names)
+    assert {r.technique for r in read_study(tmp_path / STUDY_FILE).results} == set(names)
 
 
 def test_ablations_are_kept_beside_the_study(tiny: Cifar10, tmp_path: Path) -> None:
@@ -123,11 +150,11 @@ def test_results_from_before_a_hyperparameter_still_count(tiny: Cifar10, tmp_pat
     compared = COMPARISONS["article"]
     folders = {"runs_dir": tmp_path / "runs", "models_dir": tmp_path}
     study(SETTING, compared, [BASELINE], range(1), tiny, **folders)
-    done = read_study(tmp_path / STUDY_FILE)
-    del done.results[0].hyperparameters["own_dropout"]
-    write_study(done, compared, tmp_path)
+    [result] = read_study(tmp_path / STUDY_FILE).results
+    del result.hyperparameters["own_dropout"]
+    add_result(result, compared, tmp_path)
     study(SETTING, compared, [BASELINE], range(1), tiny, **folders)
-    assert read_study(tmp_path / STUDY_FILE) == done
+    assert read_study(tmp_path / STUDY_FILE).results == [result]
 
 
 def test_version_1_of_first_has_the_seed_with_the_median_validation_accuracy() -> None:
