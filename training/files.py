@@ -56,7 +56,7 @@ def check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another process may have checked at the same time
     except OSError as error:
         raise WriteError(f"cannot write into {folder}: {error.strerror}") from error
 
