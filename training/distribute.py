@@ -4,7 +4,6 @@ It uses Keras' distribution API, which needs the JAX backend: Keras 3 refuses to
 TensorFlow's MultiWorkerMirroredStrategy (keras-team/keras#20585).
 """
 
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training import TrainingError
-from training.recipes import Recipe
-from training.strategy import SingleProcess
+from training.strategy import Batches, SingleProcess
 
 # Keras' own names, so that a launcher that knows Keras can set them.
 ADDRESSES = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
@@ -67,8 +65,38 @@ def distributed() -> Iterator[SingleProcess]:
         ) from error
 
 
+class ShardedBatches(Batches):
+    """This worker's shard of each batch.
+
+    A last batch that cannot be split evenly over the devices is truncated until it can.
+    """
+
+    def __init__(
+        self,
+        images: npt.NDArray[np.uint8],
+        targets: npt.NDArray[Any],
+        *,
+        batch_size: int,
+        shuffle: bool,
+    ) -> None:
+        super().__init__(images, targets, batch_size=batch_size, shuffle=shuffle)
+        self.distribution = keras.distribution.distribution()
+        devices = self.distribution.num_model_replicas
+        if batch_size % devices:
+            raise WorkerError(f"batches of {batch_size} cannot be shared by {devices} devices")
+        self.size -= len(images) % batch_size % devices
+
+    def chosen(self, index: int) -> npt.NDArray[np.int64]:
+        """Return which images of the batch are this worker's."""
+        shares = np.split(super().chosen(index), self.distribution.num_processes)
+        share: npt.NDArray[np.int64] = shares[self.distribution.data_shard_id]
+        return share
+
+
 class Worker(SingleProcess):
     """One of the workers of `distributed`."""
+
+    batches = ShardedBatches
 
     def __init__(self) -> None:
         self.is_first_worker = keras.distribution.distribution().data_shard_id == 0
@@ -99,62 +127,6 @@ class Worker(SingleProcess):
         finally:
             keras.distribution.set_distribution(distribution)
 
-    def examples(
-        self, images: npt.NDArray[np.float32], targets: npt.NDArray[Any], recipe: Recipe
-    ) -> dict[str, Any]:
-        """Return the arguments of `fit` with this worker's shards."""
-        at = int(len(images) * (1 - recipe.validation_split))  # where Keras splits
-        size = recipe.batch_size
-        return {
-            "x": ShardedBatches(images[:at], targets[:at], batch_size=size, shuffle=True),
-            "validation_data": ShardedBatches(
-                images[at:], targets[at:], batch_size=size, shuffle=False
-            ),
-            "shuffle": False,  # of the batches; each worker would draw its own order
-        }
-
     def device(self, model: keras.Model) -> str:
         """Return the devices of all workers."""
         return " and ".join(keras.distribution.list_devices())
-
-
-class ShardedBatches(keras.utils.PyDataset):
-    """This worker's shard of each batch, in an order that workers with the same seed agree on.
-
-    A last batch that cannot be split evenly over the devices is truncated until it can.
-    """
-
-    def __init__(
-        self,
-        images: npt.NDArray[np.float32],
-        targets: npt.NDArray[Any],
-        *,
-        batch_size: int,
-        shuffle: bool,
-    ) -> None:
-        super().__init__()
-        self.images = images
-        self.targets = targets
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.distribution = keras.distribution.distribution()
-        devices = self.distribution.num_model_replicas
-        if batch_size % devices:
-            raise WorkerError(f"batches of {batch_size} cannot be shared by {devices} devices")
-        self.size: int = len(images) - len(images) % batch_size % devices
-        self.on_epoch_end()
-
-    def __len__(self) -> int:
-        return math.ceil(self.size / self.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
-        batch = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        shares = np.split(batch, self.distribution.num_processes)
-        share = shares[self.distribution.data_shard_id]
-        return self.images[share], self.targets[share]
-
-    def on_epoch_end(self) -> None:
-        """Shuffle for the next epoch."""
-        images = len(self.images)
-        order = np.random.permutation(images) if self.shuffle else np.arange(images)
-        self.order = order[: self.size]

@@ -1,5 +1,6 @@
 """Training in a single process; `training.distribute` has its counterpart for several workers."""
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -10,10 +11,52 @@ import numpy.typing as npt
 from training.recipes import Recipe
 
 
+class Batches(keras.utils.PyDataset):
+    """Images and targets in batches, in an order that processes with the same seed agree on.
+
+    `fit` can shuffle arrays itself, but once a seed is set, it draws the same order in every epoch
+    under TensorFlow (Keras 3.15).
+    """
+
+    def __init__(
+        self,
+        images: npt.NDArray[np.uint8],
+        targets: npt.NDArray[Any],
+        *,
+        batch_size: int,
+        shuffle: bool,
+    ) -> None:
+        super().__init__()
+        self.images = images
+        self.targets = targets
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.size = len(images)  # of an epoch
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return math.ceil(self.size / self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
+        chosen = self.chosen(index)
+        return self.images[chosen].astype(np.float32), self.targets[chosen]
+
+    def chosen(self, index: int) -> npt.NDArray[np.int64]:
+        """Return which images are in the batch with this index."""
+        end = min((index + 1) * self.batch_size, self.size)
+        return self.order[index * self.batch_size : end]
+
+    def on_epoch_end(self) -> None:
+        """Shuffle for the next epoch."""
+        images = len(self.images)
+        self.order = np.random.permutation(images) if self.shuffle else np.arange(images)
+
+
 class SingleProcess:
     """Training in this process alone."""
 
     is_first_worker = True  # which writes the files
+    batches = Batches
 
     def check_agreement(self, **values: int) -> None:
         """Wait until all workers have arrived with the same values."""
@@ -23,14 +66,17 @@ class SingleProcess:
         return nullcontext()
 
     def examples(
-        self, images: npt.NDArray[np.float32], targets: npt.NDArray[Any], recipe: Recipe
+        self, images: npt.NDArray[np.uint8], targets: npt.NDArray[Any], recipe: Recipe
     ) -> dict[str, Any]:
         """Return the arguments of `fit` with the training and validation data."""
+        at = int(len(images) * (1 - recipe.validation_split))  # where Keras would split
+        size = recipe.batch_size
         return {
-            "x": images,
-            "y": targets,
-            "batch_size": recipe.batch_size,
-            "validation_split": recipe.validation_split,
+            "x": self.batches(images[:at], targets[:at], batch_size=size, shuffle=True),
+            "validation_data": self.batches(
+                images[at:], targets[at:], batch_size=size, shuffle=False
+            ),
+            "shuffle": False,  # of the batches; each worker would draw its own order
         }
 
     def device(self, model: keras.Model) -> str:

@@ -125,7 +125,7 @@ def _fit(
         click.echo(f"{run_dir}: resuming after epoch {len(run.history)}")
     try:
         model.fit(
-            **strategy.examples(split.images.astype("float32"), _targets(split, recipe), recipe),
+            **strategy.examples(split.images, _targets(split, recipe), recipe),
             epochs=run.epochs,
             initial_epoch=len(run.history),
             callbacks=[_Checkpoint(run, recipe, run_dir, strategy)],
