@@ -87,7 +87,7 @@ class ShardedBatches(Batches):
         self.size -= len(images) % batch_size % devices
 
     def chosen(self, index: int) -> npt.NDArray[np.int64]:
-        """Return which images of the batch are this worker's."""
+        """Return the indices of this worker's images in a batch."""
         shares = np.split(super().chosen(index), self.distribution.num_processes)
         share: npt.NDArray[np.int64] = shares[self.distribution.data_shard_id]
         return share

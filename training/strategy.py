@@ -12,10 +12,11 @@ from training.recipes import Recipe
 
 
 class Batches(keras.utils.PyDataset):
-    """Images and targets in batches, in an order that processes with the same seed agree on.
+    """Batches of images, float32 [batch, 32, 32, 3], and of targets.
 
-    `fit` can shuffle arrays itself, but once a seed is set, it draws the same order in every epoch
-    under TensorFlow (Keras 3.15).
+    `shuffle` draws a new order for each epoch, which processes with the same seed agree on. `fit`
+    can shuffle arrays itself, but under TensorFlow it repeats one order in every epoch once a seed
+    is set (Keras 3.15).
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class Batches(keras.utils.PyDataset):
         self.targets = targets
         self.batch_size = batch_size
         self.shuffle = shuffle
-        self.size = len(images)  # of an epoch
+        self.size = len(images)  # how many of them an epoch takes
         self.on_epoch_end()
 
     def __len__(self) -> int:
@@ -42,7 +43,7 @@ class Batches(keras.utils.PyDataset):
         return self.images[chosen].astype(np.float32), self.targets[chosen]
 
     def chosen(self, index: int) -> npt.NDArray[np.int64]:
-        """Return which images are in the batch with this index."""
+        """Return the indices of the images in a batch."""
         end = min((index + 1) * self.batch_size, self.size)
         return self.order[index * self.batch_size : end]
 
