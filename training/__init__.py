@@ -29,6 +29,10 @@ class StoppedError(TrainingError):
         click.echo(self.message, file=file, err=True)
 
 
+class WorkerError(TrainingError):
+    """The workers of a distributed training cannot start together, or one was lost."""
+
+
 def first_reason(error: ValidationError) -> str:
     """Return the first validation error, prefixed with its field."""
     first = error.errors()[0]

@@ -7,23 +7,17 @@ TensorFlow's MultiWorkerMirroredStrategy (keras-team/keras#20585).
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
-from training import TrainingError
-from training.strategy import Batches, SingleProcess
+from training import WorkerError
+from training.strategy import SingleProcess
 
 # Keras' own names, so that a launcher that knows Keras can set them.
 ADDRESSES = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
 WORKERS = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 WORKER = "KERAS_DISTRIBUTION_PROCESS_ID"
-
-
-class WorkerError(TrainingError):
-    """The workers cannot start together, or one was lost."""
 
 
 @contextmanager
@@ -65,41 +59,14 @@ def distributed() -> Iterator[SingleProcess]:
         ) from error
 
 
-class ShardedBatches(Batches):
-    """This worker's shard of each batch.
-
-    A last batch that cannot be split evenly over the devices is truncated until it can.
-    """
-
-    def __init__(
-        self,
-        images: npt.NDArray[np.uint8],
-        targets: npt.NDArray[Any],
-        *,
-        batch_size: int,
-        shuffle: bool,
-    ) -> None:
-        super().__init__(images, targets, batch_size=batch_size, shuffle=shuffle)
-        self.distribution = keras.distribution.distribution()
-        devices = self.distribution.num_model_replicas
-        if batch_size % devices:
-            raise WorkerError(f"batches of {batch_size} cannot be shared by {devices} devices")
-        self.size -= len(images) % batch_size % devices
-
-    def chosen(self, index: int) -> npt.NDArray[np.int64]:
-        """Return the indices of this worker's images in a batch."""
-        shares = np.split(super().chosen(index), self.distribution.num_processes)
-        share: npt.NDArray[np.int64] = shares[self.distribution.data_shard_id]
-        return share
-
-
 class Worker(SingleProcess):
     """One of the workers of `distributed`."""
 
-    batches = ShardedBatches
-
     def __init__(self) -> None:
-        self.is_first_worker = keras.distribution.distribution().data_shard_id == 0
+        distribution = keras.distribution.distribution()
+        self.worker = distribution.data_shard_id
+        self.workers = distribution.num_processes
+        self.devices = distribution.num_model_replicas
 
     def check_agreement(self, **values: int) -> None:
         """Wait for all workers, and refuse to go on if they were given different work.

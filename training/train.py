@@ -17,6 +17,7 @@ import numpy.typing as npt
 from models.record import CLASSES, Epoch
 from training import StoppedError
 from training.architectures import build
+from training.batches import Batches
 from training.checkpoints import (
     Run,
     RunError,
@@ -123,9 +124,15 @@ def _fit(
 ) -> None:
     if run.history and strategy.is_first_worker:
         click.echo(f"{run_dir}: resuming after epoch {len(run.history)}")
+    training, validation = split.split_at(1 - recipe.validation_split)
+    size = recipe.batch_size
     try:
         model.fit(
-            **strategy.examples(split.images, _targets(split, recipe), recipe),
+            Batches(training.images, _targets(training, recipe), size, strategy, shuffle=True),
+            validation_data=Batches(
+                validation.images, _targets(validation, recipe), size, strategy, shuffle=False
+            ),
+            shuffle=False,  # of the batches; each worker would draw its own order
             epochs=run.epochs,
             initial_epoch=len(run.history),
             callbacks=[_Checkpoint(run, recipe, run_dir, strategy)],
@@ -151,7 +158,8 @@ def load_trained_model(run: Run, recipe: Recipe, run_dir: Path) -> keras.Model:
 
 def steps_per_epoch(recipe: Recipe, split: Split) -> int:
     """Return the number of training batches in an epoch, without the validation images."""
-    return math.ceil(int(len(split.labels) * (1 - recipe.validation_split)) / recipe.batch_size)
+    training, _ = split.split_at(1 - recipe.validation_split)
+    return math.ceil(len(training.labels) / recipe.batch_size)
 
 
 def compile_model(

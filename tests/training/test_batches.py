@@ -1,12 +1,11 @@
 """The order of the training images, as a network sees them."""
 
-from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 
-from training.recipes import ARTICLE
+from training.batches import Batches
 from training.strategy import ALONE
 
 EPOCHS = 4
@@ -33,8 +32,14 @@ def orders(seed: int) -> list[list[int]]:
     recorder = Recorder()
     model = keras.Sequential([recorder, keras.layers.Dense(1)])
     model.compile("sgd", "mse", run_eagerly=True)
-    recipe = replace(ARTICLE["first"], batch_size=6)  # the last batch is smaller
-    model.fit(**ALONE.examples(IMAGES, IMAGES, recipe), epochs=EPOCHS, verbose=0)
+    size = 6  # so the last batch is smaller
+    model.fit(
+        Batches(IMAGES[:TRAINED], IMAGES[:TRAINED], size, ALONE, shuffle=True),
+        validation_data=Batches(IMAGES[TRAINED:], IMAGES[TRAINED:], size, ALONE, shuffle=False),
+        epochs=EPOCHS,
+        shuffle=False,
+        verbose=0,
+    )
     return np.reshape(recorder.seen, (EPOCHS, TRAINED)).tolist()
 
 
