@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -68,10 +69,17 @@ def check_start(settings: Settings) -> None:
     """Create the application in a throwaway process: gunicorn halts when its workers cannot.
 
     Raises:
-        StartError: as create_app().
+        StartError: as create_app(), or the process was killed.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as process:
-        process.submit(_start_once, settings).result()
+        try:
+            process.submit(_start_once, settings).result()
+        except BrokenProcessPool as error:
+            raise StartError(
+                "a process was killed while it loaded the models, as the system does when memory "
+                "runs short; give the service more, or use less of it: --precision int8 "
+                "(SERVING_PRECISION) takes about half of float32's"
+            ) from error
 
 
 def _start_once(settings: Settings) -> None:
@@ -139,7 +147,7 @@ class _Server(BaseApplication):
                 check_start(self.settings)
             except StartError as error:
                 logger.error("the models stay as they are: %s", error)
-            except Exception:  # for example, the system killed the process to free memory
+            except Exception:  # for example, the system has no room for one more process
                 logger.exception("the models stay as they are")
             else:
                 reload(number, frame)

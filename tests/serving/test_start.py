@@ -1,7 +1,9 @@
 """What the service does when it cannot start."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +15,7 @@ import pytest
 from serving.errors import StartError
 from serving.registry import load_classifiers
 from serving.settings import Settings
-from tests.helpers import ROOT, refusal, replace_model
+from tests.helpers import ROOT, refusal, replace_model, wait_for
 
 
 @pytest.fixture
@@ -116,6 +118,20 @@ def test_a_taken_port_is_named_before_models_are_loaded(server: str, tmp_path: P
     line = refusal("--port", port, "--models-dir", str(tmp_path))
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in line
     assert "--port" in line
+
+
+def test_models_that_memory_does_not_hold() -> None:
+    """The system kills what takes the most; here a signal does, while the models are loaded."""
+    command = (sys.executable, "-m", "serving", "--port", "0")
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as starting:
+        children = Path(f"/proc/{starting.pid}/task/{starting.pid}/children")
+        wait_for(children.read_text)
+        os.kill(int(children.read_text()), signal.SIGKILL)
+        _, log = starting.communicate(timeout=60)
+    assert starting.returncode == 1
+    assert "Traceback" not in log
+    assert "Error: a process was killed while it loaded the models" in log
+    assert "SERVING_PRECISION" in log
 
 
 def test_cuda_without_a_gpu() -> None:
