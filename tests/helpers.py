@@ -79,10 +79,15 @@ def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
 def refusal(*options: str) -> str:
     """Start the service, which must refuse these options; return the line that says why."""
     result = run_python("-m", "serving", "--port", "0", *options)
-    assert result.returncode == 1
-    lines = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert len(lines) == 1, result.stderr
-    assert "Traceback" not in result.stderr
+    return error_line(result.returncode, result.stderr)
+
+
+def error_line(status: int, log: str) -> str:
+    """Return the one line that says why a command failed."""
+    assert status == 1
+    lines = [line for line in log.splitlines() if line.startswith("Error: ")]
+    assert len(lines) == 1, log
+    assert "Traceback" not in log
     return lines[0]
 
 
@@ -92,6 +97,12 @@ def wait_for(condition: Callable[[], object], limit: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def children_of(process: int) -> list[int]:
+    """Return the IDs of a process's children."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text()
+    return [int(pid) for pid in children.split()]
 
 
 def free_port() -> int:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 import requests
 
-from tests.helpers import ROOT, png, run_server, wait_for
+from tests.helpers import ROOT, children_of, png, run_server, wait_for
 
 pytestmark = pytest.mark.alone
 
@@ -58,23 +58,19 @@ def test_a_stop_does_not_wait_for_idle_connections() -> None:
         assert session.get(f"{server}/health/ready").headers["Connection"] == "keep-alive"
 
 
-def workers_of(master: int) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
-
-
 def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
     log: list[str] = []
     with run_server("--workers", "2", log=log) as server:
         master = next(json.loads(line)["process"] for line in log if "Listening at" in line)
         wait_for(lambda: sum("listening on" in line for line in log) == 2)
-        before = workers_of(master)
+        before = children_of(master)
         assert len(before) == 2
         requests.get(f"{server}/models/first")
         subprocess.run(["kill", "-9", str(before[0])], check=True)
         for _ in range(50):
             assert requests.get(f"{server}/health/ready").status_code == 200
         wait_for(lambda: sum("listening on" in line for line in log) == 3)
-        after = workers_of(master)
+        after = children_of(master)
         assert len(after) == 2
         assert before[0] not in after
         # What the killed one counted is not lost.
