@@ -28,9 +28,9 @@ In a checkout, where a version that was trained longer is not replaced, add `--m
 folder of your own to each command. `--extend` trains the version further that the command above it
 has bundled. A recipe means `training/recipes.py` at the commit that trained the epochs;
 `metadata.json` has that commit where it is known, the device and every library's version.
-Version 1 of `first` has the seed with the median validation accuracy of five, by a rule that was
-written down before they were trained. Epochs from before commit 10d0a59 took the training images in
-the same order as the epoch before them; train at their commit to repeat them.
+Version 1 of `first` and of `second` has the seed with the median validation accuracy of five, by a
+rule that was written down before they were trained. Epochs from before commit 10d0a59 took the
+training images in the same order as the epoch before them; train at their commit to repeat them.
 
 ```sh
 uv run python -m training verify
