@@ -1,5 +1,6 @@
 """docs/reproduction.md: the command behind every published figure, from the records."""
 
+from collections import Counter
 from pathlib import Path
 
 from models.record import RECORD_FILE, Record
@@ -50,7 +51,7 @@ than 0.1 points.
 
 ## What reduces the overfitting
 
-[The table](../README.md#what-reduces-the-overfitting), with losses and times in
+[The table](../README.md#what-reduces-the-overfitting), with the losses in
 [models/STUDY.md](../models/STUDY.md):
 
 ```sh
@@ -104,12 +105,16 @@ def _settings(done: Study) -> list[Setting]:
 
 
 def _study(setting: Setting, done: Study) -> str:
+    """Return a command for each number of seeds that the techniques were measured with."""
     results = [result for result in done.results if result.setting == setting]
-    seeds = 1 + max(result.seed for result in results)
-    measured = dict.fromkeys(result.technique for result in results)
-    every = set(measured) == set(COMPARISONS["article"].variants_of(setting.model))
-    return (
-        f"uv run --group training python -m training study --model {setting.model} "
-        f"--epochs {setting.epochs} --precision {setting.precision} --seeds {seeds}"
-        + ("" if every else "".join(f" --technique {name}" for name in measured))
-    )
+    counts = Counter(result.technique for result in results)
+    variants = COMPARISONS["article"].variants_of(setting.model)
+    commands = []
+    for seeds in sorted(set(counts.values())):
+        names = [name for name in variants if counts[name] >= seeds]
+        commands.append(
+            f"uv run --group training python -m training study --model {setting.model} "
+            f"--epochs {setting.epochs} --precision {setting.precision} --seeds {seeds}"
+            + ("" if names == variants else "".join(f" --technique {name}" for name in names))
+        )
+    return "\n".join(commands)

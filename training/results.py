@@ -111,8 +111,8 @@ def _section(setting: Setting, results: dict[str, list[Result]]) -> str:
             f"On {' and '.join(devices)}.",
             "",
             "| technique | n | train | validation | test | gap "
-            "| train loss | validation loss | test loss | epochs | minutes |",
-            "|---|" + "---:|" * 10,
+            "| train loss | validation loss | test loss | epochs |",
+            "|---|" + "---:|" * 9,
             *rows,
             "",
         ]
@@ -131,6 +131,5 @@ def _row(name: str, results: list[Result]) -> str:
         spread([r.validation.loss for r in results], digits=3),
         spread([r.test.loss for r in results], digits=3),
         spread([float(r.epochs_completed) for r in results], digits=0),
-        spread([r.seconds / 60 for r in results], digits=1),
     ]
     return f"| {' | '.join(cells)} |"
