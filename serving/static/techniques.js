@@ -139,7 +139,7 @@ function inWords(one, other) {
     const [a, b] = [one[measure], other[measure]];
     const difference = b.mean - a.mean;
     const by = `its ${title} is ${points(Math.abs(difference))} points ${difference > 0 ? more : less}`;
-    if (a.deviation === null || b.deviation === null) return `${by}, of one run each`;
+    if (a.deviation === null || b.deviation === null) return `${by}, its spread not known`;
     const clear = Math.abs(difference) > a.deviation + b.deviation;
     return clear ? by : `${by}, which is within the spread`;
   });
