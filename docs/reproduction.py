@@ -4,7 +4,8 @@ from collections import Counter
 from pathlib import Path
 
 from models.record import RECORD_FILE, Record
-from models.study import STUDY_FILE, Setting, Study, read_study
+from models.study import BASELINE, STUDY_FILE, Result, read_study
+from training.recipes import ARTICLE
 from training.results import COMPARISONS
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -76,12 +77,14 @@ write them all, from the records and from the service. With `--check` they only 
 def page() -> str:
     """Return the page."""
     done = read_study(MODELS / STUDY_FILE)
-    seeds = [setting for setting in _settings(done) if setting not in done.settings]
-    return PAGE.format(
-        models="\n".join(_models()),
-        seeds="\n".join(_study(setting, done) for setting in seeds),
-        study="\n".join(_study(setting, done) for setting in done.settings),
-    )
+    repeated = [
+        result
+        for result in done.results
+        if result.technique == BASELINE
+        and result.setting.epochs == ARTICLE[result.setting.model].epochs
+    ]
+    compared = [result for result in done.results if result.setting in done.settings]
+    return PAGE.format(models="\n".join(_models()), seeds=_study(repeated), study=_study(compared))
 
 
 def _models() -> list[str]:
@@ -100,21 +103,17 @@ def _models() -> list[str]:
     ]
 
 
-def _settings(done: Study) -> list[Setting]:
-    return list(dict.fromkeys(result.setting for result in done.results))
-
-
-def _study(setting: Setting, done: Study) -> str:
-    """Return a command for each number of seeds that the techniques were measured with."""
-    results = [result for result in done.results if result.setting == setting]
-    counts = Counter(result.technique for result in results)
-    variants = COMPARISONS["article"].variants_of(setting.model)
+def _study(results: list[Result]) -> str:
+    """Return a command for each setting, and each number of seeds that its techniques have."""
     commands = []
-    for seeds in sorted(set(counts.values())):
-        names = [name for name in variants if counts[name] >= seeds]
-        commands.append(
-            f"uv run --group training python -m training study --model {setting.model} "
-            f"--epochs {setting.epochs} --precision {setting.precision} --seeds {seeds}"
-            + ("" if names == variants else "".join(f" --technique {name}" for name in names))
-        )
+    for setting in dict.fromkeys(result.setting for result in results):
+        counts = Counter(result.technique for result in results if result.setting == setting)
+        variants = COMPARISONS["article"].variants_of(setting.model)
+        for seeds in sorted(set(counts.values())):
+            names = [name for name in variants if counts[name] >= seeds]
+            commands.append(
+                f"uv run --group training python -m training study --model {setting.model} "
+                f"--epochs {setting.epochs} --precision {setting.precision} --seeds {seeds}"
+                + ("" if names == variants else "".join(f" --technique {name}" for name in names))
+            )
     return "\n".join(commands)
