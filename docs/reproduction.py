@@ -4,9 +4,8 @@ from collections import Counter
 from pathlib import Path
 
 from models.record import RECORD_FILE, Record
-from models.study import BASELINE, STUDY_FILE, Result, read_study
-from training.recipes import ARTICLE
-from training.results import COMPARISONS
+from models.study import STUDY_FILE, Result, read_study
+from training.results import COMPARISONS, repeats_article
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -77,12 +76,7 @@ write them all, from the records and from the service. With `--check` they only 
 def page() -> str:
     """Return the page."""
     done = read_study(MODELS / STUDY_FILE)
-    repeated = [
-        result
-        for result in done.results
-        if result.technique == BASELINE
-        and result.setting.epochs == ARTICLE[result.setting.model].epochs
-    ]
+    repeated = [result for result in done.results if repeats_article(result)]
     compared = [result for result in done.results if result.setting in done.settings]
     return PAGE.format(models="\n".join(_models()), seeds=_study(repeated), study=_study(compared))
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from models.study import STUDY_FILE, Result, Setting, Study
-from training.recipes import ABLATIONS, PARTS, TECHNIQUES, Recipe
+from models.study import BASELINE, STUDY_FILE, Result, Setting, Study
+from training.recipes import ABLATIONS, ARTICLE, PARTS, TECHNIQUES, Recipe
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,12 @@ def by_variant(
         for name in variants
     }
     return {name: results for name, results in found.items() if results}
+
+
+def repeats_article(result: Result) -> bool:
+    """Tell whether a run repeats the article's training: its recipe, for as many epochs."""
+    setting = result.setting
+    return result.technique == BASELINE and setting.epochs == ARTICLE[setting.model].epochs
 
 
 def study_page(compared: Comparison, done: Study) -> str:

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from models.record import Record
-from models.study import BASELINE, Study
+from models.study import Study
 from training import TrainingError
-from training.recipes import ARTICLE
-from training.results import COMPARISONS, by_variant, spread
+from training.results import COMPARISONS, by_variant, repeats_article, spread
 
 Records = dict[str, list[Record]]  # a model's versions by its name
 
@@ -71,8 +70,7 @@ def _reproductions(
         found.setdefault(record.precision, {})[record.seed] = *figures, record.test_accuracy
     for result in done.results:
         setting, running = result.setting, result.running_train_accuracy
-        is_whole = (setting.model, setting.epochs) == (name, ARTICLE[name].epochs)
-        if is_whole and result.technique == BASELINE and running is not None:
+        if setting.model == name and repeats_article(result) and running is not None:
             figures = running, result.validation.accuracy
             found.setdefault(setting.precision, {})[result.seed] = *figures, result.test.accuracy
     return found
