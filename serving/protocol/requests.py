@@ -7,11 +7,12 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, Field, JsonValue, StrictBool, ValidationError
 
 from models.record import CLASSES, IMAGE_SIZE, INPUT, OUTPUT
-from serving.errors import BadRequestError
+from serving.errors import BadRequestError, TooLargeError
 from serving.protocol import HEADER_LENGTH
 
 PIXELS, ENCODED = "UINT8", "BYTES"  # the datatypes of images
 IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
+OTHER_ELEMENTS = 1000  # lists, objects and commas of a request besides its pixels
 
 Parameters = Annotated[
     dict[str, JsonValue], BeforeValidator(lambda sent: {} if sent is None else sent)
@@ -61,13 +62,16 @@ class OutputForm:
     classes: int  # how many, the likeliest, as texts; 0 for all, as numbers
 
 
-def read_request(body: bytes, header_length: str | None) -> tuple[InferenceRequest, bytes]:
+def read_request(
+    body: bytes, header_length: str | None, max_images: int
+) -> tuple[InferenceRequest, bytes]:
     """Return the request's JSON and the binary data after it.
 
     A length of 0 says that there is no JSON: the body is the pixels.
 
     Raises:
         BadRequestError: the header is not a length within the body, or the JSON is invalid.
+        TooLargeError: the JSON has more elements than `max_images` images.
     """
     length = str(len(body)) if header_length is None else header_length
     if not length.isdecimal() or len(length) > 20 or int(length) > len(body):
@@ -76,7 +80,7 @@ def read_request(body: bytes, header_length: str | None) -> tuple[InferenceReque
         )
     if body and int(length) == 0:
         return _of_pixels(len(body)), body
-    asked = _validate(InferenceRequest, body[: int(length)])
+    asked = _validate(InferenceRequest, body[: int(length)], max_images)
     for tensor in (*asked.inputs, *(asked.outputs or ())):
         if "shared_memory_region" in tensor.parameters:
             raise BadRequestError(
@@ -101,11 +105,23 @@ def read_index_request(body: bytes) -> bool:
 
     Raises:
         BadRequestError: the JSON is invalid.
+        TooLargeError: it has more elements than any such request.
     """
-    return bool(_validate(IndexRequest, body or b"{}").ready)
+    return bool(_validate(IndexRequest, body or b"{}", max_images=0).ready)
 
 
-def _validate(kind: type[Kind], content: bytes) -> Kind:
+def _validate(kind: type[Kind], content: bytes, max_images: int) -> Kind:
+    # Parsing takes far more time and memory for a list or a number than for a byte of text.
+    height, width, channels = IMAGE_SHAPE
+    lists = 1 + height + height * width  # of an image, nested
+    if (
+        content.count(b"[") + content.count(b"{") > max_images * lists + OTHER_ELEMENTS
+        or content.count(b",") > max_images * height * width * channels + OTHER_ELEMENTS
+    ):
+        raise TooLargeError(
+            f"The request's JSON has more elements than the pixels of {max_images} images. "
+            "Send fewer images."
+        )
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:

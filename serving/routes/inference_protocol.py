@@ -87,7 +87,8 @@ def create_blueprint(service: Service) -> Blueprint:
     def infer(name: str, version: str | None = None) -> Response:
         classifier = classifiers.find(name, version)
         with metrics.count_models([classifier]):
-            asked, binary = read_request(request.get_data(), request.headers.get(HEADER_LENGTH))
+            length = request.headers.get(HEADER_LENGTH)
+            asked, binary = read_request(request.get_data(), length, max_images)
             form = read_output(asked)
             images = read_images(asked, binary)
             [probabilities] = service.batcher.classify([classifier], images)
