@@ -37,9 +37,13 @@ def buffer_bodies(app: Flask, settings: Settings) -> None:
             return
         if (request.content_length or 0) > settings.read_limit:
             raise too_large()
+        received = pieces(CHUNKED_PIECE if chunked else IN_MEMORY)
         g.body = body = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
         with gevent.Timeout(settings.client_timeout, SlowRequestError(slow)):
-            keep(body, pieces(CHUNKED_PIECE if chunked else IN_MEMORY))
+            if request.routing_exception or (request.content_length or 0) > settings.max_body:
+                _drain(received)
+            else:
+                _keep(body, received, settings.max_body)
         body.seek(0)
         request.environ["wsgi.input"] = body
 
@@ -70,24 +74,31 @@ def buffer_bodies(app: Flask, settings: Settings) -> None:
         if received > settings.max_body:
             raise too_large()
 
-    def keep(body: IO[bytes], received: Iterator[bytes]) -> None:
-        try:
-            for piece in received:
-                body.write(piece)
-                body.flush()  # else a full disk would show up only later, unhandled
-        except OSError as error:
-            logger.exception("no temporary file for a body of more than %d bytes", IN_MEMORY)
-            with suppress(OSError):  # close() retries the failed write
-                body.close()
-            for _ in received:  # read it all, so that the client reads the answer
-                pass
-            raise NoRoomError(
-                "The service has no room for so large a request. "
-                "Send a smaller one, or this one later."
-            ) from error
-
     def too_large() -> TooLargeError:
         return TooLargeError(
             f"The request is too large: at most {settings.max_body / 2**20:g} MiB in at most "
             f"{settings.max_images} files are accepted. Send fewer or smaller images."
         )
+
+
+def _keep(body: IO[bytes], received: Iterator[bytes], most: int) -> None:
+    """Write what is received, up to `most` bytes: a longer body is refused at its end."""
+    try:
+        for piece in received:
+            if body.tell() + len(piece) <= most:
+                body.write(piece)
+                body.flush()  # else a full disk would show up only later, unhandled
+    except OSError as error:
+        logger.exception("no temporary file for a body of more than %d bytes", IN_MEMORY)
+        with suppress(OSError):  # close() retries the failed write
+            body.close()
+        _drain(received)
+        raise NoRoomError(
+            "The service has no room for so large a request. Send a smaller one, or this one later."
+        ) from error
+
+
+def _drain(received: Iterator[bytes]) -> None:
+    """Read it all, so that the client reads the answer."""
+    for _ in received:
+        pass

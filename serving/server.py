@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 IDLE_GRACE = 2.0  # seconds after SIGTERM in which idle connections may still send a request
 CUT_GRACE = 5  # seconds after the graceful timeout for a worker to cut off its requests and exit
+OTHER_FILES = 200  # open files of a worker besides its connections and their bodies
 RETRY_PAUSE = 1.0  # seconds before a worker that could not load the models is replaced
 # Where the workers share their metrics, if it exists. The files are memory-mapped: on a disk that
 # request bodies have filled, counting would kill a worker with SIGBUS.
@@ -90,6 +92,29 @@ def _start_once(settings: Settings) -> None:
     create_app(settings)
 
 
+def _connections(most: int) -> int:
+    """Return how many connections a worker takes, once the limit of open files is raised for them.
+
+    Each may need a second file, for its body.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = 2 * most + OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return most
+    limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    allowed = max((limit - OTHER_FILES) // 2, 1)
+    if allowed < most:
+        logger.warning(
+            "a worker takes %d connections instead of %d: the system allows it %d open files "
+            "(ulimit -n)",
+            allowed,
+            most,
+            limit,
+        )
+    return min(allowed, most)
+
+
 class _Server(BaseApplication):
     def __init__(self, settings: Settings, listener: socket.socket, metrics_dir: str) -> None:
         self.settings = settings
@@ -107,7 +132,7 @@ class _Server(BaseApplication):
             "bind": f"fd://{self.fd}",
             "workers": settings.workers,
             "worker_class": "gevent",
-            "worker_connections": settings.max_connections,
+            "worker_connections": _connections(settings.max_connections),
             "keepalive": settings.client_timeout,  # also limits the time for a request's head
             "graceful_timeout": settings.graceful_timeout + CUT_GRACE,  # the master's
             "timeout": settings.worker_timeout,

@@ -20,7 +20,8 @@ Provider = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "int8"]
 
 _KEY = re.compile(r"[\x21-\x7e]+")  # what a header can carry in every client
-_ORIGIN = re.compile(r"\*|https?://[^/\s*]+")
+# Without the characters that Flask-CORS takes for a regular expression's.
+_ORIGIN = re.compile(r"\*|https?://[\w.:-]+")
 
 
 def listed(text: str) -> list[str]:
@@ -107,8 +108,8 @@ class Settings(BaseSettings):
     )
     max_connections: PositiveInt = Field(
         800,
-        description="Most connections of a worker; with temporary files for their bodies they stay "
-        "below the usual limit of 1,024 open files.",
+        description="Most connections of a worker; fewer where the system allows less than two "
+        "open files for each, as its body may need one.",
     )
     client_timeout: PositiveInt = Field(
         120,

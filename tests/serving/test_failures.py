@@ -16,8 +16,10 @@ import requests
 
 from models.record import BATCH, CLASSES, IMAGE_SIZE, INPUT, OUTPUT
 from tests.helpers import (
+    POST,
     ROOT,
     check_problem,
+    connect,
     listening,
     png,
     replace_model,
@@ -122,6 +124,9 @@ def test_a_full_disk_refuses_a_large_body_and_goes_on(tmp_path: Path) -> None:
         url = f"{server}/predict?model=first"
         for sent in (content, iter([content[:99], content[99:]])):  # the second in chunks
             check_problem(requests.post(url, data=sent), 503, "no room", "smaller")
+            # Bodies that are refused anyway are not kept.
+            assert requests.post(f"{server}/nowhere", data=content).status_code == 404
+            assert requests.post(url, data=2 * content + b"!").status_code == 413
             assert requests.post(url, data=BLACK + bytes(2**19)).status_code == 200
         filler = Path(f"/proc/{process}/root{tmp_path}/filler")
         with pytest.raises(OSError, match="No space left"):
@@ -132,6 +137,24 @@ def test_a_full_disk_refuses_a_large_body_and_goes_on(tmp_path: Path) -> None:
             assert answer.status_code == 200
     errors = [json.loads(line) for line in log if '"serving.buffering"' in line]
     assert ["No space left" in error["exc_info"] for error in errors] == [True, True]
+
+
+def test_open_files_are_for_bodies_too() -> None:
+    """With few files, fewer connections are taken: each can still have a file for its body."""
+    log: list[str] = []
+    head = POST + b"Content-Length: 200000\r\n\r\n"
+    with listening("prlimit", "--nofile=256:256", *COMMAND, log=log) as (server, _):
+        clients = [connect(server) for _ in range(100)]
+        for client in clients:
+            client.sendall(head + bytes(150_000))
+        wait_for(lambda: any("takes 28 connections instead of 800" in line for line in log))
+        for client in clients[:20]:
+            client.sendall(bytes(50_000))
+            assert client.recv(99).startswith(b"HTTP/1.1 4")  # no image
+        for client in clients:
+            client.close()
+        assert requests.post(f"{server}/predict", data=BLACK).status_code == 200
+    assert not any("no temporary file" in line for line in log)
 
 
 def test_a_stop_cuts_a_request_that_does_not_end() -> None:

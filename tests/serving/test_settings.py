@@ -45,6 +45,10 @@ def test_help_names_every_setting() -> None:
         (["--threads", "many"], ["--threads", "SERVING_THREADS", "many"]),
         (["--threads", "0"], ["--threads", "SERVING_THREADS", "0"]),
         (["--provider", "tpu"], ["--provider", "SERVING_PROVIDER", "tpu", "cuda"]),
+        (
+            ["--cors-origins", "https://a.com?"],
+            ["--cors-origins", "is no origin", "https://a.com?"],
+        ),
     ],
 )
 def test_a_wrong_value_is_named(options: list[str], words: list[str]) -> None:
