@@ -34,6 +34,13 @@ class UnsupportedCodingError(UnsupportedTypeError):
 class ImageSizeError(ServingError):
     """An image that does not have the models' input size, sent without asking to resize it."""
 
+    def __str__(self) -> str:
+        """Add what to do over HTTP; `args` have what is wrong."""
+        return (
+            f"{super().__str__()} Add ?resize=true (under /v2, the parameter resize) to have its "
+            "center cropped and resampled."
+        )
+
 
 class TooLargeError(ServingError):
     """More bytes, images, pixels or decoding time than a request may take."""

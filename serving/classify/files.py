@@ -14,7 +14,7 @@ from pathlib import Path
 from loky import cpu_count
 from pebble import ProcessExpired, ProcessPool
 
-from serving.errors import ServingError
+from serving.errors import ImageSizeError, ServingError
 from serving.images import DecodedImage, decode
 
 # The files in a folder that count as images. They include unsupported formats: each such file
@@ -39,7 +39,7 @@ def find_files(paths: Iterable[str]) -> Iterator[str]:
         if glob.has_magic(path) and not os.path.lexists(path):  # no shell has expanded it
             matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207  # Path's takes no absolute one
             yield from find_files(matches) if matches else (path,)
-        elif Path(path).is_dir():
+        elif os.path.isdir(path):  # noqa: PTH112  # Path's raises for one that it may not see
             yield from _walk(path)
         else:
             yield str(Path(path))
@@ -124,6 +124,11 @@ def _decode_file(path: str, *, resize: bool) -> DecodedImage | str:
         return decode(content, name="The file", resize=resize)
     except OSError as error:
         return f"{error.strerror}."
+    except ImageSizeError as error:
+        return (
+            f"{error.args[0]} Add --resize, with another --output, to have its center cropped and "
+            "resampled."
+        )
     except ServingError as error:
         return str(error)
 

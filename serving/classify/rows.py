@@ -176,9 +176,9 @@ def open_output(path: Path | None, rows: CsvRows | JsonRows) -> Iterator[Output]
 def _open(path: Path | None) -> AbstractContextManager[Any]:
     if path is None:
         return nullcontext(sys.stdout.buffer)
-    # A pipe, say, has no rows to continue after.
-    mode: Literal["a+b", "wb"] = "wb" if path.exists() and not path.is_file() else "a+b"
     try:
+        # A pipe, say, has no rows to continue after.
+        mode: Literal["a+b", "wb"] = "wb" if path.exists() and not path.is_file() else "a+b"
         # Unbuffered: closing it after an error must not write the rest again.
         return path.open(mode, buffering=0)
     except OSError as error:

@@ -126,9 +126,7 @@ def _check(encoded: EncodedImage, *, name: str, resize: bool) -> None:
     width, height = _displayed(encoded)
     if not resize and (width, height) != SIZE:
         raise ImageSizeError(
-            f"{name} is {width}×{height} pixels, and the models take {IMAGE_SIZE}×{IMAGE_SIZE}. "
-            "Add ?resize=true (under /v2, the parameter resize) to have its center cropped and "
-            "resampled."
+            f"{name} is {width}×{height} pixels, and the models take {IMAGE_SIZE}×{IMAGE_SIZE}."
         )
     if pixels > MAX_PIXELS:
         raise _too_many_pixels(name)

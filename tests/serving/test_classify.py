@@ -119,6 +119,8 @@ def test_files_are_named_in_several_ways(folder: Path, tmp_path: Path) -> None:
     expected += [f'{folder}/1/04, a "drawing".PNG', f'{folder}/1/07, a "drawing".PNG']
     expected.append("missing.png")
     assert list(dict.fromkeys(files.find_files(named))) == expected
+    unseen = ["a" * 300 + ".png"]  # too long a name to look up
+    assert list(files.find_files(unseen)) == unseen
     odd = tmp_path / "line\nbreak, caf\udce9.png"  # no UTF-8
     Image.new("RGB", (32, 32)).save(odd)
     for separator in (b"\n", b"\r\n", b"\0"):
@@ -128,6 +130,16 @@ def test_files_are_named_in_several_ways(folder: Path, tmp_path: Path) -> None:
     [row] = rows(listed.stdout)
     assert row["file"] == f"{tmp_path}/line\\nbreak, caf\\udce9.png"
     assert rows(run("-", "--model", "first").stdout) == []  # an empty list
+
+
+def test_an_image_of_another_size_is_told_the_commands_option(tmp_path: Path) -> None:
+    path = tmp_path / "wide.png"
+    Image.new("RGB", (96, 32)).save(path)
+    [row] = rows(run(path, status=1).stdout)
+    assert "is 96×32 pixels" in row["error"]
+    assert "Add --resize" in row["error"]
+    [row] = rows(run("--resize", path).stdout)
+    assert row["class"]
 
 
 @pytest.mark.parametrize("format_", [CsvRows(top_k=2), JsonRows()])
