@@ -31,7 +31,7 @@ EXPOSE 8000
 # http.client takes no notice of the proxy that Docker may put into the environment.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-c", "\
 import http.client, os, sys; \
-server = http.client.HTTPConnection('127.0.0.1', int(os.environ['PORT'])); \
+server = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('SERVING_PORT') or os.environ['PORT'])); \
 server.request('GET', '/health/ready'); \
 sys.exit(server.getresponse().status != 200)"]
 CMD ["python", "-m", "serving"]

@@ -152,7 +152,8 @@ def load_classifiers(settings: Settings) -> Classifiers:
 
 def _versions(models_dir: Path) -> list[Path]:
     # An interrupted export leaves folders that start with a dot.
-    return [path for path in models_dir.glob("*/*/") if path.name.isdecimal()]
+    found = [path for path in models_dir.glob("*/*/") if not path.parent.name.startswith(".")]
+    return [path for path in found if path.name.isdecimal()]
 
 
 def _read_record(folder: Path) -> Record:

@@ -37,14 +37,19 @@ export async function post(path, query, file) {
 async function askForKey(reason) {
   $("reason").textContent = key ? reason : "This service asks for an API key.";
   $("key").hidden = false;
-  await new Promise((entered) => {
+  key = await new Promise((resolve) => {
     const enter = (event) => {
       event.preventDefault();
-      entered();
+      const entered = $("key").elements.key.value.trim();
+      if (!/^[\x21-\x7e]+$/.test(entered)) {
+        $("reason").textContent = "A key has visible ASCII characters alone.";
+        return;
+      }
+      $("key").removeEventListener("submit", enter);
+      resolve(entered);
     };
-    $("key").addEventListener("submit", enter, { once: true });
+    $("key").addEventListener("submit", enter);
   });
-  key = $("key").elements.key.value;
   sessionStorage.setItem("key", key);
   $("key").hidden = true;
 }

@@ -10,8 +10,12 @@ const STRONGEST = 0.8; // opacity where hiding costs most
 
 /** Explain an image: add a figure to each answer on its card, and return them. */
 export async function explain(file, card, asked) {
-  const { models, patch, step } = await post("explanations", asked, file);
+  // Found before the answer comes: the card may show another version by then.
   const crop = card.querySelector(".crop");
+  const details = new Map(
+    [...card.querySelectorAll("[data-model]")].map((of) => [of.dataset.model, of.querySelector("details")]),
+  );
+  const { models, patch, step } = await post("explanations", asked, file);
   return models.map(({ model, class: name, map }) => {
     const words = inWords(name, map, patch, step);
     const canvas = element("canvas", { width: SIZE * SCALE, height: SIZE * SCALE });
@@ -24,7 +28,7 @@ export async function explain(file, card, asked) {
       canvas,
       element("figcaption", {}, `Pink is what makes it ${name}: hidden by a gray square, it costs confidence. ${words}`),
     );
-    card.querySelector(`[data-model="${model}"] details`).before(figure);
+    details.get(model).before(figure);
     return figure;
   });
 }

@@ -19,6 +19,7 @@ export async function see(files) {
 
 /** Classify the chosen images with the models that are shown now. */
 export async function classifyAgain() {
+  if (!images.length) return;
   const number = ++latest;
   for (const image of images) {
     image.answers = null;

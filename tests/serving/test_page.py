@@ -90,6 +90,12 @@ def test_another_version_can_be_chosen(page: Page, server: str) -> None:
         expect(card.locator(".confidence")).to_have_text(f"{100 * answer['confidence']:.1f} % sure")
 
 
+def test_a_choice_before_there_is_an_image_says_nothing(page: Page) -> None:
+    page.get_by_label("the article’s recipe").check()
+    expect(page.locator(".model").first).to_contain_text("article")
+    expect(page.locator("#verdict")).to_be_empty()
+
+
 def test_a_choice_stands_on_one_line_with_its_label(page: Page) -> None:
     for choice in page.locator("#versions label").all():
         box = choice.bounding_box()
@@ -161,11 +167,14 @@ def test_the_page_asks_for_the_key(browser: Browser) -> None:
     with run_server("--api-key", "the-key") as address:
         page = browser.new_page()
         page.goto(address)
-        for key in ("wrong", "the-key"):
+        for key, reason in (
+            ("the-key\u200b", "visible ASCII characters"),  # as a chat may add to it
+            ("wrong", "not one of this service's"),
+            (" the-key ", ""),
+        ):
             page.get_by_label("API key").fill(key)
             page.get_by_role("button", name="use this key").click()
-            if key == "wrong":
-                expect(page.locator("#reason")).to_contain_text("not one of this service's")
+            expect(page.locator("#reason")).to_contain_text(reason)
         expect(page.locator(".model")).to_have_count(len(MODELS))
         page.set_input_files("#file", SHIP)
         expect(page.locator("#verdict")).not_to_be_empty()

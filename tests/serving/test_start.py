@@ -102,6 +102,12 @@ def test_a_damaged_model_is_named(
         assert word in line
 
 
+def test_a_folder_set_aside_is_ignored(models_dir: Path) -> None:
+    shutil.copytree(models_dir / "first", models_dir / ".earlier")
+    classifiers = load_classifiers(Settings(models_dir=models_dir, provider="cpu"))
+    assert {classifier.record.name for classifier in classifiers} == {"first"}
+
+
 def test_a_damaged_measurement_is_named(models_dir: Path) -> None:
     (models_dir / "familiarity.json").write_text("{}")
     assert f"{models_dir}/familiarity.json is not" in refusal("--models-dir", str(models_dir))
