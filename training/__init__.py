@@ -15,6 +15,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
+# What resumes; with --fresh it would start over.
+SAME_COMMAND = "the same command without --fresh"
+
+
 class TrainingError(click.ClickException):
     """Ends the command with a one-line message for the user."""
 

@@ -5,16 +5,10 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from models.record import OUTPUT
-from training import TrainingError
 from training.data import Split
-from training.evaluate import Images, predict
+from training.predict import find_softmax, predict_with_logits
 
 _RANGE = (0.05, 20.0)  # of the temperatures searched
-
-
-class CalibrationError(TrainingError):
-    """The graph does not end in a single softmax whose logits could be scaled."""
 
 
 def calibrate(onnx_bytes: bytes, validation: Split) -> tuple[bytes, float]:
@@ -24,11 +18,12 @@ def calibrate(onnx_bytes: bytes, validation: Split) -> tuple[bytes, float]:
     order of an image's classes.
 
     Raises:
-        CalibrationError: the file does not end with one softmax.
+        GraphError: the file does not end in one softmax.
     """
+    _, logits = predict_with_logits(onnx_bytes, validation.images)
+    temperature = fit(logits, validation.labels)
     model = onnx.load_from_string(onnx_bytes)
-    softmax = _softmax(model.graph)
-    temperature = fit(predict_logits(model, validation.images), validation.labels)
+    softmax = find_softmax(model.graph)
     divisor, calibrated = "temperature", "calibrated_logits"
     model.graph.initializer.append(
         numpy_helper.from_array(np.array(temperature, dtype=np.float32), divisor)
@@ -60,27 +55,3 @@ def fit(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8]) -> float
         else:
             high = middle
     return float(np.exp((low + high) / 2))
-
-
-def predict_logits(model: onnx.ModelProto, images: Images) -> npt.NDArray[np.float32]:
-    """Return an exported model's logits, float32 [N, 10], as the file computes them.
-
-    The logarithms of its probabilities would lose the smallest ones.
-
-    Raises:
-        CalibrationError: the file does not end with one softmax.
-    """
-    [name] = _softmax(model.graph).input
-    with_logits = onnx.ModelProto()
-    with_logits.CopyFrom(model)
-    with_logits.graph.output.append(
-        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-    )
-    return predict(with_logits.SerializeToString(), images, output=name)
-
-
-def _softmax(graph: onnx.GraphProto) -> onnx.NodeProto:
-    nodes = [node for node in graph.node if node.op_type == "Softmax" and OUTPUT in node.output]
-    if len(nodes) != 1:
-        raise CalibrationError(f"{graph.name}: {OUTPUT} is not the output of a Softmax")
-    return nodes[0]

@@ -16,7 +16,7 @@ import portalocker
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from models.record import Epoch, Extension, Part
-from training import TrainingError, first_reason
+from training import SAME_COMMAND, TrainingError, first_reason
 from training.files import WriteError, check_writable, replaced, write_text
 from training.recipes import Recipe
 
@@ -166,7 +166,7 @@ def save(run: Run, recipe: Recipe, model: "keras.Model", run_dir: Path) -> None:
         write_run(run, run_dir)
     except WriteError as error:
         raise WriteError(
-            f"{error}; the epochs before are kept, and the same command resumes after them"
+            f"{error}; the epochs before are kept, and {SAME_COMMAND} resumes after them"
         ) from error
     kept = {last.name, _checkpoint(run.chosen_epoch(recipe))}
     for path in run_dir.glob(_checkpoint("*")):
@@ -190,6 +190,19 @@ def load(model: "keras.Model", epoch: int, run_dir: Path) -> None:
         ) from error
 
 
+def check_recipe(run: Run, run_dir: Path, recipe: Recipe) -> None:
+    """Refuse a run whose hyperparameters are not the recipe's.
+
+    Raises:
+        RunError: they differ.
+    """
+    if not recipe.matches(run.hyperparameters):
+        raise RunError(
+            f"{run_dir} holds a run with other hyperparameters than the {recipe.name} recipe has "
+            "now; train with --fresh to start over"
+        )
+
+
 def check_same(
     run: Run, run_dir: Path, recipe: Recipe, *, epochs: int, seed: int, precision: str
 ) -> None:
@@ -198,11 +211,7 @@ def check_same(
     Raises:
         RunError: it differs; the message says how to resume it.
     """
-    if not recipe.matches(run.hyperparameters):
-        raise RunError(
-            f"{run_dir} holds a run with other hyperparameters than the {recipe.name} recipe has "
-            f"now; use --fresh to start over"
-        )
+    check_recipe(run, run_dir, recipe)
     if recipe.cosine and run.epochs != epochs:
         raise RunError(
             f"{run_dir} holds a run to {run.epochs} epochs, and its learning rate ends with them; "

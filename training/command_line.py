@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click_default_group import DefaultGroup
 
-from training import StoppedError, TrainingError
+from training import SAME_COMMAND, StoppedError, TrainingError
 from training.recipes import ARTICLE, RECIPES
 
 BACKENDS = ("tensorflow", "jax", "torch")  # Keras' backends that can train
@@ -96,7 +96,7 @@ class TrainingGroup(DefaultGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise StoppedError(
-                "Stopped; what was finished before is kept, and the same command resumes from it."
+                f"Stopped; what was finished before is kept, and {SAME_COMMAND} resumes from it."
             ) from error
         except ModuleNotFoundError as error:
             raise TrainingError(

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 
-from training import WorkerError
+from training import SAME_COMMAND, WorkerError
 from training.strategy import SingleProcess
 
 # Keras' own names, so that a launcher that knows Keras can set them.
@@ -54,8 +54,8 @@ def distributed() -> Iterator[SingleProcess]:
         if isinstance(error, ValueError) and "Gloo" not in str(error):
             raise
         raise WorkerError(
-            "a worker was lost, or did not start; start all of them again, and they go on from the "
-            f"last finished epoch ({str(error).splitlines()[0]})"
+            f"a worker was lost, or did not start; on each, {SAME_COMMAND} goes on from the last "
+            f"finished epoch ({str(error).splitlines()[0]})"
         ) from error
 
 

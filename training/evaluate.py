@@ -1,16 +1,11 @@
-"""All measurements in a record, from an exported file's probabilities and the labels."""
-
-from typing import TYPE_CHECKING
+"""All measurements in a record, from what an exported file computes and the labels."""
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from models.record import (
     CLASSES,
     IMAGE_SIZE,
-    INPUT,
-    OUTPUT,
     Calibration,
     Coverage,
     Measured,
@@ -20,51 +15,23 @@ from models.record import (
     Stability,
 )
 from training.data import Split
+from training.predict import Images, Logits, Probabilities, predict, predict_with_logits
 
-if TYPE_CHECKING:
-    import keras
-
-BATCH_SIZE = 250  # images
 RELIABILITY_BINS = 15  # of equal width
 THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 SHIFT = 2  # pixels
 STABILITY_IMAGES = 2000  # the first of the test set; a standard error below 1.2 points
 
-Probabilities = npt.NDArray[np.float32]  # [N, 10]
-Images = npt.NDArray[np.uint8]  # [N, 32, 32, 3], RGB
 Labels = npt.NDArray[np.uint8]  # [N]
-
-
-def predict(onnx_bytes: bytes, images: Images, output: str = OUTPUT) -> Probabilities:
-    """Return a file's probabilities, or another output of its graph, float32 [N, 10]."""
-    options = onnxruntime.SessionOptions()
-    # Threads that spin while they wait would take cores from a training that runs alongside.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
-    batches = [
-        session.run([output], {INPUT: images[start : start + BATCH_SIZE]})[0]
-        for start in range(0, len(images), BATCH_SIZE)
-    ]
-    return np.concatenate(batches)
-
-
-def predict_keras(model: "keras.Model", images: Images) -> Probabilities:
-    """Return a network's probabilities."""
-    # Imported here because evaluating exported files does not need it.
-    import keras  # noqa: PLC0415
-
-    logits = model.predict(images.astype("float32"), batch_size=BATCH_SIZE, verbose=0)
-    probabilities: Probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
-    return probabilities
 
 
 def measure(onnx_bytes: bytes, test: Split) -> Measured:
     """Run a file on the test images, plain, mirrored and shifted, and on noise."""
-    probabilities = predict(onnx_bytes, test.images)
+    probabilities, logits = predict_with_logits(onnx_bytes, test.images)
     images = test.images[:STABILITY_IMAGES]
     answers = probabilities[:STABILITY_IMAGES].argmax(1)
     return Measured(
-        test_loss=score(probabilities, test.labels).loss,
+        test_loss=score(logits, test.labels).loss,
         confusion_matrix=confusion_matrix(probabilities, test.labels),
         calibration=calibration(probabilities, test.labels),
         stability=Stability(
@@ -76,12 +43,20 @@ def measure(onnx_bytes: bytes, test: Split) -> Measured:
     )
 
 
-def score(probabilities: Probabilities, labels: Labels) -> Score:
+def score_training(onnx_bytes: bytes, train: Split, validation_split: float) -> tuple[Score, Score]:
+    """Run a file on the training set's two parts; return its training and validation score."""
+    training, validation = (
+        score(predict_with_logits(onnx_bytes, part.images)[1], part.labels)
+        for part in train.split_at(1 - validation_split)
+    )
+    return training, validation
+
+
+def score(logits: Logits, labels: Labels) -> Score:
     """Return the mean cross-entropy and the top-1 accuracy."""
-    of_label = probabilities[np.arange(len(labels)), labels]
-    # Clipped as in Keras, so that a probability rounded to 0 does not make the mean infinite.
-    loss = -np.log(np.clip(of_label, 1e-7, 1), dtype=np.float64).mean()
-    return Score(loss=float(loss), accuracy=float((probabilities.argmax(1) == labels).mean()))
+    z = logits.astype(np.float64)
+    losses = np.logaddexp.reduce(z, axis=1) - z[np.arange(len(labels)), labels]
+    return Score(loss=float(losses.mean()), accuracy=float((z.argmax(1) == labels).mean()))
 
 
 def confusion_matrix(probabilities: Probabilities, labels: Labels) -> list[list[int]]:

@@ -8,10 +8,11 @@ import numpy.typing as npt
 import onnx
 import tensorflow as tf
 import tf2onnx
+from scipy.special import softmax
 
 from models.record import BATCH, CLASSES, IMAGE_SIZE, INPUT, OUTPUT
 from training import TrainingError
-from training.evaluate import predict_keras
+from training.predict import predict_keras
 
 OPSET = 18
 TOLERANCE = 1e-4  # largest difference in a probability between ONNX Runtime and Keras
@@ -59,7 +60,7 @@ def verify(
         ExportError: a probability differs by `TOLERANCE` or more, or a top-1 class differs where
             Keras' two best are not exactly tied.
     """
-    expected = predict_keras(model, images)
+    expected = softmax(predict_keras(model, images), axis=1)
     difference = float(np.abs(found - expected).max())
     if not difference < TOLERANCE:
         raise ExportError(

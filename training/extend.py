@@ -17,10 +17,9 @@ from onnx import numpy_helper
 from models.record import MODEL_FILE, RECORD_FILE, Extension, Record
 from training import TrainingError
 from training.architectures import build
-from training.calibrate import predict_logits
 from training.checkpoints import Run, clear, locked, save
 from training.data import Split
-from training.evaluate import Images
+from training.predict import Images, predict_keras, predict_with_logits
 from training.recipes import Recipe
 from training.remeasure import read_file
 from training.report import read_record
@@ -65,16 +64,16 @@ def extend(
     done = record.epochs_completed
     if done >= epochs:
         raise ExtendError(f"{folder} was trained for {done} epochs; extend it to more, by --epochs")
-    file = onnx.load_from_string(read_file(folder / MODEL_FILE, record.sha256))
+    onnx_bytes = read_file(folder / MODEL_FILE, record.sha256)
     network = build(record.name, recipe)
     images = split.images[:_IMAGES]
     try:
-        _set_weights(network, file, images)
+        _set_weights(network, onnx.load_from_string(onnx_bytes), images)
     except (StopIteration, ValueError) as error:
         raise ExtendError(
             f"{folder / MODEL_FILE} is not of the {recipe.name} recipe's network"
         ) from error
-    _check_same_logits(network, file, record, images)
+    _check_same_logits(network, onnx_bytes, record, images)
     run = _run(record, recipe, epochs)
     model = compile_model(
         record.name,
@@ -145,10 +144,10 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[npt.NDArray[np.float32]]:
 
 
 def _check_same_logits(
-    network: keras.Model, file: onnx.ModelProto, record: Record, images: Images
+    network: keras.Model, onnx_bytes: bytes, record: Record, images: Images
 ) -> None:
-    found = network.predict(images.astype("float32"), verbose=0)
-    expected = predict_logits(file, images) * (record.temperature or 1)
+    found = predict_keras(network, images)
+    expected = predict_with_logits(onnx_bytes, images)[1] * (record.temperature or 1)
     difference = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
     if not difference < _TOLERANCE:
         raise ExtendError(

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 from scipy.special import logsumexp, softmax
 from scipy.stats import entropy
 from sklearn.metrics import roc_auc_score
@@ -26,11 +25,11 @@ from models.familiarity import (
     agreement,
 )
 from models.record import MODEL_FILE
-from training.calibrate import predict_logits
 from training.data import Cifar10
-from training.evaluate import Images
 from training.files import write_text
-from training.recipes import ARTICLE, VERSIONS
+from training.predict import Images, predict_with_logits
+from training.recipes import VERSIONS, Recipe
+from training.report import RecordError
 
 Scores = npt.NDArray[np.float32]  # [N]
 
@@ -38,13 +37,22 @@ Scores = npt.NDArray[np.float32]  # [N]
 def measure_familiarity(
     models_dir: Path, cifar10: Cifar10, unfamiliar: Mapping[str, Images]
 ) -> MeasuredFamiliarity:
-    """Measure every score of the bundled improved models, and write them into `models_dir`."""
-    validation = cifar10.train.split_at(1 - ARTICLE["first"].validation_split)[1]
+    """Measure every score of the bundled improved models, and write them into `models_dir`.
+
+    Raises:
+        RecordError: it has none.
+    """
+    validation = cifar10.train.split_at(1 - Recipe.validation_split)[1]
     sets = {"validation": validation.images, "test": cifar10.test.images, **unfamiliar}
     files = {
         path.parent.parent.name: path.read_bytes()
         for path in sorted(models_dir.glob(f"*/{VERSIONS['improved']}/{MODEL_FILE}"))
     }
+    if not files:
+        raise RecordError(
+            f"{models_dir} holds no version {VERSIONS['improved']}, the improved recipe's; name "
+            "another folder with --models-dir"
+        )
     logits = {name: _logits(onnx_bytes, sets) for name, onnx_bytes in files.items()}
     qualities = [
         _quality(score, name, {kind: compute(of_kind[kind]) for kind in sets})
@@ -69,8 +77,7 @@ def measure_familiarity(
 
 
 def _logits(onnx_bytes: bytes, sets: Mapping[str, Images]) -> dict[str, npt.NDArray[np.float32]]:
-    model = onnx.load_from_string(onnx_bytes)
-    return {kind: predict_logits(model, images) for kind, images in sets.items()}
+    return {kind: predict_with_logits(onnx_bytes, images)[1] for kind, images in sets.items()}
 
 
 def _quality(score: str, model: str, scores: Mapping[str, Scores]) -> ScoreQuality:

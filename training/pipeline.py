@@ -14,12 +14,14 @@ import keras
 from models.record import CLASSES, MODEL_FILE, Int8, Provenance, Record
 from training import TrainingError, data
 from training.architectures import ARCHITECTURES, describe
-from training.checkpoints import Run, read_run
-from training.evaluate import measure, predict, score
+from training.checkpoints import Run, check_recipe, read_run
+from training.evaluate import measure, score_training
 from training.files import check_writable
+from training.predict import predict
 from training.provenance import commit
 from training.publish import check_replaceable, newest_version, publish
 from training.recipes import RECIPES, VERSIONS, Recipe
+from training.remeasure import read_file
 from training.report import read_record, record_files
 from training.strategy import ALONE, SingleProcess
 from training.train import load_trained_model, train
@@ -41,8 +43,18 @@ class Config:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe for this model."""
-        return RECIPES[self.recipe_name][self.model]
+        """The recipe for this model.
+
+        Raises:
+            TrainingError: the recipe is for other models.
+        """
+        of_model = RECIPES[self.recipe_name]
+        if self.model not in of_model:
+            raise TrainingError(
+                f"the {self.recipe_name} recipe is not for {self.model}; choose --model "
+                f"{' or '.join(of_model)}"
+            )
+        return of_model[self.model]
 
     @property
     def planned_epochs(self) -> int:
@@ -157,6 +169,7 @@ def check_export(config: Config, *, force: bool = False) -> Run:
             f"{config.run_dir} holds no finished epoch; train {config.model} first: "
             f"python -m training train --model {config.model} --recipe {config.recipe_name}"
         )
+    check_recipe(run, config.run_dir, config.recipe)
     if run.extensions and run.extensions[-1].after == len(run.history):
         raise TrainingError(
             f"{config.run_dir} has no finished epoch yet beyond those of {config.folder}; resume it"
@@ -198,7 +211,7 @@ def quantize_models(names: list[str], cifar10: data.Cifar10, models_dir: Path) -
     """Quantize each exported version of the named models again."""
     for file in record_files(names, models_dir):
         record = read_record(file)
-        onnx_bytes = (file.parent / MODEL_FILE).read_bytes()
+        onnx_bytes = read_file(file.parent / MODEL_FILE, record.sha256)
         int8_bytes, int8 = _quantize(onnx_bytes, cifar10)
         publish(onnx_bytes, record.model_copy(update={"int8": int8}), models_dir, int8_bytes)
         click.echo(
@@ -239,7 +252,9 @@ def _record(
 ) -> Record:
     """Return the record of the exported file, with its measurements."""
     architecture = ARCHITECTURES[config.model]
-    training, validation = cifar10.train.split_at(1 - config.recipe.validation_split)
+    training_score, validation_score = score_training(
+        onnx_bytes, cifar10.train, config.recipe.validation_split
+    )
     return Record(
         name=config.model,
         title=architecture.title,
@@ -252,8 +267,8 @@ def _record(
         epochs=run.epochs,
         precision=run.precision,
         history=run.history,
-        evaluated_train=score(predict(onnx_bytes, training.images), training.labels),
-        evaluated_validation=score(predict(onnx_bytes, validation.images), validation.labels),
+        evaluated_train=training_score,
+        evaluated_validation=validation_score,
         **dict(measure(onnx_bytes, cifar10.test)),
         temperature=temperature,
         article=architecture.article,

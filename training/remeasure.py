@@ -9,20 +9,21 @@ from pydantic import ValidationError
 
 from models.record import INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, Record
 from training import TrainingError
-from training.data import Split
-from training.evaluate import measure
+from training.data import Cifar10
+from training.evaluate import measure, score_training
 from training.files import write_text
+from training.recipes import Recipe
 
 
 class BundleError(TrainingError):
     """A version's folder lacks a file, or holds one that its record does not describe."""
 
 
-def remeasure(folder: Path, test: Split) -> Record:
-    """Measure each file of a version on the test images and on noise, and rewrite its record.
+def remeasure(folder: Path, cifar10: Cifar10) -> Record:
+    """Measure each file of a version, and rewrite its record.
 
     The record may be of an earlier form that lacks some of these fields. What it says of training
-    stays, and so do the training and validation accuracies, which are of the same file.
+    stays.
 
     Raises:
         BundleError: a file is missing or is not the one that the record describes, or the record
@@ -31,10 +32,13 @@ def remeasure(folder: Path, test: Split) -> Record:
     path = folder / RECORD_FILE
     try:
         known = json.loads(path.read_bytes())
-        known |= measure(read_file(folder / MODEL_FILE, known["sha256"]), test).model_dump()
+        onnx_bytes = read_file(folder / MODEL_FILE, known["sha256"])
+        training, validation = score_training(onnx_bytes, cifar10.train, Recipe.validation_split)
+        known |= {"evaluated_train": training, "evaluated_validation": validation}
+        known |= measure(onnx_bytes, cifar10.test).model_dump()
         if known.get("int8"):
             int8 = read_file(folder / INT8_MODEL_FILE, known["int8"]["sha256"])
-            known["int8"] |= measure(int8, test).model_dump()
+            known["int8"] |= measure(int8, cifar10.test).model_dump()
         record = Record.model_validate(known)
     except (OSError, KeyError, ValueError, ValidationError) as error:
         raise BundleError(f"cannot measure {folder}: {error}") from error

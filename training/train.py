@@ -15,7 +15,7 @@ import keras
 import numpy.typing as npt
 
 from models.record import CLASSES, Epoch
-from training import StoppedError
+from training import SAME_COMMAND, StoppedError
 from training.architectures import build
 from training.batches import Batches
 from training.checkpoints import (
@@ -142,7 +142,7 @@ def _fit(
         kept = read_run(run_dir)
         raise StoppedError(
             f"Stopped; {len(kept.history) if kept else 0} of {run.epochs} epochs are kept in "
-            f"{run_dir}, and the same command without --fresh resumes after them."
+            f"{run_dir}, and {SAME_COMMAND} resumes after them."
         ) from error
 
 
@@ -228,8 +228,8 @@ class _Checkpoint(keras.callbacks.Callback):
         if not all(map(math.isfinite, (logs or {}).values())):
             raise RunError(
                 f"epoch {epoch + 1} came to a loss that is not finite; the epochs before it are "
-                f"kept in {self.run_dir}; try --precision float32, another --seed with --fresh, or "
-                "a lower learning rate in training/recipes.py"
+                f"kept in {self.run_dir}; delete it, and train in float32, with another seed or at "
+                "a lower learning rate"
             )
         self.run.add(Epoch(**(logs or {}), seconds=seconds))
         if self.strategy.is_first_worker:

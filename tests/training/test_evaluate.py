@@ -13,8 +13,9 @@ from tests.helpers import ROOT
 from training import data
 from training.__main__ import main
 from training.calibrate import calibrate, fit
-from training.data import Split
-from training.evaluate import calibration, predict, score, shifted
+from training.data import Cifar10, Split
+from training.evaluate import calibration, score, shifted
+from training.predict import predict_with_logits
 from training.remeasure import BundleError, remeasure
 
 
@@ -33,6 +34,14 @@ def test_calibration_of_answers_worked_by_hand() -> None:
         (1.0, 0.75),
         (0.0, None),
     ]
+
+
+def test_the_loss_of_a_sure_and_wrong_answer_is_not_clipped() -> None:
+    logits = np.zeros((2, 10), dtype=np.float32)
+    logits[0, 1] = 200  # the other class's probability is below float32's least number
+    found = score(logits, np.array([0, 0], dtype=np.uint8))
+    assert found.loss == pytest.approx((200 + np.log(10)) / 2)
+    assert found.accuracy == 0.5
 
 
 def test_shifts_go_four_ways_over_a_reflected_border() -> None:
@@ -56,15 +65,16 @@ def test_a_calibrated_file_gives_the_same_answers_with_a_lower_loss() -> None:
     onnx_bytes = (ROOT / "models/first/1/model.onnx").read_bytes()
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (300, 32, 32, 3), dtype=np.uint8)
-    before = predict(onnx_bytes, images)
+    before, logits = predict_with_logits(onnx_bytes, images)
     # Right in half of the cases, and too sure of it.
     labels = np.where(np.arange(300) % 2, before.argmax(1), before.argsort(1)[:, -2])
     split = Split(images, labels.astype(np.uint8))
     calibrated, temperature = calibrate(onnx_bytes, split)
-    after = predict(calibrated, images)
+    after, calibrated_logits = predict_with_logits(calibrated, images)
     assert temperature > 1
     assert np.array_equal(after.argmax(1), before.argmax(1))
-    assert score(after, split.labels).loss < score(before, split.labels).loss
+    np.testing.assert_allclose(calibrated_logits, logits / temperature, rtol=1e-5)
+    assert score(calibrated_logits, split.labels).loss < score(logits, split.labels).loss
     expected = np.log(before[:, :1]) / temperature - np.log(before) / temperature
     np.testing.assert_allclose(np.log(after[:, :1]) - np.log(after), expected, atol=1e-3)
 
@@ -97,15 +107,21 @@ def test_a_record_is_remeasured_from_the_files_alone(bundle: Path, cifar10_dir: 
     earlier = json.loads(path.read_bytes())
     del earlier["calibration"], earlier["stability"], earlier["int8"]["calibration"]
     path.write_text(json.dumps(earlier))
-    test = data.load_test(cifar10_dir)
-    record = remeasure(folder, Split(test.images[:500], test.labels[:500]))
+    everything = data.load(cifar10_dir)
+    few = Cifar10(
+        Split(everything.train.images[-1000:], everything.train.labels[-1000:]),
+        Split(everything.test.images[:500], everything.test.labels[:500]),
+    )
+    record = remeasure(folder, few)
     assert record == Record.model_validate_json(path.read_bytes())
     assert record.calibration
     assert sum(b.count for b in record.calibration.reliability) == 500
     assert record.int8
     assert record.of_int8().calibration == record.int8.calibration
     assert record.history[-1].loss == earlier["history"][-1]["loss"]
+    _, logits = predict_with_logits((folder / "model.onnx").read_bytes(), few.train.images[:800])
+    assert record.evaluated_train == score(logits, few.train.labels[:800])
 
     (folder / "model.onnx").write_bytes(b"another model")
     with pytest.raises(BundleError, match=r"model\.onnx is not the file"):
-        remeasure(folder, test)
+        remeasure(folder, few)

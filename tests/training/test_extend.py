@@ -4,20 +4,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 
 from models.record import MODEL_FILE, Extension
 from tests.helpers import replace_model
 from training import TrainingError
 from training.architectures import build
-from training.calibrate import predict_logits
 from training.checkpoints import read_run
 from training.data import Cifar10
 from training.export import export
 from training.extend import ExtendError
 from training.model_card import model_card
 from training.pipeline import Config, export_model, extend_bundled, train_model, train_models
+from training.predict import predict_with_logits
 from training.recipes import IMPROVED, RECIPES
 from training.remeasure import BundleError
 from training.train import compile_model, load_trained_model, steps_per_epoch
@@ -42,11 +41,10 @@ def test_a_bundled_version_is_trained_further(
     begun = read_run(longer.run_dir)
     assert begun
     assert (begun.history, begun.extensions) == (bundled.history, [ONE_OF_ONE])
-    file = onnx.load(longer.folder / MODEL_FILE)
-    logits = predict_logits(file, tiny.test.images) * (bundled.temperature or 1)
+    _, logits = predict_with_logits((longer.folder / MODEL_FILE).read_bytes(), tiny.test.images)
     network = load_trained_model(begun, recipe, longer.run_dir)
     found = network.predict(tiny.test.images.astype("float32"), verbose=0)
-    np.testing.assert_allclose(found, logits, atol=1e-3)
+    np.testing.assert_allclose(found, logits * (bundled.temperature or 1), atol=1e-3)
     with pytest.raises(TrainingError, match="no finished epoch yet beyond those of"):
         export_model(longer, tiny)
 

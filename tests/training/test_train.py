@@ -19,9 +19,9 @@ from tests.training.generated import ENDLESS, finished_epochs, start, stop_after
 from training.architectures import build
 from training.checkpoints import RunError, read_run
 from training.data import Cifar10
-from training.evaluate import predict
 from training.export import ExportError, export, verify
 from training.pipeline import Config, export_model, train_model
+from training.predict import predict
 from training.provenance import commit
 from training.publish import publish
 from training.recipes import ARTICLE
