@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from docs import configuration, http, reproduction
+from training.files import write_text
 
 FOLDER = Path(__file__).parent
 PAGES: dict[str, Callable[[], str]] = {
@@ -23,10 +24,10 @@ def main(check: bool) -> None:
     for name, page in PAGES.items():
         path = FOLDER / name
         text = page()
-        if check and (not path.exists() or not http.same(path.read_text(), text)):
+        if check and (not path.exists() or not http.same(path.read_text("utf-8"), text)):
             outdated.append(name)
         elif not check:
-            path.write_text(text)
+            write_text(path, text)
     if outdated:
         raise click.ClickException(
             f"out of date: {', '.join(f'docs/{name}' for name in outdated)}; run: python -m docs"

@@ -1,10 +1,9 @@
 """docs/reproduction.md: the command behind every published figure, from the records."""
 
-from collections import Counter
 from pathlib import Path
 
-from models.record import RECORD_FILE, Record
-from models.study import STUDY_FILE, Result, read_study
+from models.study import Result
+from training.report import read_records
 from training.results import COMPARISONS, repeats_article
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -75,22 +74,20 @@ write them all, from the records and from the service. With `--check` they only 
 
 def page() -> str:
     """Return the page."""
-    done = read_study(MODELS / STUDY_FILE)
+    done = COMPARISONS["article"].read(MODELS)
     repeated = [result for result in done.results if repeats_article(result)]
-    compared = [result for result in done.results if result.setting in done.settings]
+    compared = [result for compared in done.compared for result in done.of(compared)]
     return PAGE.format(models="\n".join(_models()), seeds=_study(repeated), study=_study(compared))
 
 
 def _models() -> list[str]:
-    records = [
-        Record.model_validate_json(path.read_bytes()) for path in MODELS.glob(f"*/*/{RECORD_FILE}")
-    ]
     return [
         f"uv run --group training python -m training --model {r.name} --recipe {r.recipe} "
         f"--epochs {planned} --seed {r.seed} --precision {r.precision}"
         f"{' --extend --fresh' if i else ''}"
         f"{f'  # stopped after {finished}' if finished < planned else ''}"
-        for r in sorted(records, key=lambda r: (r.parameters, r.version))
+        for of_model in read_records(MODELS).values()
+        for r in of_model
         for i, (finished, planned) in enumerate(
             [*((e.after, e.planned) for e in r.extensions), (r.epochs_completed, r.epochs)]
         )
@@ -98,16 +95,17 @@ def _models() -> list[str]:
 
 
 def _study(results: list[Result]) -> str:
-    """Return a command for each setting, and each number of seeds that its techniques have."""
+    """Return a command for each setting; its variants have the same seeds."""
     commands = []
     for setting in dict.fromkeys(result.setting for result in results):
-        counts = Counter(result.technique for result in results if result.setting == setting)
-        variants = COMPARISONS["article"].variants_of(setting.model)
-        for seeds in sorted(set(counts.values())):
-            names = [name for name in variants if counts[name] >= seeds]
-            commands.append(
-                f"uv run --group training python -m training study --model {setting.model} "
-                f"--epochs {setting.epochs} --precision {setting.precision} --seeds {seeds}"
-                + ("" if names == variants else "".join(f" --technique {name}" for name in names))
-            )
+        of_setting = [result for result in results if result.setting == setting]
+        variants = COMPARISONS["article"].variants[setting.model]
+        found = {result.technique for result in of_setting}
+        names = [name for name in variants if name in found]
+        commands.append(
+            f"uv run --group training python -m training study --model {setting.model} "
+            f"--epochs {setting.epochs} --precision {setting.precision} "
+            f"--seeds {len({result.seed for result in of_setting})}"
+            + ("" if names == [*variants] else "".join(f" --technique {name}" for name in names))
+        )
     return "\n".join(commands)

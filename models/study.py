@@ -41,6 +41,8 @@ class Result(BaseModel):
     train: Score
     validation: Score
     test: Score
+    # Earlier runs' losses are of probabilities not below 1e-7: at most 16.1 for an image.
+    losses_clipped: bool = True
 
     @property
     def key(self) -> tuple[Setting, str, int]:
@@ -53,18 +55,45 @@ class Result(BaseModel):
         return self.train.accuracy - self.validation.accuracy
 
 
+class Compared(BaseModel):
+    """A setting, and the seeds that all of its variants were trained with.
+
+    Only these compare: the seed alone moves an accuracy by points.
+    """
+
+    setting: Setting
+    seeds: list[int]
+
+
 class Study(BaseModel):
     """The contents of the file."""
 
     results: list[Result] = []
 
     @property
-    def settings(self) -> list[Setting]:
+    def compared(self) -> list[Compared]:
         """The settings in which variants were measured, in the order of their first results.
 
         A setting with the baseline alone only repeats the recipe's training with several seeds.
         """
-        return list(dict.fromkeys(r.setting for r in self.results if r.technique != BASELINE))
+        settings = dict.fromkeys(r.setting for r in self.results if r.technique != BASELINE)
+        found = [Compared(setting=setting, seeds=self._seeds(setting)) for setting in settings]
+        return [compared for compared in found if compared.seeds]
+
+    def of(self, compared: Compared) -> list[Result]:
+        """Return the results that compare."""
+        return [
+            result
+            for result in self.results
+            if result.setting == compared.setting and result.seed in compared.seeds
+        ]
+
+    def _seeds(self, setting: Setting) -> list[int]:
+        seeds: dict[str, set[int]] = {}
+        for result in self.results:
+            if result.setting == setting:
+                seeds.setdefault(result.technique, set()).add(result.seed)
+        return sorted(set.intersection(*seeds.values()))
 
 
 def read_study(file: Path) -> Study:

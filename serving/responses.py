@@ -12,7 +12,7 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes typing's from Python 3.12 on
 
 from models.record import CLASSES, Article, Calibration, Epoch, Record
-from models.study import Result
+from models.study import Compared, Result
 
 ClassName = Annotated[str, Field(json_schema_extra={"enum": list(CLASSES)})]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -196,6 +196,7 @@ class Study(TypedDict):
     """The answer of /study: the measured techniques, and each model's recipes."""
 
     results: list[Result]
+    compared: list[Compared]
     versions: list[ComparedVersion]
 
 

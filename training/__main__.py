@@ -9,7 +9,7 @@ import click
 
 from training.command_line import OPTIONS, TrainingGroup, options
 from training.recipes import ARTICLE, RECIPES
-from training.results import COMPARISONS
+from training.results import COMPARISONS, VARIANTS
 
 # Keras and its backend take seconds to import, so each command imports them when it runs.
 
@@ -144,7 +144,7 @@ def quantize_command(models: Sequence[str], data_dir: Path | None, models_dir: P
 @main.command()
 @options("models", "data_dir", "models_dir")
 def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
-    """Measure exported versions on the test set again, and rewrite their records.
+    """Measure exported versions again, and rewrite their records.
 
     Needs only the exported files: no run folder, no TensorFlow.
     """
@@ -152,9 +152,9 @@ def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: P
     from training.remeasure import remeasure
 
     files = report.record_files(models, models_dir)
-    test = data.load_test(data.find(data_dir))
+    cifar10 = data.load(data.find(data_dir))
     for file in files:
-        remeasure(file.parent, test)
+        remeasure(file.parent, cifar10)
     report.write_report(models_dir, skip_broken=True)
 
 
@@ -240,7 +240,7 @@ def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
     "--technique",
     "techniques",
     multiple=True,
-    type=click.Choice(list(dict.fromkeys(v for c in COMPARISONS.values() for v in c.variants))),
+    type=click.Choice(VARIANTS),
     help="A variant to train; repeat for several.  [default: all of the recipe's]",
 )
 @click.option(
@@ -249,7 +249,13 @@ def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
     default=1,
     help="How many seeds to train each variant with: 0, 1, 2 and so on.",
 )
-@options("recipe", "epochs", "precision", "data_dir", "models_dir", "runs_dir")
+@click.option(
+    "--recipe",
+    type=click.Choice(list(COMPARISONS)),
+    default="article",
+    help="The recipe to vary.",
+)
+@options("epochs", "precision", "data_dir", "models_dir", "runs_dir")
 def study_command(
     model: str,
     techniques: Sequence[str],
@@ -273,8 +279,8 @@ def study_command(
     from training import data
     from training.study import study
 
-    compared = COMPARISONS[recipe]
-    variants = compared.variants_of(model)
+    comparison = COMPARISONS[recipe]
+    variants = list(comparison.variants[model])
     if unknown := set(techniques) - set(variants):
         raise click.UsageError(
             f"the {recipe} recipe of {model} has no variant {min(unknown)}; "
@@ -282,7 +288,7 @@ def study_command(
         )
     study(
         Setting(model=model, epochs=epochs or RECIPES[recipe][model].epochs, precision=precision),
-        compared,
+        comparison,
         techniques or variants,
         range(seeds),
         data.load(data.find(data_dir)),

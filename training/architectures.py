@@ -109,7 +109,11 @@ def build(name: str, recipe: Recipe) -> keras.Sequential:
             and getattr(layer, "activation", None) is keras.activations.relu
         ):
             layer.kernel_initializer = keras.initializers.HeNormal()
-        if recipe.batch_normalization and isinstance(layer, layers.Conv2D):
+        if (
+            recipe.batch_normalization
+            and isinstance(layer, layers.Conv2D)
+            and not isinstance(following, layers.BatchNormalization)
+        ):
             network.append(layers.BatchNormalization())
         hidden = isinstance(layer, layers.MaxPooling2D) or (
             isinstance(layer, layers.Dense) and following is not None

@@ -6,6 +6,7 @@ Each function draws plain data; the file's metadata holds their fingerprint.
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -137,11 +138,9 @@ def _bars(axes: "Axes", labels: list[str], groups: dict[str, list[list[float]]])
     for i, (name, values) in enumerate(groups.items()):
         drawn = axes.bar(
             places + (i - (len(groups) - 1) / 2) * width,
-            [100 * float(np.mean(of_label)) for of_label in values],
+            [100 * mean(of_label) for of_label in values],
             width,
-            yerr=[100 * float(np.std(of_label, ddof=1)) for of_label in values]
-            if len(values[0]) > 1
-            else None,
+            yerr=[100 * stdev(of_label) if len(of_label) > 1 else 0 for of_label in values],
             label=name,
         )
         axes.bar_label(drawn, fmt="%.1f", fontsize=7)

@@ -88,21 +88,19 @@ RECIPES = {"article": ARTICLE, "improved": IMPROVED}
 # The version that each recipe makes, in models/<name>/<version>/.
 VERSIONS = {"article": 1, "improved": 2}
 
-# The article's recipe with each technique alone, at its textbook strength, and with all combined.
-_BASELINE = ARTICLE["first"]
-TECHNIQUES = {
-    recipe.name: recipe
-    for recipe in (
-        replace(_BASELINE, name=BASELINE),
-        replace(_BASELINE, name="dropout", dropout=0.3),
-        replace(_BASELINE, name="batch-normalization", batch_normalization=True),
-        replace(_BASELINE, name="l2", l2=1e-3),
-        replace(_BASELINE, name="flips-and-shifts", flips_and_shifts=True),
-        replace(_BASELINE, name="input-normalization", input_normalization=True),
-        replace(_BASELINE, name="early-stopping", early_stopping=3),
-        replace(_BASELINE, name="label-smoothing", label_smoothing=0.1),
+
+def _techniques(article: Recipe) -> list[Recipe]:
+    """Return the recipe with each technique alone, at its textbook strength, and all combined."""
+    return [
+        replace(article, name="dropout", dropout=0.3),
+        replace(article, name="batch-normalization", batch_normalization=True),
+        replace(article, name="l2", l2=1e-3),
+        replace(article, name="flips-and-shifts", flips_and_shifts=True),
+        replace(article, name="input-normalization", input_normalization=True),
+        replace(article, name="early-stopping", early_stopping=3),
+        replace(article, name="label-smoothing", label_smoothing=0.1),
         replace(
-            _BASELINE,
+            article,
             name="combined",
             dropout=0.3,
             batch_normalization=True,
@@ -112,35 +110,42 @@ TECHNIQUES = {
             early_stopping=3,
             label_smoothing=0.1,
         ),
-    )
-}
+    ]
 
-# The article's recipe without layers of the article's own; only `final` has them.
-PARTS = {
-    recipe.name: recipe
-    for recipe in (
-        replace(_BASELINE, name="without-batch-norm", own_batch_normalization=False),
-        replace(_BASELINE, name="without-dropout", own_dropout=False),
-        replace(_BASELINE, name="without-both", own_batch_normalization=False, own_dropout=False),
-    )
-}
 
-# The improved recipe with one change each; for the choice of its ingredients.
-_IMPROVED_BASELINE = replace(IMPROVED["first"], name=BASELINE)
-ABLATIONS = {
-    recipe.name: recipe
-    for recipe in (
-        _IMPROVED_BASELINE,
-        replace(
-            _IMPROVED_BASELINE, name="adam", optimizer="adam", learning_rate=1e-3, weight_decay=0.0
-        ),
-        replace(_IMPROVED_BASELINE, name="half-learning-rate", learning_rate=1e-3),
-        replace(_IMPROVED_BASELINE, name="double-learning-rate", learning_rate=4e-3),
-        replace(_IMPROVED_BASELINE, name="no-weight-decay", weight_decay=0.0),
-        replace(_IMPROVED_BASELINE, name="no-flips-and-shifts", flips_and_shifts=False),
-        replace(_IMPROVED_BASELINE, name="no-erasing", erasing=False),
-        replace(_IMPROVED_BASELINE, name="no-label-smoothing", label_smoothing=0.0),
-        replace(_IMPROVED_BASELINE, name="no-dropout", head_dropout=0.0),
-        replace(_IMPROVED_BASELINE, name="dropout-after-pools", head_dropout=0.0, dropout=0.3),
-    )
-}
+def _without_layers(article: Recipe) -> list[Recipe]:
+    """Return the recipe without the kinds of layers that only `final` has."""
+    return [
+        replace(article, name="without-batch-norm", own_batch_normalization=False),
+        replace(article, name="without-dropout", own_dropout=False),
+        replace(article, name="without-both", own_batch_normalization=False, own_dropout=False),
+    ]
+
+
+def _ablations(improved: Recipe) -> list[Recipe]:
+    """Return the recipe with one change each; for the choice of its ingredients."""
+    rate = improved.learning_rate
+    return [
+        replace(improved, name="adam", optimizer="adam", learning_rate=1e-3, weight_decay=0.0),
+        replace(improved, name="half-learning-rate", learning_rate=rate / 2),
+        replace(improved, name="double-learning-rate", learning_rate=2 * rate),
+        replace(improved, name="no-weight-decay", weight_decay=0.0),
+        replace(improved, name="no-flips-and-shifts", flips_and_shifts=False),
+        replace(improved, name="no-erasing", erasing=False),
+        replace(improved, name="no-label-smoothing", label_smoothing=0.0),
+        replace(improved, name="no-dropout", head_dropout=0.0, own_dropout=False),
+        replace(improved, name="dropout-after-pools", head_dropout=0.0, dropout=0.3),
+    ]
+
+
+def _by_name(baseline: Recipe, changed: list[Recipe]) -> dict[str, Recipe]:
+    return {recipe.name: recipe for recipe in (replace(baseline, name=BASELINE), *changed)}
+
+
+# Each recipe's variants by model.
+TECHNIQUES = {model: _by_name(recipe, _techniques(recipe)) for model, recipe in ARTICLE.items()}
+TECHNIQUES["final"] |= {recipe.name: recipe for recipe in _without_layers(ARTICLE["final"])}
+ABLATIONS = {model: _by_name(recipe, _ablations(recipe)) for model, recipe in IMPROVED.items()}
+# `final` has its own dropout where these would put it.
+del TECHNIQUES["final"]["dropout"]
+del ABLATIONS["final"]["dropout-after-pools"]

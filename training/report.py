@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from models.familiarity import read_familiarity
 from models.record import CURVES_FILE, RECORD_FILE, RELIABILITY_FILE, Record
-from models.study import STUDY_FILE, read_study
 from training import TrainingError, first_reason, plots
 from training.familiarity_page import FAMILIARITY_PAGE, familiarity_page
 from training.files import write_text
@@ -79,13 +78,13 @@ def check_report(models_dir: Path, readme: Path | None = None) -> None:
         )
 
 
-def write_study_page(models_dir: Path, compared: Comparison) -> None:
+def write_study_page(models_dir: Path, comparison: Comparison) -> None:
     """Write the page and plot of a study, unless only the baseline is measured."""
-    done = read_study(models_dir / compared.file)
-    if not done.settings:
+    done = comparison.read(models_dir)
+    if not done.compared:
         return
-    write_text(models_dir / compared.page, study_page(compared, done))
-    plots.write(models_dir / compared.plot, plots.study, study_accuracies(compared, done))
+    write_text(models_dir / comparison.page, study_page(comparison, done))
+    plots.write(models_dir / comparison.plot, plots.study, study_accuracies(comparison, done))
 
 
 def read_record(path: Path) -> Record:
@@ -116,7 +115,7 @@ def record_files(names: Sequence[str], models_dir: Path) -> list[Path]:
     Raises:
         RecordError: there is none.
     """
-    files = [f for name in names for f in sorted(models_dir.glob(f"{name}/[0-9]*/{RECORD_FILE}"))]
+    files = [file for name in names for file in _record_files(models_dir, name)]
     if not files:
         raise RecordError(
             f"{models_dir} holds no version of {' or '.join(names)}; export one first: "
@@ -132,8 +131,7 @@ def read_records(models_dir: Path, *, skip_broken: bool = False) -> dict[str, li
         RecordError: one is broken, and `skip_broken` is not set, which leaves it out and says so.
     """
     records = []
-    paths = [p for p in models_dir.glob(f"*/*/{RECORD_FILE}") if p.parent.name.isdecimal()]
-    for path in paths:
+    for path in _record_files(models_dir, "*"):
         try:
             records.append(read_record(path))
         except RecordError as error:
@@ -148,17 +146,23 @@ def read_records(models_dir: Path, *, skip_broken: bool = False) -> dict[str, li
     }
 
 
+def _record_files(models_dir: Path, name: str) -> list[Path]:
+    found = models_dir.glob(f"{name}/*/{RECORD_FILE}")
+    # An unfinished version's folder has another name.
+    return sorted(path for path in found if path.parent.name.isdecimal())
+
+
 def _texts(
     records: dict[str, list[Record]], models_dir: Path, readme: Path | None
 ) -> dict[Path, str]:
     texts = {models_dir / name / "README.md": model_card(of[::-1]) for name, of in records.items()}
-    for compared in COMPARISONS.values():
-        if (done := read_study(models_dir / compared.file)).settings:
-            texts[models_dir / compared.page] = study_page(compared, done)
+    for comparison in COMPARISONS.values():
+        if (done := comparison.read(models_dir)).compared:
+            texts[models_dir / comparison.page] = study_page(comparison, done)
     if (familiarity := read_familiarity(models_dir)) is not None:
         texts[models_dir / FAMILIARITY_PAGE] = familiarity_page(familiarity)
     if readme is not None:
-        done = read_study(models_dir / STUDY_FILE)
+        done = COMPARISONS["article"].read(models_dir)
         tables = {name: table(records, done) for name, table in README_TABLES.items()}
         texts[readme] = replace_tables(readme.read_text("utf-8"), tables)
     return texts
@@ -185,8 +189,8 @@ def _plots(
             "test, the article's": [r.article.test_accuracy for r in records],
         }
         found.append((models_dir / COMPARISON_FILE, plots.comparison, (labels, accuracies)))
-    for compared in COMPARISONS.values():
-        if (done := read_study(models_dir / compared.file)).settings:
-            shown = (study_accuracies(compared, done),)
-            found.append((models_dir / compared.plot, plots.study, shown))
+    for comparison in COMPARISONS.values():
+        if (done := comparison.read(models_dir)).compared:
+            shown = (study_accuracies(comparison, done),)
+            found.append((models_dir / comparison.plot, plots.study, shown))
     return found

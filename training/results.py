@@ -2,36 +2,53 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean, stdev
 
-from models.study import BASELINE, STUDY_FILE, Result, Setting, Study
-from training.recipes import ABLATIONS, ARTICLE, PARTS, TECHNIQUES, Recipe
+from pydantic import ValidationError
+
+from models.study import BASELINE, STUDY_FILE, Compared, Result, Study, read_study
+from training import TrainingError, first_reason
+from training.recipes import ABLATIONS, ARTICLE, TECHNIQUES, Recipe
+
+
+class ResultsError(TrainingError):
+    """The file of a study's results is damaged."""
 
 
 @dataclass(frozen=True)
 class Comparison:
     """A recipe's variants, and the files in the models folder that hold and show their results."""
 
-    variants: Mapping[str, Recipe]
+    variants: Mapping[str, Mapping[str, Recipe]]  # by model and name
     file: str
     page: str
     plot: str
     introduction: str
 
-    def variants_of(self, model: str) -> list[str]:
-        """Return the variants that differ for this model: only `final` has layers to leave out."""
-        return [name for name in self.variants if model == "final" or name not in PARTS]
+    def read(self, models_dir: Path) -> Study:
+        """Return the results so far.
 
+        Raises:
+            ResultsError: their file is damaged.
+        """
+        path = models_dir / self.file
+        try:
+            return read_study(path)
+        except ValidationError as error:
+            raise ResultsError(
+                f"{path} does not hold a study's results ({first_reason(error)}); restore it, or "
+                "remove it to start over"
+            ) from error
 
-def by_variant(
-    done: Study, setting: Setting, variants: Mapping[str, Recipe]
-) -> dict[str, list[Result]]:
-    """Return a setting's results by variant, in the variants' order."""
-    found = {
-        name: [r for r in done.results if (r.setting, r.technique) == (setting, name)]
-        for name in variants
-    }
-    return {name: results for name, results in found.items() if results}
+    def by_variant(self, done: Study, compared: Compared) -> dict[str, list[Result]]:
+        """Return the results that compare, in the variants' order."""
+        results = done.of(compared)
+        found = {
+            name: [result for result in results if result.technique == name]
+            for name in self.variants[compared.setting.model]
+        }
+        return {name: of_name for name, of_name in found.items() if of_name}
 
 
 def repeats_article(result: Result) -> bool:
@@ -40,23 +57,27 @@ def repeats_article(result: Result) -> bool:
     return result.technique == BASELINE and setting.epochs == ARTICLE[setting.model].epochs
 
 
-def study_page(compared: Comparison, done: Study) -> str:
+def study_page(comparison: Comparison, done: Study) -> str:
     """Return the page that shows the results."""
     sections = [
-        _section(setting, by_variant(done, setting, compared.variants)) for setting in done.settings
+        _section(compared.setting.title, comparison.by_variant(done, compared))
+        for compared in done.compared
     ]
-    return "\n".join([compared.introduction + _FIGURES.format(plot=compared.plot), *sections])
+    shown = [result for compared in done.compared for result in done.of(compared)]
+    clipped = _CLIPPED if any(result.losses_clipped for result in shown) else ""
+    figures = _FIGURES.format(plot=comparison.plot, clipped=clipped)
+    return "\n".join([comparison.introduction + figures, *sections])
 
 
 def study_accuracies(
-    compared: Comparison, done: Study
+    comparison: Comparison, done: Study
 ) -> dict[str, dict[str, dict[str, list[float]]]]:
     """Return an accuracy for each seed, by setting, set and variant."""
     return {
-        setting.title: {
+        compared.setting.title: {
             title: {
                 name: [getattr(run, of_set).accuracy for run in runs]
-                for name, runs in by_variant(done, setting, compared.variants).items()
+                for name, runs in comparison.by_variant(done, compared).items()
             }
             for title, of_set in (
                 ("training", "train"),
@@ -64,7 +85,7 @@ def study_accuracies(
                 ("test", "test"),
             )
         }
-        for setting in done.settings
+        for compared in done.compared
     }
 
 
@@ -91,28 +112,40 @@ improved recipe, which is the baseline here; both are in `training/recipes.py`. 
 chosen by is the validation accuracy.
 """
 _FIGURES = """\
-All runs see the same data, with the same seeds. Accuracies, in per cent, and losses, mean
+All runs see the same data, with the same n seeds. Accuracies, in per cent, and losses, mean
 cross-entropies, are of a run's final weights (with early stopping, those with the lowest validation
 loss), without dropout or augmentation. The gap is training minus validation accuracy, in points.
-± is the standard deviation over n seeds.
+± is the standard deviation over the seeds.{clipped}
 
 ![Accuracies by variant]({plot})
 """
+_CLIPPED = """\
+ Some losses count no image for more than 16.1, which
+makes those of overconfident networks too small.\
+"""
 
 COMPARISONS = {
-    "article": Comparison(TECHNIQUES | PARTS, STUDY_FILE, "STUDY.md", "study.png", _TECHNIQUES),
+    "article": Comparison(TECHNIQUES, STUDY_FILE, "STUDY.md", "study.png", _TECHNIQUES),
     "improved": Comparison(
         ABLATIONS, "ablations.json", "ABLATIONS.md", "ablations.png", _ABLATIONS
     ),
 }
+VARIANTS = list(
+    dict.fromkeys(
+        name
+        for comparison in COMPARISONS.values()
+        for of_model in comparison.variants.values()
+        for name in of_model
+    )
+)
 
 
-def _section(setting: Setting, results: dict[str, list[Result]]) -> str:
+def _section(title: str, results: dict[str, list[Result]]) -> str:
     devices = dict.fromkeys(result.device for of_name in results.values() for result in of_name)
     rows = [_row(name, of_name) for name, of_name in results.items()]
     return "\n".join(
         [
-            f"## {setting.title}",
+            f"## {title}",
             "",
             f"On {' and '.join(devices)}.",
             "",

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from models.record import Score
-from models.study import Result, Setting, read_study
-from training.checkpoints import InUseError, Run, locked
+from models.study import Result, Setting
+from training.checkpoints import InUseError, Run, locked, read_run
 from training.data import Cifar10, Split
-from training.evaluate import predict_keras, score
+from training.evaluate import score
 from training.files import check_writable, write_text
+from training.predict import predict_keras
 from training.recipes import Recipe
 from training.report import write_study_page
 from training.results import Comparison
@@ -22,7 +23,7 @@ from training.train import load_trained_model, train
 
 def study(
     setting: Setting,
-    compared: Comparison,
+    comparison: Comparison,
     names: Sequence[str],
     seeds: Iterable[int],
     cifar10: Cifar10,
@@ -32,17 +33,18 @@ def study(
 ) -> None:
     """Train, evaluate and record the named variants' runs that `models_dir` does not hold yet.
 
-    A result whose hyperparameters differ from the recipe's is replaced. A run that another process
-    is training is left to it.
+    A result or a run whose hyperparameters differ from the recipe's is replaced. A run that another
+    process is training is left to it.
     """
     check_writable(models_dir)
     for seed in seeds:
-        for recipe in (compared.variants[name] for name in names):
-            if _is_recorded(setting, recipe, seed, compared, models_dir):
+        for recipe in (comparison.variants[setting.model][name] for name in names):
+            if _is_recorded(setting, recipe, seed, comparison, models_dir):
                 continue
+            kind = Path(comparison.file).stem
             run_dir = (
                 runs_dir
-                / f"{Path(compared.file).stem}-{setting.model}-{setting.epochs}-{setting.precision}"
+                / f"{kind}-{setting.model}-{setting.epochs}-{setting.precision}"
                 / f"{recipe.name}-{seed}"
             )
             print(f"{setting.model}, {recipe.name}, seed {seed}: training in {run_dir}", flush=True)
@@ -55,30 +57,36 @@ def study(
                     seed=seed,
                     precision=setting.precision,
                     run_dir=run_dir,
+                    fresh=_is_outdated(run_dir, recipe),
                 )
             except InUseError:
                 print(f"{run_dir}: another process is training it", flush=True)
                 continue
-            add_result(_evaluate(setting, recipe, run, run_dir, cifar10), compared, models_dir)
+            add_result(_evaluate(setting, recipe, run, run_dir, cifar10), comparison, models_dir)
 
 
-def add_result(result: Result, compared: Comparison, models_dir: Path) -> None:
+def add_result(result: Result, comparison: Comparison, models_dir: Path) -> None:
     """Add a result to its file, or replace its earlier one, and write the page that shows them."""
     with locked(models_dir, wait=True):
-        done = read_study(models_dir / compared.file)
+        done = comparison.read(models_dir)
         done.results = [other for other in done.results if other.key != result.key] + [result]
-        write_text(models_dir / compared.file, done.model_dump_json(indent=1) + "\n")
-        write_study_page(models_dir, compared)
+        write_text(models_dir / comparison.file, done.model_dump_json(indent=1) + "\n")
+        write_study_page(models_dir, comparison)
 
 
 def _is_recorded(
-    setting: Setting, recipe: Recipe, seed: int, compared: Comparison, models_dir: Path
+    setting: Setting, recipe: Recipe, seed: int, comparison: Comparison, models_dir: Path
 ) -> bool:
     # Read before each run, as another process may have added to it.
     return any(
         result.key == (setting, recipe.name, seed) and recipe.matches(result.hyperparameters)
-        for result in read_study(models_dir / compared.file).results
+        for result in comparison.read(models_dir).results
     )
+
+
+def _is_outdated(run_dir: Path, recipe: Recipe) -> bool:
+    run = read_run(run_dir)
+    return run is not None and not recipe.matches(run.hyperparameters)
 
 
 def _evaluate(
@@ -103,4 +111,5 @@ def _evaluate(
         train=evaluate(training),
         validation=evaluate(validation),
         test=evaluate(cifar10.test),
+        losses_clipped=False,
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from models.record import Record
 from models.study import Study
 from training import TrainingError
-from training.results import COMPARISONS, by_variant, repeats_article, spread
+from training.results import COMPARISONS, repeats_article, spread
 
 Records = dict[str, list[Record]]  # a model's versions by its name
 
@@ -78,10 +78,9 @@ def _reproductions(
 
 def study_summary(_: Records, done: Study) -> str:
     """Return each technique's mean figures, by setting."""
-    several = len(done.settings) > 1
-    variants = COMPARISONS["article"].variants
+    several = len(done.compared) > 1
     sections = []
-    for setting in done.settings:
+    for compared in done.compared:
         rows = [
             _row(
                 name,
@@ -91,10 +90,10 @@ def study_summary(_: Records, done: Study) -> str:
                 spread([100 * r.gap for r in runs]),
                 spread([100 * r.test.accuracy for r in runs]),
             )
-            for name, runs in by_variant(done, setting, variants).items()
+            for name, runs in COMPARISONS["article"].by_variant(done, compared).items()
         ]
         header = "| technique | n | training | validation | gap | test |"
-        title = [f"{setting.title}:", ""] if several else []
+        title = [f"{compared.setting.title}:", ""] if several else []
         sections.append("\n".join([*title, header, "|---|" + "---:|" * 5, *rows]))
     return "\n\n".join(sections)
 

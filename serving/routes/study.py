@@ -25,7 +25,8 @@ def create_blueprint(service: Service) -> Blueprint:
         raise StartError(f"{file} is not a study: {error}") from error
     compared = set(ComparedVersion.__annotations__)
     versions = [c.record.model_dump(mode="json", include=compared) for c in service.classifiers]
-    answer = measured.model_dump(mode="json") | {"versions": versions}
+    comparisons = [found.model_dump(mode="json") for found in measured.compared]
+    answer = measured.model_dump(mode="json") | {"compared": comparisons, "versions": versions}
 
     @blueprint.get("/study")
     def study() -> ResponseReturnValue:

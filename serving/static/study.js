@@ -13,11 +13,11 @@ let isShown = false;
 /** Fetch the study and show it, once. */
 export async function showStudy() {
   if (isShown) return; // the visitor's choices stay
-  const { results, versions } = await askForJson("study");
+  const { results, compared, versions } = await askForJson("study");
   isShown = true;
   $("view-study").replaceChildren(
     element("h2", { tabIndex: -1 }, "The study"),
-    ...techniques(results),
+    ...techniques(results, compared),
     element("h2", {}, "The recipes against each other"),
     ...recipes(versions),
     element("h2", {}, "The article, reproduced"),

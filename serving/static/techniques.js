@@ -11,12 +11,12 @@ const MEASURES = [
 ];
 const [WIDTH, ROW, LEFT, RIGHT, BELOW] = [360, 22, 124, 346, 20];
 
-/** A section per setting with more than the baseline: two charts, a comparison, all figures. */
-export function techniques(results) {
-  const settings = [...Map.groupBy(results, ({ setting }) => JSON.stringify(setting)).values()];
-  const measured = settings.filter((runs) => runs.some(({ technique }) => technique !== "baseline"));
-  return measured.map((runs) => {
-    const { model, epochs } = runs[0].setting;
+/** A section per setting in which techniques compare: two charts, a comparison, all figures. */
+export function techniques(results, compared) {
+  return compared.map(({ setting, seeds }) => {
+    const same = JSON.stringify(setting);
+    const runs = results.filter((run) => JSON.stringify(run.setting) === same && seeds.includes(run.seed));
+    const { model, epochs } = setting;
     const figures = [...Map.groupBy(runs, (run) => run.technique)].map(([name, of]) => ({
       name,
       n: of.length,

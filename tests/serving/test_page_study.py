@@ -11,7 +11,7 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
-from models.study import BASELINE, STUDY_FILE, Setting, read_study
+from models.study import BASELINE, STUDY_FILE, read_study
 from serving.app import create_app
 from serving.errors import StartError
 from serving.settings import Settings
@@ -19,7 +19,7 @@ from tests.helpers import MODELS, ROOT, check_problem
 
 STUDY = read_study(ROOT / "models" / STUDY_FILE)
 RESULTS = json.loads(STUDY.model_dump_json())["results"]
-COMPARED = [r for r in RESULTS if Setting(**r["setting"]) in STUDY.settings]
+[COMPARED] = STUDY.compared
 
 
 @pytest.fixture
@@ -41,6 +41,7 @@ def mean_and_deviation(values: list[float]) -> list[float]:
 def test_the_study_is_the_file_and_the_records(server: str) -> None:
     answer = requests.get(f"{server}/study").json()
     assert answer["results"] == RESULTS
+    assert answer["compared"] == [COMPARED.model_dump(mode="json")]
     records = requests.get(f"{server}/models").json()["models"]
     for version, record in zip(answer["versions"], records, strict=True):
         assert version.items() <= record.items()
@@ -56,8 +57,8 @@ def test_a_broken_study_stops_the_start(tmp_path: Path) -> None:
 
 def test_two_techniques_can_be_compared(study_page: Page) -> None:
     accuracies = defaultdict(list)
-    for result in COMPARED:
-        accuracies[result["technique"]].append(100 * result["test"]["accuracy"])
+    for result in STUDY.of(COMPARED):
+        accuracies[result.technique].append(100 * result.test.accuracy)
     for measure in ("test", "gap"):
         dots = study_page.locator(f"[data-measure={measure}] circle")
         expect(dots).to_have_count(len(accuracies))

@@ -1,5 +1,6 @@
 """A tiny study for real: every technique trains, and an interrupted study resumes."""
 
+from dataclasses import replace
 from pathlib import Path
 from statistics import median_low
 
@@ -7,20 +8,29 @@ import keras
 import pytest
 from click.testing import CliRunner
 
-from models.record import RECORD_FILE
-from models.study import BASELINE, STUDY_FILE, Setting, read_study
+from models.record import RECORD_FILE, Score
+from models.study import (
+    BASELINE,
+    STUDY_FILE,
+    Compared,
+    Result,
+    Setting,
+    Study,
+    read_study,
+)
 from tests.helpers import ROOT
 from training.__main__ import main
-from training.architectures import build
+from training.architectures import build, describe
 from training.checkpoints import locked
 from training.data import Cifar10
-from training.recipes import ARTICLE, PARTS, TECHNIQUES, Recipe
+from training.recipes import ABLATIONS, ARTICLE, IMPROVED, TECHNIQUES, Recipe
 from training.report import check_report, read_record
 from training.results import COMPARISONS
 from training.study import add_result, study
 from training.train import train
 
 SETTING = Setting(model="first", epochs=2, precision="float32")
+FIRST = TECHNIQUES["first"]
 
 
 def test_an_interrupted_study_resumes(
@@ -31,7 +41,7 @@ def test_an_interrupted_study_resumes(
 
     def run(seeds: range) -> None:
         compared = COMPARISONS["article"]
-        study(SETTING, compared, list(TECHNIQUES), seeds, tiny, runs_dir=runs, models_dir=models)
+        study(SETTING, compared, list(FIRST), seeds, tiny, runs_dir=runs, models_dir=models)
 
     def train_and_count(name: str, recipe: object, *args: object, **kwargs: object) -> object:
         if len(trained) == 4:
@@ -48,12 +58,13 @@ def test_an_interrupted_study_resumes(
     run(range(1))  # finds nothing left to do
 
     results = read_study(models / STUDY_FILE).results
-    assert [r.technique for r in results] == list(TECHNIQUES)
+    assert [r.technique for r in results] == list(FIRST)
     assert all(r.epochs_completed == 2 for r in results)
     table = (models / "STUDY.md").read_text()
     for result in results:
         [row] = [line for line in table.splitlines() if line.startswith(f"| {result.technique} ")]
         assert f" {100 * result.test.accuracy:.2f} |" in row
+    assert "no image for more than 16.1" not in table
     assert (models / "study.png").stat().st_size
 
 
@@ -102,7 +113,7 @@ def test_a_variant_of_the_other_recipe_is_refused() -> None:
 
 
 def test_early_stopping_keeps_the_best_epoch(tiny: Cifar10, tmp_path: Path) -> None:
-    recipe = TECHNIQUES["early-stopping"]
+    recipe = FIRST["early-stopping"]
     run = train(
         "first", recipe, tiny.train, epochs=40, seed=0, precision="float32", run_dir=tmp_path
     )
@@ -117,7 +128,7 @@ def test_early_stopping_keeps_the_best_epoch(tiny: Cifar10, tmp_path: Path) -> N
 
 
 def test_techniques_are_in_the_network_once() -> None:
-    combined = build("first", TECHNIQUES["combined"])
+    combined = build("first", FIRST["combined"])
     kinds = [type(layer) for layer in combined.layers]
     assert kinds.count(keras.layers.BatchNormalization) == 3
     assert kinds.count(keras.layers.Dropout) == 4
@@ -126,10 +137,24 @@ def test_techniques_are_in_the_network_once() -> None:
         keras.layers.RandomTranslation,
         keras.layers.Rescaling,
     ]
-    # `final` has its own dropout; the technique adds none to it.
-    assert len(build("final", TECHNIQUES["dropout"]).layers) == len(
-        build("final", ARTICLE["final"]).layers
+
+
+@pytest.mark.parametrize("variants", [TECHNIQUES, ABLATIONS], ids=["article", "improved"])
+@pytest.mark.parametrize("model", list(ARTICLE))
+def test_a_variant_is_one_change_to_its_models_recipe(
+    variants: dict[str, dict[str, Recipe]], model: str
+) -> None:
+    baseline, *changed = variants[model].values()
+    assert baseline.hyperparameters in (
+        ARTICLE[model].hyperparameters,
+        IMPROVED[model].hyperparameters,
     )
+    network = describe(build(model, baseline))
+    of_layers = {"dropout", "batch-normalization", "dropout-after-pools", "no-dropout"}
+    for recipe in changed:
+        built = describe(build(model, recipe))
+        assert "BatchNorm, BatchNorm" not in built
+        assert recipe.name not in of_layers or built != network
 
 
 def test_layers_of_final_are_left_out() -> None:
@@ -140,7 +165,7 @@ def test_layers_of_final_are_left_out() -> None:
         ("without-dropout", both[1:]),
         ("without-both", both),
     ):
-        rest = [type(layer) for layer in build("final", PARTS[name]).layers]
+        rest = [type(layer) for layer in build("final", TECHNIQUES["final"][name]).layers]
         assert rest == [kind for kind in whole if kind not in left_out]
         result = CliRunner().invoke(main, ["study", "--model", "first", "--technique", name])
         assert f"the article recipe of first has no variant {name}" in result.output
@@ -155,6 +180,61 @@ def test_results_from_before_a_hyperparameter_still_count(tiny: Cifar10, tmp_pat
     add_result(result, compared, tmp_path)
     study(SETTING, compared, [BASELINE], range(1), tiny, **folders)
     assert read_study(tmp_path / STUDY_FILE).results == [result]
+
+
+def test_a_run_and_a_result_of_an_earlier_recipe_are_replaced(
+    tiny: Cifar10, tmp_path: Path
+) -> None:
+    comparison = COMPARISONS["article"]
+    folders = {"runs_dir": tmp_path / "runs", "models_dir": tmp_path}
+
+    def measure(strength: float) -> list[Result]:
+        recipe = replace(FIRST["l2"], l2=strength)
+        changed = replace(comparison, variants={"first": {**FIRST, "l2": recipe}})
+        study(SETTING, changed, ["l2"], range(1), tiny, **folders)
+        return read_study(tmp_path / STUDY_FILE).results
+
+    [earlier] = measure(0.1)
+    [later] = measure(0.2)
+    assert (earlier.hyperparameters["l2"], later.hyperparameters["l2"]) == (0.1, 0.2)
+
+
+def test_only_seeds_that_all_variants_have_are_compared() -> None:
+    score = Score(loss=1, accuracy=0.5)
+    done = Study(
+        results=[
+            Result(
+                setting=SETTING,
+                technique=technique,
+                hyperparameters={},
+                seed=seed,
+                epochs_completed=2,
+                seconds=1,
+                backend="tensorflow",
+                device="CPU",
+                train=score,
+                validation=score,
+                test=score,
+            )
+            for technique, seeds in {
+                BASELINE: (0, 1, 2),
+                "dropout": (1, 2),
+                "l2": (2, 1, 4),
+            }.items()
+            for seed in seeds
+        ]
+    )
+    [compared] = done.compared
+    assert compared == Compared(setting=SETTING, seeds=[1, 2])
+    for runs in COMPARISONS["article"].by_variant(done, compared).values():
+        assert {run.seed for run in runs} == {1, 2}
+
+
+def test_a_damaged_file_of_results_is_named(tmp_path: Path) -> None:
+    (tmp_path / STUDY_FILE).write_text('{"results": [{}]}')
+    result = CliRunner().invoke(main, ["report", "--models-dir", str(tmp_path)])
+    assert result.exit_code == 1
+    assert f"{tmp_path / STUDY_FILE} does not hold a study's results" in result.output
 
 
 @pytest.mark.parametrize("model", ["first", "second"])  # one run of final takes hours
