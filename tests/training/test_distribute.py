@@ -73,7 +73,7 @@ def test_two_workers_match_one_and_resume_after_a_loss(tmp_path: Path) -> None:
     second.communicate()
     assert first.returncode == 1, errors
     assert "Error: a worker was lost" in errors
-    assert "start all of them again" in errors
+    assert "on each, the same command without --fresh goes on" in errors
     assert "Traceback" not in errors
 
     two = finished_run(tmp_path / "two")
