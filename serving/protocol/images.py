@@ -3,6 +3,7 @@
 import base64
 import binascii
 import math
+import string
 from contextlib import suppress
 
 import numpy as np
@@ -21,6 +22,8 @@ from serving.protocol.requests import (
     InferenceRequest,
     InputTensor,
 )
+
+_WHITESPACE = string.whitespace.encode()  # between lines of base64
 
 
 def read_tensor(asked: InferenceRequest, max_images: int) -> InputTensor:
@@ -136,7 +139,7 @@ def _from_base64(text: object, place: int) -> bytes:
             content = text.encode() if isinstance(text, str) else text
             if content.startswith(b"data:"):  # a data URL, as browsers read files
                 content = content.partition(b",")[2]
-            return base64.b64decode(b"".join(content.split()), validate=True)
+            return base64.b64decode(content.translate(None, _WHITESPACE), validate=True)
     except (binascii.Error, UnicodeEncodeError):
         pass
     raise BadRequestError(f"{INPUT}[{place}] is not base64, as an image that is sent as text is.")
