@@ -32,7 +32,7 @@ def main() -> None:
         try:
             image = decode(content, name=order["name"], resize=order["resize"])
         except ServingError as error:
-            answer: dict[str, object] = {"error": type(error).__name__, "message": str(error)}
+            answer: dict[str, object] = {"error": type(error).__name__, "message": error.args[0]}
         else:
             answer = {"width": image.width, "height": image.height}
             pixels = image.pixels.tobytes()

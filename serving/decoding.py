@@ -48,7 +48,7 @@ class Decoders:
 
     def __init__(self, processes: int, wait_limit: float, work_limit: float) -> None:
         self._wait_limit = wait_limit  # seconds that a request may wait for free decoders
-        self._work_limit = work_limit  # seconds that a request may use them
+        self._work_limit = work_limit  # seconds that decoding a request's images may take
         self._free = LifoQueue()  # the last used one first, so that the others need not start
         for _ in range(processes):
             self._free.put(_Process())
@@ -96,7 +96,13 @@ class Decoders:
 
     def _decode(self, upload: Upload, left: "_TimeBudget", *, resize: bool) -> DecodedImage:
         if is_small(upload.content) and not resize:
-            return decode(upload.content, name=upload.name, resize=resize)
+            if left.work <= 0:
+                raise _too_long(upload)
+            begun = time.monotonic()
+            try:
+                return decode(upload.content, name=upload.name, resize=resize)
+            finally:
+                left.work -= time.monotonic() - begun
         asked = time.monotonic()
         try:
             process: _Process = self._free.get(timeout=max(0.0, left.wait))
@@ -113,7 +119,7 @@ class Decoders:
 
 @dataclass
 class _TimeBudget:
-    """The seconds that a request may still wait for decoders, and use them."""
+    """The seconds that a request may still wait for decoders, and that decoding may still take."""
 
     wait: float
     work: float

@@ -128,7 +128,7 @@ class Settings(BaseSettings):
     )
     decode_timeout: PositiveFloat = Field(
         2.0,
-        description="Seconds that decoding a request's large images may take.",
+        description="Seconds that decoding a request's images may take.",
     )
     api_key: Annotated[str, AfterValidator(_check_keys)] = Field(
         "",

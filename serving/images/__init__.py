@@ -51,6 +51,7 @@ _TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_PROFILES = (b"iCCP", b"ICC_PROFILE\0", b"ICCP", b"DEBM")  # of PNG, JPEG, WebP and BMP
 _SPOKEN_VOWEL = re.compile("[AEIO]|HTML|M[NP]|SVG|XML")
 
 # Pillow warns of what decode() refuses or ignores, in lines that do not fit the log.
@@ -110,9 +111,13 @@ def is_small(content: bytes) -> bool:
     """Return whether decode() without `resize` takes a few milliseconds, whatever the bytes are.
 
     Its work is bounded by 32×32 pixels and the number of bytes, except for AVIF, where a frame may
-    have more pixels than the file says.
+    have more pixels than the file says, and for an ICC profile, which may be compressed.
     """
-    return len(content) <= SMALL_FILE and name_format(content) != "AVIF"
+    return (
+        len(content) <= SMALL_FILE
+        and name_format(content) != "AVIF"
+        and not any(mark in content for mark in _PROFILES)
+    )
 
 
 def _check(encoded: EncodedImage, *, name: str, resize: bool) -> None:

@@ -53,6 +53,20 @@ def _apply_profile(image: Image.Image, rgb: Image.Image, profile: bytes) -> Imag
 
 @lru_cache(maxsize=8)  # slower than all else for a small image, and photos from phones have one
 def _build_transform(profile: bytes) -> tuple[str, ImageCms.ImageCmsTransform]:
-    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    source = ImageCms.ImageCmsProfile(io.BytesIO(_without_float_tables(profile)))
     mode = _SPACES[source.profile.xcolor_space.strip()]
     return mode, ImageCms.buildTransform(source, _SRGB, mode, "RGB")
+
+
+def _without_float_tables(profile: bytes) -> bytes:
+    """Rename the tags D2B0 to D2B3 (ICC.1:2022, 9.2.18), so that lcms does not read them.
+
+    Browsers read none either, and a few bytes of one can take minutes: it may repeat a step without
+    end.
+    """
+    hidden = bytearray(profile)
+    tags = int.from_bytes(profile[128:132])
+    for place in range(132, min(132 + 12 * tags, len(profile)), 12):
+        if hidden[place : place + 3] == b"D2B":
+            hidden[place : place + 3] = b"xxx"
+    return bytes(hidden)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 from playwright.sync_api import Browser
 
-from serving.images import decode
+from serving.images import decode, is_small
 from tests.serving.test_images import chunk, encode
 
 RANDOM = np.random.default_rng(0)
@@ -63,6 +63,26 @@ def profile(columns: Mapping[bytes, tuple[float, ...]]) -> bytes:
             fixed = (round(value * 2**16) for value in columns[kind])
             struct.pack_into(">3i", content, start + 8, *fixed)
     return bytes(content)
+
+
+def test_a_profile_s_table_of_floats_counts_no_more_than_in_browsers() -> None:
+    """It may repeat a step without end: this one would take a minute."""
+    zeros = b"matf" + struct.pack(">IHH12f", 0, 3, 3, *[0.0] * 12)
+    steps = 20_000
+    where = struct.pack(">II", 16 + 8 * steps, len(zeros)) * steps
+    table = b"mpet" + struct.pack(">IHHI", 0, 3, 3, steps) + where + zeros
+    content = bytearray(profile(DISPLAY_P3))
+    place = content.index(b"cprt", 132)
+    struct.pack_into(">4sII", content, place, b"D2B0", len(content), len(table))
+    content += table
+    struct.pack_into(">I", content, 0, len(content))
+    plain, with_table = (
+        png(chunk(b"iCCP", b"x\0\0" + zlib.compress(icc)))
+        for icc in (profile(DISPLAY_P3), bytes(content))
+    )
+    assert np.array_equal(pixels(with_table), pixels(plain))
+    assert not np.array_equal(pixels(plain), NOISE)
+    assert not is_small(plain)  # other tables take longer than small images may
 
 
 @pytest.mark.parametrize(
