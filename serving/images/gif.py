@@ -7,9 +7,21 @@ from PIL import GifImagePlugin, Image
 from serving.images.encoded import EncodedImage
 
 
+class _FirstFrame(GifImagePlugin.GifImageFile):
+    """Prepares nothing for the next frame: Pillow would fill as many pixels as the frame says."""
+
+    @property
+    def disposal_method(self) -> int:
+        return 0
+
+    @disposal_method.setter
+    def disposal_method(self, _: int) -> None:
+        pass
+
+
 def read(content: bytes) -> EncodedImage:
     """Read up to the first frame; on failure, raises whatever Pillow raises."""
-    image = GifImagePlugin.GifImageFile(io.BytesIO(content))
+    image = _FirstFrame(io.BytesIO(content))
     width, height = image.size
     extents = image.tile[0][1]
 

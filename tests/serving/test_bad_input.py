@@ -21,7 +21,7 @@ from serving.errors import (
     UnsupportedTypeError,
 )
 from serving.images import FORMATS, decode
-from tests.helpers import check_problem
+from tests.helpers import check_problem, run_python
 
 pytestmark = pytest.mark.alone
 
@@ -130,6 +130,25 @@ def test_a_decompression_bomb_is_not_unpacked() -> None:
     check(png_that_claims(32, 32, b"")[:33] + png_chunk(b"zTXt", text) + SEEDS[4][33:])
     with pytest.raises(TooLargeError, match="too many pixels"):
         decode(png_that_claims(10_000, 10_000, packed), name="it", resize=True)
+
+
+def test_a_frame_beyond_a_gif_s_screen_takes_no_memory() -> None:
+    """Pillow would fill the frame's pixels for what comes after it."""
+    code = """
+import resource, struct
+from serving.errors import ImageSizeError
+from serving.images import decode
+rss = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+gif = b"GIF89a" + struct.pack("<HHBBB", 32, 32, 0x80, 0, 0) + bytes(6)
+gif += bytes((0x21, 0xF9, 4, 2 << 2, 0, 0, 0, 0))
+gif += b"," + struct.pack("<4HB", 0, 0, 13000, 13000, 0)
+before = rss()
+try:
+    decode(gif + bytes((2, 1, 0, 0)) + b";", name="it", resize=False)
+except ImageSizeError:
+    print(rss() - before)
+"""
+    assert int(run_python("-c", code).stdout) < 50_000  # KiB
 
 
 def test_an_image_of_many_scans_is_refused() -> None:
