@@ -6,9 +6,7 @@ several images for another format, and it reads no file without an end marker.
 
 import io
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import product
 
 from PIL import Image, ImageChops, JpegImagePlugin
 
@@ -29,6 +27,7 @@ _UNREAD_FRAMES = {
     0xF7: "a JPEG-LS file",
 }
 _COLOR_SEGMENTS = {_APP0: (b"JFIF\0", 14), _APP14: (b"Adobe", 12)}
+_COEFFICIENTS = 64  # of a block
 # After a scan that is cut off, different filler bits give different pixels.
 _OTHER_BITS = b"\x55\xaa" * 2048
 
@@ -87,7 +86,7 @@ def _walk(content: bytes) -> tuple[list[_Segment], bool]:
     segments: list[_Segment] = []
     scans = 0
     progressive = False
-    missing: set[tuple[int, int]] = set()  # (component, coefficient) whose last bit is to come
+    missing: dict[int, int] = {}  # a bit by component for each coefficient that is not complete
     position = 2
     while found := _MARKER.search(content, position):
         marker = content[found.end() - 1]
@@ -99,7 +98,7 @@ def _walk(content: bytes) -> tuple[list[_Segment], bool]:
         position = found.end() + max(length, 2)
         whole = length >= 2 and position <= len(content)
         known = marker in _TABLES or marker == _SOS or _is_aside(marker)
-        if scans and (not known or not (progressive or missing)):
+        if scans and (not known or not (progressive or any(missing.values()))):
             break  # what follows is not part of the image
         if not whole:
             raise ValueError("a segment is cut off")
@@ -110,24 +109,31 @@ def _walk(content: bytes) -> tuple[list[_Segment], bool]:
         if marker in _FRAMES:
             if segment.content[0] != 8:
                 raise UnreadVariantError(f"a JPEG file of {segment.content[0]} bits a sample")
+            if missing:
+                raise ValueError("there are two frames")
             progressive = marker in _PROGRESSIVE
             components = segment.content[6 : 6 + 3 * segment.content[5] : 3]
-            missing = set(product(components, range(64)))
+            missing = dict.fromkeys(components, (1 << _COEFFICIENTS) - 1)
         elif marker == _SOS:
             scans += 1
-            missing.difference_update(_completed(segment.content))
-    if not scans or missing:
+            _complete(missing, segment.content)
+    if not scans or any(missing.values()):
         raise ValueError("scans are missing")
     if not found and segments[-1].marker == _SOS:
         segments[-1].coded = content[position:].rstrip(b"\xff")
     return segments, False
 
 
-def _completed(header: bytes) -> Iterable[tuple[int, int]]:
-    """Return the components and coefficients that a scan completes to their last bit."""
+def _complete(missing: dict[int, int], header: bytes) -> None:
+    """Clear the bits of the coefficients that a scan completes."""
     count = header[0]
     first, last, bits = header[1 + 2 * count : 4 + 2 * count]
-    return () if bits & 15 else product(header[1 : 1 + 2 * count : 2], range(first, last + 1))
+    last = min(last, _COEFFICIENTS - 1)
+    if bits & 15 or first > last:
+        return
+    for component in header[1 : 1 + 2 * count : 2]:
+        if component in missing:
+            missing[component] &= ~((2 << last) - (1 << first))
 
 
 def _is_aside(marker: int) -> bool:

@@ -23,6 +23,7 @@ def read(content: bytes) -> EncodedImage:
         ValueError, struct.error: those of the first frame are missing or broken.
     """
     kept: list[bytes] = []
+    kinds: set[bytes] = set()  # of the kept chunks
     exif = profile = b""
     flags = 0
     position = 12
@@ -30,18 +31,19 @@ def read(content: bytes) -> EncodedImage:
         kind, length = struct.unpack_from("<4sI", content, position)
         data = content[position + 8 : position + 8 + length]
         position += 8 + length + length % 2
-        if kind == b"VP8X":
+        if kind == b"VP8X" and kind not in kinds:
             flags = data[0]
             data = bytes([flags & ~(_PROFILE | _EXIF | _XMP)]) + data[1:]
         elif kind == b"EXIF":
             exif = exif or data
         elif kind == b"ICCP":
             profile = profile or data
-        if kind == b"VP8X" or (
-            kind in _FRAME and not any(chunk.startswith((kind, b"VP8 ", b"VP8L")) for chunk in kept)
+        if kind not in kinds and (
+            kind == b"VP8X" or (kind in _FRAME and not kinds & {b"VP8 ", b"VP8L"})
         ):
             if len(data) < length:
                 raise ValueError("truncated")
+            kinds.add(kind)
             kept.append(struct.pack("<4sI", kind, length) + data + b"\0" * (length % 2))
     body = b"WEBP" + b"".join(kept)
     riff = b"RIFF" + struct.pack("<I", len(body)) + body
