@@ -10,6 +10,7 @@ from serving.errors import HEADERS, STATUSES, ServingError
 from serving.responses import Problem
 
 CONTENT_TYPE = "application/problem+json"
+MAX_DETAIL = 4000  # characters
 
 
 def status_of(error: BaseException) -> HTTPStatus:
@@ -29,6 +30,8 @@ def problem_document(error: HTTPException | ServingError) -> Problem:
     """
     status = status_of(error)
     detail = error.description if isinstance(error, HTTPException) else str(error)
+    if detail and len(detail) > MAX_DETAIL:  # what it quotes of the request may be megabytes
+        detail = f"{detail[:MAX_DETAIL]}…"
     return {
         "type": "about:blank",
         "title": status.phrase,

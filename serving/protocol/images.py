@@ -3,6 +3,7 @@
 import base64
 import binascii
 import math
+import reprlib
 import string
 from contextlib import suppress
 
@@ -118,7 +119,8 @@ def _is_binary(tensor: InputTensor, binary: bytes) -> bool:
         return False
     if declared != len(binary):
         raise BadRequestError(
-            f"binary_data_size of {INPUT} is {declared}, and {len(binary)} bytes follow the JSON."
+            f"binary_data_size of {INPUT} is {reprlib.repr(declared)}, and {len(binary)} bytes "
+            "follow the JSON."
         )
     return True
 

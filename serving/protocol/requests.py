@@ -1,6 +1,7 @@
 """An inference request: its JSON, and the form of answer that it asks for."""
 
 import math
+import reprlib
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
@@ -18,14 +19,16 @@ Parameters = Annotated[
     dict[str, JsonValue], BeforeValidator(lambda sent: {} if sent is None else sent)
 ]
 
+Short = Annotated[str, Field(max_length=1000)]  # answers repeat it
+
 Kind = TypeVar("Kind", bound=BaseModel)
 
 
 class InputTensor(BaseModel):
     """A tensor of the request: `data`, row by row, nested or flat, or else binary data."""
 
-    name: str
-    datatype: str
+    name: Short
+    datatype: Short
     # Bounded, like the lists below, so that a million wrong elements do not each get an error.
     shape: Annotated[list[int], Field(max_length=4)]
     parameters: Parameters = {}
@@ -42,7 +45,7 @@ class RequestedOutput(BaseModel):
 class InferenceRequest(BaseModel):
     """The JSON of a request; null counts as left out."""
 
-    id: str | None = None
+    id: Short | None = None
     parameters: Parameters = {}
     inputs: Annotated[list[InputTensor], Field(max_length=1)]
     outputs: Annotated[list[RequestedOutput], Field(max_length=1)] | None = None
@@ -149,8 +152,8 @@ def read_output(asked: InferenceRequest) -> OutputForm:
         or classes not in range(len(CLASSES) + 1)
     ):
         raise BadRequestError(
-            f"classification of {OUTPUT} is {classes!r}; it is a whole number from 1 to "
-            f"{len(CLASSES)}."
+            f"classification of {OUTPUT} is {reprlib.repr(classes)}; it is a whole number from 1 "
+            f"to {len(CLASSES)}."
         )
     return OutputForm(binary, int(classes))
 
@@ -166,5 +169,7 @@ def flag(parameters: Parameters, name: str, *, default: bool = False) -> bool:
         return default
     text = str(value).lower() if isinstance(value, bool | str) else ""
     if text not in {"true", "false"}:
-        raise BadRequestError(f"The parameter {name} is {value!r}; it must be 'true' or 'false'.")
+        raise BadRequestError(
+            f"The parameter {name} is {reprlib.repr(value)}; it must be 'true' or 'false'."
+        )
     return text == "true"

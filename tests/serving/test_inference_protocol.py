@@ -138,6 +138,24 @@ def test_broken_requests_are_refused(server: str, image: npt.NDArray[np.uint8]) 
     check_problem(requests.post(url, json={"inputs": [texts]}), 400, "whole numbers")
 
 
+def test_an_answer_quotes_little_of_a_request(server: str) -> None:
+    url = f"{server}/v2/models/first/infer"
+    long = "\x7f" * 8_000_000
+    tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 32, 32, 3], "data": [0] * 3072}
+    for asked in (
+        {"inputs": [{**tensor, "name": long}]},
+        {"inputs": [{**tensor, "datatype": long}]},
+        {"inputs": [tensor], "id": long},
+        {"inputs": [tensor], "parameters": {"binary_data_output": long}},
+        {"inputs": [{**tensor, "parameters": {"binary_data_size": long}}]},
+        {"inputs": [tensor], "outputs": [{"name": long}]},
+    ):
+        # As bytes: json= would escape each character in six.
+        answer = requests.post(url, data=json.dumps(asked, ensure_ascii=False).encode())
+        check_problem(answer, 400)
+        assert len(answer.content) < 20_000
+
+
 @pytest.mark.parametrize("path", ["models/first/infer", "repository/index"])
 @pytest.mark.parametrize("element", [b"[[[]]]", b'{"":{}}', b"1"])
 def test_json_that_would_take_much_memory_is_not_parsed(
