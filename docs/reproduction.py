@@ -74,7 +74,7 @@ write them all, from the records and from the service. With `--check` they only 
 
 def page() -> str:
     """Return the page."""
-    done = COMPARISONS["article"].read(MODELS)
+    done = COMPARISONS["article"].read_current(MODELS)
     repeated = [result for result in done.results if repeats_article(result)]
     compared = [result for compared in done.compared for result in done.of(compared)]
     return PAGE.format(models="\n".join(_models()), seeds=_study(repeated), study=_study(compared))

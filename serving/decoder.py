@@ -8,6 +8,7 @@ followed by 3,072 bytes, or the `error` that images.decode() raises and its `mes
 import json
 import signal
 import sys
+import time
 
 if sys.platform != "win32":
     import resource
@@ -29,6 +30,7 @@ def main() -> None:
         order = json.loads(line)
         content = images.read(order["bytes"])
         pixels = b""
+        begun = time.process_time()
         try:
             image = decode(content, name=order["name"], resize=order["resize"])
         except ServingError as error:
@@ -36,6 +38,7 @@ def main() -> None:
         else:
             answer = {"width": image.width, "height": image.height}
             pixels = image.pixels.tobytes()
+        answer["seconds"] = time.process_time() - begun
         answers.write(json.dumps(answer).encode() + b"\n" + pixels)
         answers.flush()
 

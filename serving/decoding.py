@@ -108,7 +108,7 @@ class Decoders:
             process: _Process = self._free.get(timeout=max(0.0, left.wait))
         except Empty:
             raise OverloadedError(
-                "Too many large images at once. Send it again in a second."
+                "Too many images to decode at once. Send it again in a second."
             ) from None
         left.wait -= time.monotonic() - asked
         try:
@@ -170,10 +170,11 @@ class _Process:
             if "width" in answer and len(pixels) < math.prod(SHAPE):
                 raise ValueError("the answer is cut off")
             done = True
+            left.work -= answer["seconds"]  # without those that the answer waited in a busy loop
             return answer, pixels
         finally:
-            left.work -= time.monotonic() - begun
             if not done:
+                left.work -= time.monotonic() - begun
                 self._end()
 
     def _start(self) -> Popen:

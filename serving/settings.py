@@ -104,12 +104,13 @@ class Settings(BaseSettings):
     )
     decoders: PositiveInt = Field(
         2,
-        description="Processes that decode large images; each takes up to 500 MB.",
+        description="Processes that decode images that are large or have a color profile; each "
+        "takes up to 500 MB.",
     )
     max_connections: PositiveInt = Field(
         800,
-        description="Most connections of a worker; fewer where the system allows less than two "
-        "open files for each, as its body may need one.",
+        description="Most connections of a worker; fewer where the system does not allow two open "
+        "files for each, as its body may need one, and 200 others.",
     )
     client_timeout: PositiveInt = Field(
         120,
@@ -124,7 +125,7 @@ class Settings(BaseSettings):
     )
     decoder_timeout: PositiveFloat = Field(
         10.0,
-        description="Seconds that a request's large images may wait for a free decoder.",
+        description="Seconds that a request's images may wait for a free decoder.",
     )
     decode_timeout: PositiveFloat = Field(
         2.0,

@@ -20,10 +20,10 @@ def calibrate(onnx_bytes: bytes, validation: Split) -> tuple[bytes, float]:
     Raises:
         GraphError: the file does not end in one softmax.
     """
-    _, logits = predict_with_logits(onnx_bytes, validation.images)
-    temperature = fit(logits, validation.labels)
     model = onnx.load_from_string(onnx_bytes)
     softmax = find_softmax(model.graph)
+    _, logits = predict_with_logits(onnx_bytes, validation.images)
+    temperature = fit(logits, validation.labels)
     divisor, calibrated = "temperature", "calibrated_logits"
     model.graph.initializer.append(
         numpy_helper.from_array(np.array(temperature, dtype=np.float32), divisor)

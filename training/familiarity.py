@@ -29,7 +29,8 @@ from training.data import Cifar10
 from training.files import write_text
 from training.predict import Images, predict_with_logits
 from training.recipes import VERSIONS, Recipe
-from training.report import RecordError
+from training.remeasure import read_file
+from training.report import RecordError, read_records
 
 Scores = npt.NDArray[np.float32]  # [N]
 
@@ -40,13 +41,18 @@ def measure_familiarity(
     """Measure every score of the bundled improved models, and write them into `models_dir`.
 
     Raises:
-        RecordError: it has none.
+        RecordError: it has none, or a record is broken.
+        BundleError: a file is missing or is not its record's.
     """
     validation = cifar10.train.split_at(1 - Recipe.validation_split)[1]
     sets = {"validation": validation.images, "test": cifar10.test.images, **unfamiliar}
     files = {
-        path.parent.parent.name: path.read_bytes()
-        for path in sorted(models_dir.glob(f"*/{VERSIONS['improved']}/{MODEL_FILE}"))
+        record.name: read_file(
+            models_dir / record.name / str(record.version) / MODEL_FILE, record.sha256
+        )
+        for _, of_model in sorted(read_records(models_dir).items())
+        for record in of_model
+        if record.version == VERSIONS["improved"]
     }
     if not files:
         raise RecordError(

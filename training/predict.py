@@ -33,16 +33,18 @@ def predict(onnx_bytes: bytes, images: Images) -> Probabilities:
 def predict_with_logits(onnx_bytes: bytes, images: Images) -> tuple[Probabilities, Logits]:
     """Return a file's probabilities and its logits, as the file computes them.
 
-    The logarithms of the probabilities would lose the smallest ones.
-
-    Raises:
-        GraphError: the file does not end in one softmax.
+    A file that does not end in one softmax has logarithms of its probabilities instead of logits;
+    they lose the smallest ones.
     """
     # Imported here because training does not need it.
     import onnx  # noqa: PLC0415
 
     model = onnx.load_from_string(onnx_bytes)
-    [logits] = find_softmax(model.graph).input
+    try:
+        [logits] = find_softmax(model.graph).input
+    except GraphError:
+        found = predict(onnx_bytes, images)
+        return found, np.log(np.maximum(found, np.finfo(np.float32).tiny))
     model.graph.output.append(
         onnx.helper.make_tensor_value_info(logits, onnx.TensorProto.FLOAT, None)
     )

@@ -80,7 +80,7 @@ def check_report(models_dir: Path, readme: Path | None = None) -> None:
 
 def write_study_page(models_dir: Path, comparison: Comparison) -> None:
     """Write the page and plot of a study, unless only the baseline is measured."""
-    done = comparison.read(models_dir)
+    done = comparison.read_current(models_dir)
     if not done.compared:
         return
     write_text(models_dir / comparison.page, study_page(comparison, done))
@@ -148,8 +148,12 @@ def read_records(models_dir: Path, *, skip_broken: bool = False) -> dict[str, li
 
 def _record_files(models_dir: Path, name: str) -> list[Path]:
     found = models_dir.glob(f"{name}/*/{RECORD_FILE}")
-    # An unfinished version's folder has another name.
-    return sorted(path for path in found if path.parent.name.isdecimal())
+    # An unfinished version's folder has another name, and one set aside starts with a dot.
+    return sorted(
+        path
+        for path in found
+        if path.parent.name.isdecimal() and not path.parent.parent.name.startswith(".")
+    )
 
 
 def _texts(
@@ -157,12 +161,12 @@ def _texts(
 ) -> dict[Path, str]:
     texts = {models_dir / name / "README.md": model_card(of[::-1]) for name, of in records.items()}
     for comparison in COMPARISONS.values():
-        if (done := comparison.read(models_dir)).compared:
+        if (done := comparison.read_current(models_dir)).compared:
             texts[models_dir / comparison.page] = study_page(comparison, done)
     if (familiarity := read_familiarity(models_dir)) is not None:
         texts[models_dir / FAMILIARITY_PAGE] = familiarity_page(familiarity)
     if readme is not None:
-        done = COMPARISONS["article"].read(models_dir)
+        done = COMPARISONS["article"].read_current(models_dir)
         tables = {name: table(records, done) for name, table in README_TABLES.items()}
         texts[readme] = replace_tables(readme.read_text("utf-8"), tables)
     return texts
@@ -190,7 +194,7 @@ def _plots(
         }
         found.append((models_dir / COMPARISON_FILE, plots.comparison, (labels, accuracies)))
     for comparison in COMPARISONS.values():
-        if (done := comparison.read(models_dir)).compared:
+        if (done := comparison.read_current(models_dir)).compared:
             shown = (study_accuracies(comparison, done),)
             found.append((models_dir / comparison.plot, plots.study, shown))
     return found

@@ -41,6 +41,11 @@ class Comparison:
                 "remove it to start over"
             ) from error
 
+    def read_current(self, models_dir: Path) -> Study:
+        """Return the results of what is still a variant; see `read`."""
+        results = self.read(models_dir).results
+        return Study(results=[r for r in results if r.technique in self.variants[r.setting.model]])
+
     def by_variant(self, done: Study, compared: Compared) -> dict[str, list[Result]]:
         """Return the results that compare, in the variants' order."""
         results = done.of(compared)

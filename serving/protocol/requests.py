@@ -122,8 +122,9 @@ def _validate(kind: type[Kind], content: bytes, max_images: int) -> Kind:
         or content.count(b",") > max_images * height * width * channels + OTHER_ELEMENTS
     ):
         raise TooLargeError(
-            f"The request's JSON has more elements than the pixels of {max_images} images. "
-            "Send fewer images."
+            f"The request's JSON has more elements than {max_images} images have pixels."
+            if max_images
+            else "The request's JSON has more elements than any such request."
         )
     try:
         return kind.model_validate_json(content)

@@ -90,7 +90,7 @@ def test_the_wait_for_a_decoder_is_bounded(noise: npt.NDArray[np.uint8]) -> None
     os.kill(stuck, signal.SIGSTOP)
     holder = gevent.spawn(decoders.decode, [upload(noise)], resize=True)
     gevent.sleep(0)  # so that it has the decoder
-    with pytest.raises(OverloadedError, match="Too many large images"):
+    with pytest.raises(OverloadedError, match="Too many images to decode"):
         decoders.decode([upload(noise)], resize=True)
     os.kill(stuck, signal.SIGCONT)
     assert len(holder.get()) == 1
@@ -145,7 +145,7 @@ def test_requests_are_refused_while_every_decoder_is_held(noise: npt.NDArray[np.
         try:
             both = [pool.submit(requests.post, url, data=png(noise)) for _ in range(2)]
             refused = next(as_completed(both)).result()  # the other has the decoder
-            check_problem(refused, 503, "Too many large images", "again")
+            check_problem(refused, 503, "Too many images to decode", "again")
             assert refused.headers["Retry-After"] == "1"
             assert requests.post(f"{server}/predict", data=png(noise[:32, :32])).status_code == 200
         finally:

@@ -148,12 +148,15 @@ def test_an_answer_quotes_little_of_a_request(server: str) -> None:
         {"inputs": [tensor], "id": long},
         {"inputs": [tensor], "parameters": {"binary_data_output": long}},
         {"inputs": [{**tensor, "parameters": {"binary_data_size": long}}]},
-        {"inputs": [tensor], "outputs": [{"name": long}]},
     ):
         # As bytes: json= would escape each character in six.
         answer = requests.post(url, data=json.dumps(asked, ensure_ascii=False).encode())
         check_problem(answer, 400)
         assert len(answer.content) < 20_000
+    many = {**tensor, "shape": [10**4200, 32, 32, 3]}
+    answer = requests.post(url, json={"inputs": [many]})
+    check_problem(answer, 413, "image holds 10")
+    assert len(answer.json()["detail"]) == len(answer.json()["error"]) == 4001
 
 
 @pytest.mark.parametrize("path", ["models/first/infer", "repository/index"])

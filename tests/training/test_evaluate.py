@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
 
@@ -15,7 +16,7 @@ from training.__main__ import main
 from training.calibrate import calibrate, fit
 from training.data import Cifar10, Split
 from training.evaluate import calibration, score, shifted
-from training.predict import predict_with_logits
+from training.predict import find_softmax, predict_with_logits
 from training.remeasure import BundleError, remeasure
 
 
@@ -77,6 +78,18 @@ def test_a_calibrated_file_gives_the_same_answers_with_a_lower_loss() -> None:
     assert score(calibrated_logits, split.labels).loss < score(logits, split.labels).loss
     expected = np.log(before[:, :1]) / temperature - np.log(before) / temperature
     np.testing.assert_allclose(np.log(after[:, :1]) - np.log(after), expected, atol=1e-3)
+
+
+def test_a_file_that_does_not_end_in_a_softmax_is_measured_too() -> None:
+    onnx_bytes = (ROOT / "models/first/2/model.onnx").read_bytes()
+    images = np.random.default_rng(0).integers(0, 256, (99, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(99, dtype=np.uint8) % 10
+    _, logits = predict_with_logits(onnx_bytes, images)
+    model = onnx.load_from_string(onnx_bytes)
+    find_softmax(model.graph).output[0] = "softmax"
+    model.graph.node.append(onnx.helper.make_node("Identity", ["softmax"], ["probabilities"]))
+    _, of_other = predict_with_logits(model.SerializeToString(), images)
+    assert score(of_other, labels).loss == pytest.approx(score(logits, labels).loss, rel=1e-5)
 
 
 @pytest.fixture

@@ -199,7 +199,7 @@ def test_a_run_and_a_result_of_an_earlier_recipe_are_replaced(
     assert (earlier.hyperparameters["l2"], later.hyperparameters["l2"]) == (0.1, 0.2)
 
 
-def test_only_seeds_that_all_variants_have_are_compared() -> None:
+def test_only_seeds_that_all_variants_have_are_compared(tmp_path: Path) -> None:
     score = Score(loss=1, accuracy=0.5)
     done = Study(
         results=[
@@ -224,6 +224,10 @@ def test_only_seeds_that_all_variants_have_are_compared() -> None:
             for seed in seeds
         ]
     )
+    gone = done.results[0].model_copy(update={"technique": "no longer a variant", "seed": 9})
+    earlier = Study(results=[*done.results, gone])
+    (tmp_path / STUDY_FILE).write_text(earlier.model_dump_json())
+    assert COMPARISONS["article"].read_current(tmp_path) == done
     [compared] = done.compared
     assert compared == Compared(setting=SETTING, seeds=[1, 2])
     for runs in COMPARISONS["article"].by_variant(done, compared).values():
