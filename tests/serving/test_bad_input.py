@@ -226,7 +226,7 @@ def test_odd_requests_get_a_problem(server: str) -> None:
         (b"GIF89a" + png, {}),
         (b"%PDF-1.7\n" + png, {}),
         (b"PK\x03\x04" + png, {"Content-Type": "application/zip"}),
-        (b"\n" * 4095 + b"!", {}),  # for which a careless pattern takes minutes
+        (b"\n" * 4095 + b"!", {}),  # for which a careless pattern takes cubic time
     ):
         response = requests.post(url, data=body, headers=headers, timeout=30)
         assert 400 <= response.status_code < 500, (body[:60], response.text)

@@ -66,7 +66,7 @@ def profile(columns: Mapping[bytes, tuple[float, ...]]) -> bytes:
 
 
 def test_a_profile_s_table_of_floats_counts_no_more_than_in_browsers() -> None:
-    """It may repeat a step without end: this one would take a minute."""
+    """It may repeat a step: 2,000 times took 10 seconds, and this one has 20,000."""
     zeros = b"matf" + struct.pack(">IHH12f", 0, 3, 3, *[0.0] * 12)
     steps = 20_000
     where = struct.pack(">II", 16 + 8 * steps, len(zeros)) * steps
