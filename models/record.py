@@ -4,6 +4,7 @@
 """
 
 from functools import cached_property
+from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, computed_field, model_validator
@@ -34,6 +35,16 @@ INT8_MODEL_FILE = "model.int8.onnx"  # the same model in int8 arithmetic; not ev
 RECORD_FILE = "metadata.json"
 CURVES_FILE = "curves.png"
 RELIABILITY_FILE = "reliability.png"
+
+
+def version_folders(models_dir: Path, name: str = "*") -> list[Path]:
+    """Return the folders <name>/<version>/ of one model, or of all.
+
+    Left out are those that are unfinished or set aside: their name, or their model's, starts with a
+    dot.
+    """
+    found = [path for path in models_dir.glob(f"{name}/*/") if path.name.isdecimal()]
+    return [path for path in found if not path.parent.name.startswith(".")]
 
 
 class Epoch(BaseModel):

@@ -16,6 +16,7 @@ from models.record import (
     MODEL_FILE,
     RECORD_FILE,
     Record,
+    version_folders,
 )
 from serving.classifier import (
     Classifier,
@@ -104,7 +105,7 @@ def load_classifiers(settings: Settings) -> Classifiers:
             )
         provider = "cpu"
     files = []
-    for folder in _versions(models_dir):
+    for folder in version_folders(models_dir):
         record = _read_record(folder)
         if precision == "int8":
             files.append((folder / INT8_MODEL_FILE, _of_int8(record, folder)))
@@ -148,12 +149,6 @@ def load_classifiers(settings: Settings) -> Classifiers:
     del onnx_files, onnx_file  # the sessions have copies
     _return_freed_memory()
     return Classifiers(classifiers)
-
-
-def _versions(models_dir: Path) -> list[Path]:
-    # An interrupted export leaves folders that start with a dot.
-    found = [path for path in models_dir.glob("*/*/") if not path.parent.name.startswith(".")]
-    return [path for path in found if path.name.isdecimal()]
 
 
 def _read_record(folder: Path) -> Record:

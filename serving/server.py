@@ -112,7 +112,7 @@ def _connections(most: int) -> int:
             most,
             limit,
         )
-    return min(allowed, most)
+    return allowed
 
 
 class _Server(BaseApplication):

@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from models.record import INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, Record
+from models.record import INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, Record, version_folders
 from training import TrainingError, plots
 from training.files import check_writable, write_bytes, write_text
 from training.report import version_plots
@@ -36,7 +36,7 @@ def check_replaceable(folder: Path, epochs: int, *, force: bool = False) -> None
 
 def newest_version(model_dir: Path) -> int:
     """Return the version of a model that the service answers with unless asked for another."""
-    return max(int(path.name) for path in model_dir.iterdir() if path.name.isdecimal())
+    return max(int(path.name) for path in version_folders(model_dir.parent, model_dir.name))
 
 
 def publish(

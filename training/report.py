@@ -8,7 +8,7 @@ import click
 from pydantic import ValidationError
 
 from models.familiarity import read_familiarity
-from models.record import CURVES_FILE, RECORD_FILE, RELIABILITY_FILE, Record
+from models.record import CURVES_FILE, RECORD_FILE, RELIABILITY_FILE, Record, version_folders
 from training import TrainingError, first_reason, plots
 from training.familiarity_page import FAMILIARITY_PAGE, familiarity_page
 from training.files import write_text
@@ -147,13 +147,8 @@ def read_records(models_dir: Path, *, skip_broken: bool = False) -> dict[str, li
 
 
 def _record_files(models_dir: Path, name: str) -> list[Path]:
-    found = models_dir.glob(f"{name}/*/{RECORD_FILE}")
-    # An unfinished version's folder has another name, and one set aside starts with a dot.
-    return sorted(
-        path
-        for path in found
-        if path.parent.name.isdecimal() and not path.parent.parent.name.startswith(".")
-    )
+    paths = [folder / RECORD_FILE for folder in version_folders(models_dir, name)]
+    return sorted(path for path in paths if path.exists())
 
 
 def _texts(
