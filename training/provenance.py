@@ -1,5 +1,7 @@
-"""The commit of the code that makes a run or a record."""
+"""The code and the machine that make a run or a record."""
 
+import os
+import platform
 import subprocess
 from pathlib import Path
 
@@ -20,6 +22,20 @@ def commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return f"{found}-dirty" if changed else found
+
+
+def machine() -> str:
+    """Return this machine's processor, architecture and number of cores."""
+    return f"{_processor()} ({platform.machine()}, {os.cpu_count()} cores)"
+
+
+def _processor() -> str:
+    try:  # `platform.processor` does not have the name on Linux
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown processor"
 
 
 def _git(*arguments: str) -> str:

@@ -107,6 +107,7 @@ def _evaluate(
         seconds=sum(epoch.seconds for epoch in run.history),
         backend=run.backend,
         device=run.device,
+        parts=run.parts,
         running_train_accuracy=run.history[-1].accuracy,
         train=evaluate(training),
         validation=evaluate(validation),

@@ -1,7 +1,6 @@
 """Train one network with one recipe, resumable after a kill at any moment."""
 
 import math
-import os
 import platform
 import sys
 import time
@@ -31,7 +30,7 @@ from training.checkpoints import (
 )
 from training.data import Split
 from training.optimizers import ConvolutionalMuon, LaterSchedule
-from training.provenance import commit
+from training.provenance import commit, machine
 from training.recipes import Recipe
 from training.strategy import ALONE, SingleProcess
 
@@ -249,4 +248,4 @@ def _library_versions() -> dict[str, str]:
 
 
 def _device(strategy: SingleProcess, model: keras.Model) -> str:
-    return f"{strategy.device(model)} of {platform.machine()} with {os.cpu_count()} cores"
+    return f"{strategy.device(model)} of {machine()}"

@@ -99,6 +99,7 @@ def test_ablations_are_kept_beside_the_study(tiny: Cifar10, tmp_path: Path) -> N
     compared = COMPARISONS["improved"]
     study(SETTING, compared, names, range(1), tiny, runs_dir=tmp_path / "runs", models_dir=tmp_path)
     baseline, changed = read_study(tmp_path / "ablations.json").results
+    assert [part.last_epoch for part in baseline.parts] == [baseline.epochs_completed]
     assert [baseline.technique, changed.technique] == names
     assert baseline.hyperparameters == {**changed.hyperparameters, "erasing": True}
     assert f"| {100 * changed.test.accuracy:.2f} |" in (tmp_path / "ABLATIONS.md").read_text()
