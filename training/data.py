@@ -1,12 +1,17 @@
 """CIFAR-10 (Krizhevsky, 2009): find the official batches, verify them, load them."""
 
 import hashlib
+import http.client
 import os
 import pickle
 import shlex
+import shutil
+import tempfile
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import numpy as np
 import numpy.typing as npt
 
@@ -56,8 +61,8 @@ class Cifar10:
 def find(data_dir: Path | None) -> Path:
     """Return the folder of official batches: `data_dir`, else $CIFAR10_DIR, else a download.
 
-    `data_dir` may also be that folder's parent, or the archive beside it. Otherwise
-    `keras.utils.get_file` downloads into Keras' cache and checks the SHA-256.
+    `data_dir` may also be that folder's parent, or the archive beside it. The download is made once
+    and kept in the user's cache.
 
     Raises:
         DataError: the download failed, or the archive is not unpacked.
@@ -66,19 +71,42 @@ def find(data_dir: Path | None) -> Path:
         data_dir = Path(from_environment)
     if data_dir is not None:
         return _batches(data_dir.expanduser())
-    try:
-        # Imported here because it imports a backend, which evaluation does not need.
-        import keras  # noqa: PLC0415
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    folder = cache / FOLDER
+    if not folder.is_dir():
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            _download(folder)
+        except (OSError, http.client.HTTPException, DataError) as error:
+            raise DataError(
+                f"cannot download CIFAR-10 from {URL} into {cache} ({error}); name a folder that "
+                f"holds the official {FOLDER} with --data-dir or CIFAR10_DIR"
+            ) from error
+    return folder
 
-        extracted = keras.utils.get_file(
-            origin=URL, file_hash=ARCHIVE_SHA256, extract=True, cache_subdir="datasets"
-        )
-    except Exception as error:  # Keras' absence, urllib's, tarfile's and get_file's own
-        raise DataError(
-            f"cannot download CIFAR-10 from {URL} ({error}); name a folder that holds the official "
-            f"{FOLDER} with --data-dir or CIFAR10_DIR"
-        ) from error
-    return Path(extracted) / FOLDER
+
+def _download(folder: Path) -> None:
+    """Download the archive and unpack the batches into `folder`, all of them or none.
+
+    `keras.utils.get_file` would do it, but `verify` runs without Keras.
+    """
+    with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
+        archive = Path(parent, ARCHIVE)
+        with urllib.request.urlopen(URL, timeout=60) as response, archive.open("wb") as file:  # noqa: S310
+            label = f"Downloading CIFAR-10 from {URL}"
+            with click.progressbar(length=response.length or 0, label=label) as progress:
+                while block := response.read(2**20):
+                    file.write(block)
+                    progress.update(len(block))
+        with archive.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != ARCHIVE_SHA256:
+            raise DataError(
+                f"it sent {archive.stat().st_size:,} bytes, whose SHA-256 is {found}, not "
+                f"{ARCHIVE_SHA256}"
+            )
+        shutil.unpack_archive(archive, parent, filter="data")
+        Path(parent, FOLDER).rename(folder)
 
 
 def _batches(place: Path) -> Path:

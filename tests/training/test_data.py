@@ -1,17 +1,19 @@
 """CIFAR-10: what is official is loaded, and nothing else is unpickled."""
 
+import hashlib
 import http.server
 import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.helpers import ROOT
-from training.data import DataError, find, load
+from training.data import DataError, find, load, load_test
 
 
 def test_official_batches(cifar10_dir: Path) -> None:
@@ -75,40 +77,68 @@ def test_a_missing_file_ends_the_command_with_one_line_and_nothing_written(tmp_p
 
 
 class _Site(http.server.BaseHTTPRequestHandler):
-    """Serves no CIFAR-10: nothing, half of what it announces, or something else."""
+    """Serves an archive, half of what it announces, or nothing."""
+
+    archive = b""
 
     def do_GET(self) -> None:
         if self.path.startswith("/missing/"):
             self.send_error(404)
             return
-        content = b"no archive"
+        content = b"no archive" if self.path.startswith("/other/") else self.archive
         self.send_response(200)
-        announced = 2 * len(content) if self.path.startswith("/cut/") else len(content)
-        self.send_header("Content-Length", str(announced))
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        self.wfile.write(content[:100] if self.path.startswith("/cut/") else content)
 
     def log_message(self, *_: object) -> None: ...
 
 
-def test_a_download_that_fails_is_one_line_and_unpacks_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def site(
+    cifar10_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[http.server.HTTPServer, Path]]:
+    """Yield a server of the test batch's archive, and the cache to download it into."""
+    path = shutil.make_archive(
+        str(tmp_path / "archive"), "gztar", cifar10_dir.parent, cifar10_dir.name + "/test_batch"
+    )
+    monkeypatch.setattr(_Site, "archive", Path(path).read_bytes())
+    monkeypatch.setattr("training.data.FOLDER", cifar10_dir.name)
+    sha256 = hashlib.sha256(_Site.archive).hexdigest()
+    monkeypatch.setattr("training.data.ARCHIVE_SHA256", sha256)
     monkeypatch.delenv("CIFAR10_DIR", raising=False)
-    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Site) as site:
-        threading.Thread(target=site.serve_forever, daemon=True).start()
-        for path, words in (
-            ("other", "hash does not match"),
-            ("missing", "404"),  # which the file of another hash is not taken for
-            ("cut", "10 out of 20 bytes"),
-        ):
-            url = f"http://127.0.0.1:{site.server_port}/{path}/cifar-10-python.tar.gz"
-            monkeypatch.setattr("training.data.URL", url)
-            with pytest.raises(DataError, match=rf"^cannot download .*{url} .*{words}.*--data-dir"):
-                find(None)
-            assert not list(tmp_path.rglob("*.tar.gz"))  # the folder of an unpacked archive
-        site.shutdown()
-    with pytest.raises(DataError, match=r"cannot download .*Connection refused"):
-        find(None)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    cache = tmp_path / "a cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Site) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server, cache
+        server.shutdown()
+
+
+def test_the_data_is_downloaded_once(
+    site: tuple[http.server.HTTPServer, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, cache = site
+    monkeypatch.setattr("training.data.URL", f"http://127.0.0.1:{server.server_port}/archive")
+    folder = find(None)
+    assert len(load_test(folder).labels) == 10_000
+    assert list(cache.iterdir()) == [folder]  # not the archive
+    monkeypatch.setattr("training.data.URL", "http://127.0.0.1:1/")
+    assert find(None) == folder
+
+
+def test_a_download_that_fails_is_one_line_and_leaves_nothing(
+    site: tuple[http.server.HTTPServer, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, cache = site
+    for port, path, words in (
+        (server.server_port, "other", "it sent 10 bytes, whose SHA-256 is"),
+        (server.server_port, "missing", "404"),
+        (server.server_port, "cut", "it sent 100 bytes, whose SHA-256 is"),
+        (1, "", "Connection refused"),
+    ):
+        url = f"http://127.0.0.1:{port}/{path}/"
+        monkeypatch.setattr("training.data.URL", url)
+        with pytest.raises(DataError, match=rf"^cannot download .*{url} .*{words}.*--data-dir"):
+            find(None)
+        assert list(cache.iterdir()) == []
