@@ -92,7 +92,7 @@ def _download(folder: Path) -> None:
     """
     with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
         archive = Path(parent, ARCHIVE)
-        with urllib.request.urlopen(URL, timeout=60) as response, archive.open("wb") as file:  # noqa: S310
+        with urllib.request.urlopen(URL, timeout=60) as response, archive.open("wb") as file:
             label = f"Downloading CIFAR-10 from {URL}"
             with click.progressbar(length=response.length or 0, label=label) as progress:
                 while block := response.read(2**20):

@@ -30,7 +30,7 @@ from training.files import write_text
 from training.predict import Images, predict_with_logits
 from training.recipes import VERSIONS, Recipe
 from training.remeasure import read_file
-from training.report import RecordError, read_records
+from training.report import RecordError, improved_models, read_records
 
 Scores = npt.NDArray[np.float32]  # [N]
 
@@ -47,12 +47,8 @@ def measure_familiarity(
     validation = cifar10.train.split_at(1 - Recipe.validation_split)[1]
     sets = {"validation": validation.images, "test": cifar10.test.images, **unfamiliar}
     files = {
-        record.name: read_file(
-            models_dir / record.name / str(record.version) / MODEL_FILE, record.sha256
-        )
-        for _, of_model in sorted(read_records(models_dir).items())
-        for record in of_model
-        if record.version == VERSIONS["improved"]
+        name: read_file(models_dir / name / str(record.version) / MODEL_FILE, record.sha256)
+        for name, record in sorted(improved_models(read_records(models_dir)).items())
     }
     if not files:
         raise RecordError(

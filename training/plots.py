@@ -32,10 +32,11 @@ def write(path: Path, draw: Callable[..., "Figure"], *shown: object) -> None:
 
 def is_current(path: Path, draw: Callable[..., "Figure"], *shown: object) -> bool:
     """Return whether a file shows these data; its bytes cannot tell, as they differ by system."""
-    if not path.exists():
+    try:
+        with Image.open(path) as image:
+            return image.info.get(_KEY) == _fingerprint(draw, shown)
+    except OSError:  # there is none, or it is damaged
         return False
-    with Image.open(path) as image:
-        return image.info.get(_KEY) == _fingerprint(draw, shown)
 
 
 def curves(title: str, history: list[Epoch], *extended_after: int) -> "Figure":

@@ -5,9 +5,12 @@ import json
 from pathlib import Path
 
 import click
-from pydantic import ValidationError
+import onnxruntime
 
 from models.record import INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, Record
+from serving.classifier import start_session
+from serving.errors import StartError
+from serving.providers import CPU
 from training import TrainingError
 from training.data import Cifar10
 from training.evaluate import measure, score_training
@@ -40,7 +43,7 @@ def remeasure(folder: Path, cifar10: Cifar10) -> Record:
             int8 = read_file(folder / INT8_MODEL_FILE, known["int8"]["sha256"])
             known["int8"] |= measure(int8, cifar10.test).model_dump()
         record = Record.model_validate(known)
-    except (OSError, KeyError, ValueError, ValidationError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:  # Pydantic's is a ValueError
         raise BundleError(f"cannot measure {folder}: {error}") from error
     write_text(path, record.model_dump_json(indent=2) + "\n")
     click.echo(f"{record.name} version {record.version}: test accuracy {record.test_accuracy:.2%}")
@@ -48,10 +51,10 @@ def remeasure(folder: Path, cifar10: Cifar10) -> Record:
 
 
 def read_file(path: Path, sha256: str) -> bytes:
-    """Return the content of a version's file.
+    """Return the content of a version's ONNX file.
 
     Raises:
-        BundleError: it cannot be read, or its SHA-256 is another.
+        BundleError: it cannot be read, its SHA-256 is another, or the service could not load it.
     """
     try:
         content = path.read_bytes()
@@ -59,4 +62,8 @@ def read_file(path: Path, sha256: str) -> bytes:
         raise BundleError(f"cannot read {path}: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != sha256:
         raise BundleError(f"{path} is not the file that {RECORD_FILE} beside it is of")
+    try:
+        start_session(path, content, onnxruntime.SessionOptions(), [CPU], [{}])
+    except StartError as error:
+        raise BundleError(str(error)) from error
     return content

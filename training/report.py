@@ -7,13 +7,13 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from models.familiarity import read_familiarity
+from models.familiarity import FAMILIARITY_FILE, MeasuredFamiliarity, read_familiarity
 from models.record import CURVES_FILE, RECORD_FILE, RELIABILITY_FILE, Record, version_folders
 from training import TrainingError, first_reason, plots
 from training.familiarity_page import FAMILIARITY_PAGE, familiarity_page
 from training.files import write_text
 from training.model_card import model_card
-from training.recipes import ARTICLE
+from training.recipes import ARTICLE, VERSIONS
 from training.results import COMPARISONS, Comparison, study_accuracies, study_page
 from training.tables import README_TABLES, replace_tables
 
@@ -58,6 +58,8 @@ def write_report(
     for path, draw, shown in _plots(records, models_dir):
         if not plots.is_current(path, draw, *shown):
             plots.write(path, draw, *shown)
+    if stale := _stale_familiarity(records, models_dir):
+        click.echo(stale, err=True)
 
 
 def check_report(models_dir: Path, readme: Path | None = None) -> None:
@@ -76,6 +78,8 @@ def check_report(models_dir: Path, readme: Path | None = None) -> None:
             f"{', '.join(map(str, stale))}: not what the records say; "
             "run: python -m training report"
         )
+    if familiarity := _stale_familiarity(records, models_dir):
+        raise StaleError(familiarity)
 
 
 def write_study_page(models_dir: Path, comparison: Comparison) -> None:
@@ -146,6 +150,12 @@ def read_records(models_dir: Path, *, skip_broken: bool = False) -> dict[str, li
     }
 
 
+def improved_models(records: dict[str, list[Record]]) -> dict[str, Record]:
+    """Return the record of each model's version of the improved recipe, by the model's name."""
+    improved = VERSIONS["improved"]
+    return {r.name: r for of_model in records.values() for r in of_model if r.version == improved}
+
+
 def _record_files(models_dir: Path, name: str) -> list[Path]:
     paths = [folder / RECORD_FILE for folder in version_folders(models_dir, name)]
     return sorted(path for path in paths if path.exists())
@@ -158,13 +168,35 @@ def _texts(
     for comparison in COMPARISONS.values():
         if (done := comparison.read_current(models_dir)).compared:
             texts[models_dir / comparison.page] = study_page(comparison, done)
-    if (familiarity := read_familiarity(models_dir)) is not None:
+    if (familiarity := _familiarity(models_dir)) is not None:
         texts[models_dir / FAMILIARITY_PAGE] = familiarity_page(familiarity)
     if readme is not None:
         done = COMPARISONS["article"].read_current(models_dir)
         tables = {name: table(records, done) for name, table in README_TABLES.items()}
         texts[readme] = replace_tables(readme.read_text("utf-8"), tables)
     return texts
+
+
+def _familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
+    try:
+        return read_familiarity(models_dir)
+    except ValidationError as error:
+        raise RecordError(
+            f"{models_dir / FAMILIARITY_FILE} is damaged ({first_reason(error)}); restore it, or "
+            "remove it and run: python -m training familiarity"
+        ) from error
+
+
+def _stale_familiarity(records: dict[str, list[Record]], models_dir: Path) -> str | None:
+    """Return what to do where familiarity was measured on other files than the bundled ones."""
+    measured = _familiarity(models_dir)
+    improved = {name: record.sha256 for name, record in improved_models(records).items()}
+    if measured is None or measured.models == improved:
+        return None
+    return (
+        f"{models_dir / FAMILIARITY_FILE} is of other models than the bundled ones, so the service "
+        "leaves it out; run: python -m training familiarity"
+    )
 
 
 def _plots(

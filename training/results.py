@@ -42,9 +42,12 @@ class Comparison:
             ) from error
 
     def read_current(self, models_dir: Path) -> Study:
-        """Return the results of what is still a variant; see `read`."""
-        results = self.read(models_dir).results
-        return Study(results=[r for r in results if r.technique in self.variants[r.setting.model]])
+        """Return the results whose recipe is still one of the variants; see `read`."""
+        return Study(results=[r for r in self.read(models_dir).results if self._is_current(r)])
+
+    def _is_current(self, result: Result) -> bool:
+        recipe = self.variants.get(result.setting.model, {}).get(result.technique)
+        return recipe is not None and recipe.matches(result.hyperparameters)
 
     def by_variant(self, done: Study, compared: Compared) -> dict[str, list[Result]]:
         """Return the results that compare, in the variants' order."""

@@ -1,5 +1,6 @@
 """What a record says of an exported file: calibration, stability, temperature, verification."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -137,4 +138,11 @@ def test_a_record_is_remeasured_from_the_files_alone(bundle: Path, cifar10_dir: 
 
     (folder / "model.onnx").write_bytes(b"another model")
     with pytest.raises(BundleError, match=r"model\.onnx is not the file"):
+        remeasure(folder, few)
+    earlier["sha256"] = hashlib.sha256(b"another model").hexdigest()
+    path.write_text(json.dumps(earlier))
+    with pytest.raises(BundleError, match=r"model\.onnx is not a model that ONNX Runtime loads"):
+        remeasure(folder, few)
+    path.write_text("[]")
+    with pytest.raises(BundleError, match=r"cannot measure .*1: list indices"):
         remeasure(folder, few)

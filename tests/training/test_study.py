@@ -207,7 +207,7 @@ def test_only_seeds_that_all_variants_have_are_compared(tmp_path: Path) -> None:
             Result(
                 setting=SETTING,
                 technique=technique,
-                hyperparameters={},
+                hyperparameters=TECHNIQUES["first"][technique].hyperparameters,
                 seed=seed,
                 epochs_completed=2,
                 seconds=1,
@@ -226,7 +226,8 @@ def test_only_seeds_that_all_variants_have_are_compared(tmp_path: Path) -> None:
         ]
     )
     gone = done.results[0].model_copy(update={"technique": "no longer a variant", "seed": 9})
-    earlier = Study(results=[*done.results, gone])
+    changed = done.results[0].model_copy(update={"hyperparameters": {"l2": 0.5}, "seed": 1})
+    earlier = Study(results=[*done.results, gone, changed])
     (tmp_path / STUDY_FILE).write_text(earlier.model_dump_json())
     assert COMPARISONS["article"].read_current(tmp_path) == done
     [compared] = done.compared

@@ -1,0 +1,37 @@
+"""The report over damaged and outdated files: each is named, or drawn again."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import ROOT
+from training.report import RecordError, StaleError, check_report, write_report
+
+
+def test_a_damaged_or_outdated_file_is_named_or_drawn_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(ROOT / "models", models, ignore=shutil.ignore_patterns("*.onnx", "*.py"))
+    check_report(models)
+
+    plot = models / "first/2/curves.png"
+    plot.write_bytes(plot.read_bytes()[:20])
+    with pytest.raises(StaleError, match=r"first/2/curves\.png"):
+        check_report(models)
+    write_report(models)
+    check_report(models)
+
+    familiarity = models / "familiarity.json"
+    measured = json.loads(familiarity.read_bytes())
+    measured["models"]["final"] = "another file's"
+    familiarity.write_text(json.dumps(measured))
+    write_report(models)
+    assert "familiarity.json is of other models" in capsys.readouterr().err
+    with pytest.raises(StaleError, match=r"familiarity\.json is of other models"):
+        check_report(models)
+    familiarity.write_text("{}")
+    with pytest.raises(RecordError, match=r"familiarity\.json is damaged"):
+        write_report(models)
