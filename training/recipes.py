@@ -21,9 +21,9 @@ class Recipe:
     validation_split: float = 0.2  # the last fifth of the training set, in the official order
     optimizer: Literal["adam", "muon"] = "adam"
     learning_rate: float = 1e-3  # at its peak
-    warmup_epochs: int = 0  # linear from 0 to the peak
+    warmup_epochs: int = 0  # before the cosine: linear from 0 to the peak
     cosine: bool = False  # decay after the warm-up, to 0 at the last step
-    weight_decay: float = 0.0  # decoupled, kernels only; scaled by the learning rate at each step
+    weight_decay: float = 0.0  # muon's: decoupled, kernels only; scaled by the learning rate
     he_initialization: bool = False  # for kernels before a ReLU; otherwise Glorot
     standardization: bool = False  # pixels to zero mean and unit variance per channel, in the graph
     flips_and_shifts: bool = False  # horizontal flips; shifts of up to 4 pixels, reflected border
@@ -38,6 +38,13 @@ class Recipe:
     early_stopping: int | None = None  # patience in epochs, by validation loss; keeps the best
     own_batch_normalization: bool = True  # that of the article's final model
     own_dropout: bool = True  # likewise
+
+    def __post_init__(self) -> None:
+        # A run records all of these, so none may be without effect.
+        if self.weight_decay and self.optimizer != "muon":
+            raise ValueError(f"{self.name}: weight_decay needs the muon optimizer")
+        if self.warmup_epochs and not self.cosine:
+            raise ValueError(f"{self.name}: warmup_epochs needs the cosine schedule")
 
     @property
     def hyperparameters(self) -> dict[str, Any]:

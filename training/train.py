@@ -4,6 +4,7 @@ import math
 import platform
 import sys
 import time
+import zlib
 from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -62,14 +63,21 @@ def train(
         StoppedError: Ctrl-C was pressed; the earlier epochs are kept.
     """
     with locked(run_dir) if strategy.is_first_worker else nullcontext():
+        asked = f"{name} {recipe.hyperparameters} {precision}"
+        strategy.check_agreement(
+            hash_of_model_recipe_and_precision=zlib.crc32(asked.encode()) >> 1,  # 31 bits, for JAX
+            fresh=fresh,
+            epochs=epochs,
+            seed=seed,
+        )
         if fresh and strategy.is_first_worker:
             clear(run_dir)
-        strategy.check_agreement(fresh=fresh)  # also waits for the first worker
+        strategy.check_agreement(start=0)  # waits for the first worker
         run = read_run(run_dir)
         if run is not None:
             check_same(run, run_dir, recipe, epochs=epochs, seed=seed, precision=precision)
         done = len(run.history) if run else 0
-        strategy.check_agreement(finished_epochs=done, epochs=epochs, seed=seed)
+        strategy.check_agreement(finished_epochs=done)
         # Each resumption has its own seed, or it would repeat the first epochs' shuffles.
         keras.utils.set_random_seed(seed + done)
         steps = steps_per_epoch(recipe, split)

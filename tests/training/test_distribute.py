@@ -32,12 +32,16 @@ CODE = textwrap.dedent("""
 """).replace('"first"]', '"first", *sys.argv[1:]]')
 
 
-def start(number: int, runs: Path, epochs: int, **environment: str) -> list[subprocess.Popen[str]]:
+def start(
+    number: int, runs: Path, epochs: int, *of_second: str, **environment: str
+) -> list[subprocess.Popen[str]]:
+    """Start the workers; the second gets more options."""
     address = f"127.0.0.1:{free_port()}"
-    command = [sys.executable, "-c", f"import sys\n{CODE}"]
+    command = [sys.executable, "-c", f"import sys\n{CODE}", "--runs-dir", str(runs)]
+    command += ["--epochs", str(epochs), "--data-dir", str(runs)]
     return [
         subprocess.Popen(
-            [*command, "--runs-dir", str(runs), "--epochs", str(epochs), "--data-dir", str(runs)],
+            [*command, *(of_second if worker == 1 else ())],
             cwd=ROOT,
             env={
                 **os.environ,
@@ -90,6 +94,17 @@ def test_two_workers_match_one_and_resume_after_a_loss(tmp_path: Path) -> None:
     assert len(resumed.history) == epochs
     assert resumed.history[:-1] == two.history
     assert [path.name for path in run_dir.glob("*.h5")] == [f"epoch-{epochs}.weights.h5"]
+
+    for options, message in (
+        (["--recipe", "improved", "--runs-dir", str(tmp_path / "two")], "hash_of_model_recipe"),
+        (["--fresh"], "fresh is [False, True]"),
+    ):
+        workers = start(2, tmp_path / "two", epochs, *options)
+        for worker in workers:
+            _, errors = worker.communicate(timeout=300)
+            assert worker.returncode == 1
+            assert f"the workers do not agree: {message}" in errors
+        assert finished_run(tmp_path / "two") == resumed
 
 
 @pytest.mark.parametrize(
