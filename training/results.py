@@ -71,9 +71,7 @@ def study_page(comparison: Comparison, done: Study) -> str:
         _section(compared.setting.title, comparison.by_variant(done, compared))
         for compared in done.compared
     ]
-    shown = [result for compared in done.compared for result in done.of(compared)]
-    clipped = _CLIPPED if any(result.losses_clipped for result in shown) else ""
-    figures = _FIGURES.format(plot=comparison.plot, clipped=clipped)
+    figures = _FIGURES.format(plot=comparison.plot)
     return "\n".join([comparison.introduction + figures, *sections])
 
 
@@ -103,6 +101,27 @@ def spread(values: list[float], digits: int = 2) -> str:
     return text if len(values) == 1 else f"{text} ± {stdev(values):.{digits}f}"
 
 
+def changes(runs: list[Result], baseline: list[Result]) -> tuple[str, str]:
+    """Return the differences of validation accuracy and gap from the baseline's, in points.
+
+    They are of runs with the same seed. Empty for the baseline itself, or where there is none.
+    """
+    before = {run.seed: run for run in baseline}
+    pairs = [(run, before[run.seed]) for run in runs if run.seed in before]
+    if not pairs or runs == baseline:
+        return "", ""
+    return (
+        _signed(
+            [100 * (run.validation.accuracy - other.validation.accuracy) for run, other in pairs]
+        ),
+        _signed([100 * (run.gap - other.gap) for run, other in pairs]),
+    )
+
+
+def _signed(values: list[float]) -> str:
+    return ("−" if mean(values) < 0 else "+") + spread(values).removeprefix("-")
+
+
 _TECHNIQUES = """\
 # Regularization techniques, measured
 
@@ -122,14 +141,15 @@ chosen by is the validation accuracy.
 _FIGURES = """\
 All runs see the same data, with the same n seeds. Accuracies, in per cent, and losses, mean
 cross-entropies, are of a run's final weights (with early stopping, those with the lowest validation
-loss), without dropout or augmentation. The gap is training minus validation accuracy, in points.
-± is the standard deviation over the seeds.{clipped}
+loss, as the recipe computes it), without dropout or augmentation. The gap is training minus
+validation accuracy, in points. ± is the standard deviation over the seeds. Δ is the difference from
+the baseline with the same seed: one that is at most twice its ± may be chance.
 
 ![Accuracies by variant]({plot})
 """
 _CLIPPED = """\
- Some losses count no image for more than 16.1, which
-makes those of overconfident networks too small.\
+{some} losses count no image for more than 16.1, which makes those of overconfident networks too
+small.
 """
 
 COMPARISONS = {
@@ -149,31 +169,37 @@ VARIANTS = list(
 
 
 def _section(title: str, results: dict[str, list[Result]]) -> str:
-    devices = dict.fromkeys(result.device for of_name in results.values() for result in of_name)
-    rows = [_row(name, of_name) for name, of_name in results.items()]
+    runs = [run for of_name in results.values() for run in of_name]
+    devices = dict.fromkeys(run.device for run in runs)
+    clipped = [run.losses_clipped for run in runs]
+    caveat = _CLIPPED.format(some="These" if all(clipped) else "Some") if any(clipped) else ""
+    baseline = results.get(BASELINE, [])
     return "\n".join(
         [
             f"## {title}",
             "",
             f"On {' and '.join(devices)}.",
-            "",
-            "| technique | n | train | validation | test | gap "
+            caveat,
+            "| technique | n | train | validation | Δ validation | test | gap | Δ gap "
             "| train loss | validation loss | test loss | epochs |",
-            "|---|" + "---:|" * 9,
-            *rows,
+            "|---|" + "---:|" * 11,
+            *(_row(name, of_name, baseline) for name, of_name in results.items()),
             "",
         ]
     )
 
 
-def _row(name: str, results: list[Result]) -> str:
+def _row(name: str, results: list[Result], baseline: list[Result]) -> str:
+    of_validation, of_gap = changes(results, baseline)
     cells = [
         f"{name}",
         f"{len(results)}",
         spread([100 * r.train.accuracy for r in results]),
         spread([100 * r.validation.accuracy for r in results]),
+        of_validation,
         spread([100 * r.test.accuracy for r in results]),
         spread([100 * r.gap for r in results]),
+        of_gap,
         spread([r.train.loss for r in results], digits=3),
         spread([r.validation.loss for r in results], digits=3),
         spread([r.test.loss for r in results], digits=3),

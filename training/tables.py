@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from models.record import Record
-from models.study import Study
+from models.study import BASELINE, Result, Study
 from training import TrainingError
-from training.results import COMPARISONS, repeats_article, spread
+from training.results import COMPARISONS, changes, repeats_article, spread
 
 Records = dict[str, list[Record]]  # a model's versions by its name
 
@@ -81,20 +81,11 @@ def study_summary(_: Records, done: Study) -> str:
     several = len(done.compared) > 1
     sections = []
     for compared in done.compared:
-        rows = [
-            _row(
-                name,
-                f"{len(runs)}",
-                spread([100 * r.train.accuracy for r in runs]),
-                spread([100 * r.validation.accuracy for r in runs]),
-                spread([100 * r.gap for r in runs]),
-                spread([100 * r.test.accuracy for r in runs]),
-            )
-            for name, runs in COMPARISONS["article"].by_variant(done, compared).items()
-        ]
-        header = "| technique | n | training | validation | gap | test |"
+        results = COMPARISONS["article"].by_variant(done, compared)
+        rows = [_study_row(name, runs, results.get(BASELINE, [])) for name, runs in results.items()]
+        header = "| technique | n | training | validation | Δ | gap | Δ | test |"
         title = [f"{compared.setting.title}:", ""] if several else []
-        sections.append("\n".join([*title, header, "|---|" + "---:|" * 5, *rows]))
+        sections.append("\n".join([*title, header, "|---|" + "---:|" * 7, *rows]))
     return "\n\n".join(sections)
 
 
@@ -131,6 +122,20 @@ def _model_row(record: Record, *, first: bool) -> str:
         per_cent(calibration.expected_calibration_error if calibration else None, 1),
         per_cent(stability.mirrored if stability else None, 1),
         per_cent(stability.shifted if stability else None, 1),
+    )
+
+
+def _study_row(name: str, runs: list[Result], baseline: list[Result]) -> str:
+    of_validation, of_gap = changes(runs, baseline)
+    return _row(
+        name,
+        f"{len(runs)}",
+        spread([100 * r.train.accuracy for r in runs]),
+        spread([100 * r.validation.accuracy for r in runs]),
+        of_validation,
+        spread([100 * r.gap for r in runs]),
+        of_gap,
+        spread([100 * r.test.accuracy for r in runs]),
     )
 
 

@@ -51,7 +51,7 @@ export function curvesFigure(title, records) {
 }
 
 function legend(records) {
-  const lines = [element("span", { class: "train" }, "training"), " ", element("span", { class: "validation" }, "validation")];
+  const lines = [element("span", { class: "train" }, "training, while it trains"), " ", element("span", { class: "validation" }, "validation")];
   if (records.length === 1) return lines;
   return [...lines, ` · solid: ${records[0].recipe}, dashed: ${records[1].recipe} recipe`];
 }

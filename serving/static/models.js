@@ -44,6 +44,12 @@ function model(record, opened) {
           ["test", points(record.test_accuracy), points(article.test_accuracy)],
         ],
       ),
+      element(
+        "p",
+        { class: "note" },
+        "The article’s training accuracy, and so its gap, is a mean over its last epoch; ours is of " +
+          "the finished network.",
+      ),
     ),
   );
 }

@@ -19,7 +19,7 @@ export function techniques(results, compared) {
     const { model, epochs } = setting;
     const figures = [...Map.groupBy(runs, (run) => run.technique)].map(([name, of]) => ({
       name,
-      n: of.length,
+      runs: of,
       ...Object.fromEntries(MEASURES.map(([measure, read]) => [measure, spread(of.map(read))])),
     }));
     const place = element("div");
@@ -121,13 +121,23 @@ function chart(measure, title, help, figures, chosen) {
 }
 
 function comparison(one, other) {
-  const rows = MEASURES.map(([measure]) => [
+  const rows = MEASURES.map(([measure, read]) => [
     measure === "gap" ? "gap, in points" : measure,
     written(one[measure]),
     written(other[measure]),
-    signed(other[measure].mean - one[measure].mean),
+    signed(difference(one, other, read)),
   ]);
-  return scrolling(table("Accuracy, %", ["", one.name, other.name, "difference"], rows));
+  return element(
+    "figure",
+    {},
+    scrolling(table("Accuracy, %", ["", one.name, other.name, "difference"], rows)),
+    element(
+      "figcaption",
+      {},
+      "A difference is that of runs with the same seed, ± its standard deviation; it is within the " +
+        "spread where it is at most twice that.",
+    ),
+  );
 }
 
 function inWords(one, other) {
@@ -136,18 +146,22 @@ function inWords(one, other) {
     ["test accuracy", "test", ["higher", "lower"]],
     ["gap", "gap", ["wider", "narrower"]],
   ].map(([title, measure, [more, less]]) => {
-    const [a, b] = [one[measure], other[measure]];
-    const difference = b.mean - a.mean;
-    const by = `its ${title} is ${points(Math.abs(difference))} points ${difference > 0 ? more : less}`;
-    if (a.deviation === null || b.deviation === null) return `${by}, its spread not known`;
-    const clear = Math.abs(difference) > a.deviation + b.deviation;
-    return clear ? by : `${by}, which is within the spread`;
+    const { mean, deviation } = difference(one, other, Object.fromEntries(MEASURES)[measure]);
+    const by = `its ${title} is ${points(Math.abs(mean))} points ${mean > 0 ? more : less}`;
+    if (deviation === null) return `${by}, its spread not known`;
+    return Math.abs(mean) > 2 * deviation ? by : `${by}, which is within the spread`;
   });
   return `${other.name} against ${one.name}: ${differences.join("; ")}.`;
 }
 
-function signed(difference) {
-  return `${difference < 0 ? "−" : "+"}${points(Math.abs(difference))}`;
+/** Between runs with the same seed. */
+function difference(one, other, read) {
+  const before = new Map(one.runs.map((run) => [run.seed, read(run)]));
+  return spread(other.runs.map((run) => read(run) - before.get(run.seed)));
+}
+
+function signed({ mean, deviation }) {
+  return `${mean < 0 ? "−" : "+"}${written({ mean: Math.abs(mean), deviation })}`;
 }
 
 function allFigures(figures) {
@@ -156,7 +170,7 @@ function allFigures(figures) {
     ["", "n", ...MEASURES.map(([measure]) => measure)],
     figures.map((figure) => [
       figure.name,
-      String(figure.n),
+      String(figure.runs.length),
       ...MEASURES.map(([measure]) => written(figure[measure])),
     ]),
   );

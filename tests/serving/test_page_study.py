@@ -19,7 +19,7 @@ from tests.helpers import MODELS, ROOT, check_problem
 
 STUDY = read_study(ROOT / "models" / STUDY_FILE)
 RESULTS = json.loads(STUDY.model_dump_json())["results"]
-[COMPARED] = STUDY.compared
+COMPARED = STUDY.compared
 
 
 @pytest.fixture
@@ -34,14 +34,10 @@ def numbers(text: str) -> list[float]:
     return [float(number) for number in re.findall(r"-?\d+\.\d", text.replace("−", "-"))]
 
 
-def mean_and_deviation(values: list[float]) -> list[float]:
-    return [mean(values), stdev(values)] if len(values) > 1 else values
-
-
 def test_the_study_is_the_file_and_the_records(server: str) -> None:
     answer = requests.get(f"{server}/study").json()
     assert answer["results"] == RESULTS
-    assert answer["compared"] == [COMPARED.model_dump(mode="json")]
+    assert answer["compared"] == [compared.model_dump(mode="json") for compared in COMPARED]
     records = requests.get(f"{server}/models").json()["models"]
     for version, record in zip(answer["versions"], records, strict=True):
         assert version.items() <= record.items()
@@ -56,31 +52,39 @@ def test_a_broken_study_stops_the_start(tmp_path: Path) -> None:
 
 
 def test_two_techniques_can_be_compared(study_page: Page) -> None:
-    accuracies = defaultdict(list)
-    for result in STUDY.of(COMPARED):
-        accuracies[result.technique].append(100 * result.test.accuracy)
+    accuracies: dict[str, dict[int, float]] = defaultdict(dict)
+    for result in STUDY.of(COMPARED[0]):
+        accuracies[result.technique][result.seed] = 100 * result.test.accuracy
+    section = study_page.locator(".techniques").first
     for measure in ("test", "gap"):
-        dots = study_page.locator(f"[data-measure={measure}] circle")
+        dots = section.locator(f"[data-measure={measure}] circle")
         expect(dots).to_have_count(len(accuracies))
         positions = [float(dot.get_attribute("cx") or 0) for dot in dots.all()]
         if measure == "test":  # the better a technique, the farther to the right
-            means = [mean(values) for values in accuracies.values()]
+            means = [mean(of_seed.values()) for of_seed in accuracies.values()]
             assert np.argsort(positions).tolist() == np.argsort(means).tolist()
-    study_page.get_by_role("combobox", name="Compare").select_option("input-normalization")
-    study_page.get_by_role("combobox", name="with").select_option("dropout")
-    table = study_page.get_by_role("table", name="Accuracy, %", exact=True)
-    normalized, dropout = accuracies["input-normalization"], accuracies["dropout"]
-    difference = mean(dropout) - mean(normalized)
-    shown = [*mean_and_deviation(normalized), *mean_and_deviation(dropout), difference]
-    row = table.get_by_role("row", name="test")
-    expect(table).to_contain_text("dropout")
-    assert numbers(row.inner_text()) == pytest.approx(shown, abs=0.051)
-    said = study_page.locator(".techniques [aria-live]")
-    expect(said).to_contain_text("dropout against input-normalization: its test accuracy is")
-    unknown = "" if len(normalized) > 1 and len(dropout) > 1 else ", its spread not known"
-    expect(said).to_contain_text(f"points lower{unknown}; its gap is")
-    assert numbers(said.inner_text())[0] == pytest.approx(-difference, abs=0.051)
-    expect(study_page.locator(".techniques .chosen")).to_have_count(4)
+    table = section.get_by_role("table", name="Accuracy, %", exact=True)
+    said = section.locator("[aria-live]")
+    for one, other, in_words in (
+        ("input-normalization", "dropout", "points lower; its gap is"),
+        ("batch-normalization", "flips-and-shifts", "points higher, which is within the spread"),
+    ):
+        section.get_by_role("combobox", name="Compare").select_option(one)
+        section.get_by_role("combobox", name="with").select_option(other)
+        before, after = accuracies[one], accuracies[other]
+        differences = [after[seed] - before[seed] for seed in before]
+        shown = [
+            number
+            for values in (before.values(), after.values(), differences)
+            for number in (mean(values), stdev(values))
+        ]
+        expect(table).to_contain_text(other)
+        row = table.get_by_role("row", name="test")
+        assert numbers(row.inner_text()) == pytest.approx(shown, abs=0.051)
+        expect(said).to_contain_text(f"{other} against {one}: its test accuracy is")
+        expect(said).to_contain_text(in_words)
+        assert numbers(said.inner_text())[0] == pytest.approx(abs(mean(differences)), abs=0.051)
+        expect(section.locator(".chosen")).to_have_count(4)
 
 
 @pytest.mark.parametrize("name", MODELS)
