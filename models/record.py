@@ -50,7 +50,8 @@ def version_folders(models_dir: Path, name: str = "*") -> list[Path]:
 class Epoch(BaseModel):
     """One finished epoch: means over its training batches, and over the validation set after it.
 
-    Accuracies are fractions.
+    A loss is what the recipe minimizes, with its label smoothing and penalties. Accuracies are
+    fractions.
     """
 
     loss: float
@@ -144,7 +145,7 @@ class Extension(BaseModel):
 class Provenance(BaseModel):
     """Where a version comes from."""
 
-    command: str  # that repeats the training
+    command: str  # of the training, to the planned epochs; `extensions` has the finished ones
     commit: str | None  # of the code that exported it, as in a part
     parts: list[Part]  # of the training; empty if it ended before they were recorded
     extensions: list[Extension] = []  # in their order; none is the usual case

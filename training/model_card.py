@@ -1,6 +1,6 @@
 """The model card, models/<name>/README.md, from the records of its versions."""
 
-from models.record import RELIABILITY_FILE, Record
+from models.record import CURVES_FILE, RELIABILITY_FILE, Record
 from training.tables import per_cent
 
 _WORTH_HEADER = (
@@ -26,10 +26,12 @@ def model_card(records: list[Record]) -> str:
     )
     worth = "\n".join(_worth_row(record) for record in records)
     extensions = "".join(_extensions(record) for record in records if record.extensions)
-    diagram = (
-        f"\n![Accuracy by confidence]({newest.version}/{RELIABILITY_FILE})\n"
-        if newest.calibration
-        else ""
+    layers = "\n".join(f"- Version {record.version}: {record.layers}." for record in records)
+    curves = "\n".join(_plot(record, "learning curves", CURVES_FILE) for record in records)
+    diagrams = "\n".join(
+        _plot(record, "accuracy by confidence", RELIABILITY_FILE)
+        for record in records
+        if record.calibration
     )
     headings = " | ".join(f"version {record.version}" for record in records)
     return f"""\
@@ -46,7 +48,9 @@ decisions about people, safety or money.
 ## Training
 
 CIFAR-10 (Krizhevsky, 2009): 40,000 of its training images to train on, the other 10,000 for
-validation, and its 10,000 test images. Layers: {newest.layers}.
+validation, and its 10,000 test images. Its layers, in training:
+
+{layers}
 
 | version | recipe | epochs | arithmetic | train | validation | gap | test | test loss | int8 test |
 |---|---|---:|---|---:|---:|---:|---:|---:|---:|
@@ -56,7 +60,9 @@ Accuracies are of the exported file, in per cent, without dropout or augmentatio
 points. The last column is for `model.int8.onnx`, which the service uses with `--precision int8`.
 A version's `metadata.json` has every epoch, the confusion matrix, checksums and library versions.
 {extensions}
-![Learning curves]({newest.version}/curves.png)
+{curves}
+
+A loss there is the one that the recipe minimizes: label smoothing, where it has any, raises it.
 
 ## Test accuracy by class
 
@@ -76,7 +82,9 @@ in points, is over 15 equal-width bins of the top-1 confidence; the file divides
 temperature, which was fitted on the validation set. The last two columns are the per cent of 2,000
 test images whose top-1 class stays the same when the image is mirrored, and when it is shifted by
 2 pixels over a reflected border.
-{diagram}
+
+{diagrams}
+
 ## Limits
 
 It knows ten classes and assigns one of them to every image, whatever it shows:
@@ -87,6 +95,10 @@ Its confidence does not measure whether an image belongs to one of the ten. It s
 CIFAR-10's images show one large, centered object, and it is less accurate on others. Its training
 images were collected from the web and share its biases.
 """
+
+
+def _plot(record: Record, shown: str, file: str) -> str:
+    return f"![Version {record.version}: {shown}]({record.version}/{file})"
 
 
 def _extensions(record: Record) -> str:
