@@ -10,13 +10,21 @@ export async function ask(url, options) {
   try {
     response = await fetch(url, { ...options, headers: key ? { "X-API-Key": key } : {} });
   } catch {
-    throw new Error("The service does not answer. Is it still running?");
+    throw new Error(
+      options?.body
+        ? "The image did not reach the service. It may be too large, or have changed since it was " +
+          "chosen, or the service is no longer running."
+        : "The service does not answer. Is it still running?",
+    );
   }
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
   if (response.status === 401) {
     await askForKey(problem.detail);
     return ask(url, options);
+  }
+  if (response.status === 413 && !problem.detail) {
+    throw new Error("The image is too large for a proxy before the service.");
   }
   throw new Error(problem.detail ?? `The service answered ${response.status}.`);
 }
@@ -36,13 +44,17 @@ export async function post(path, query, file) {
 /** Wait until the visitor has entered a key. */
 async function askForKey(reason) {
   $("reason").textContent = key ? reason : "This service asks for an API key.";
+  const before = document.activeElement;
+  const field = $("key").elements.key;
   $("key").hidden = false;
+  field.focus();
   key = await new Promise((resolve) => {
     const enter = (event) => {
       event.preventDefault();
-      const entered = $("key").elements.key.value.trim();
+      const entered = field.value.trim();
       if (!/^[\x21-\x7e]+$/.test(entered)) {
         $("reason").textContent = "A key has visible ASCII characters alone.";
+        field.focus();
         return;
       }
       $("key").removeEventListener("submit", enter);
@@ -52,4 +64,5 @@ async function askForKey(reason) {
   });
   sessionStorage.setItem("key", key);
   $("key").hidden = true;
+  before.focus();
 }

@@ -5,23 +5,29 @@ import { $, showError } from "./dom.js";
 
 /** Call `see` with the files whenever some are chosen. */
 export function listen(see) {
+  let choices = 0; // so that an example that comes late does not replace a later choice
+  const choose = (files) => {
+    choices += 1;
+    see(files);
+  };
   for (const input of [$("file"), $("camera")]) {
     input.addEventListener("change", () => {
-      if (input.files.length) see([...input.files]);
+      if (input.files.length) choose([...input.files]);
       input.value = ""; // so that the same file can be chosen again
     });
   }
   $("example").addEventListener("click", async () => {
+    const number = ++choices;
     try {
       const content = await (await ask("static/ship.png")).blob();
-      see([new File([content], "ship.png", { type: content.type })]);
+      if (number === choices) choose([new File([content], "ship.png", { type: content.type })]);
     } catch (error) {
       showError(error.message);
     }
   });
   document.addEventListener("paste", (event) => {
     const files = [...event.clipboardData.files];
-    if (files.length) see(files);
+    if (files.length) choose(files);
     else if (!event.target.closest?.("input")) showError("There is no image in what was pasted.");
   });
   const drop = $("drop");
@@ -35,7 +41,7 @@ export function listen(see) {
     event.preventDefault();
     drop.classList.remove("over");
     const files = [...event.dataTransfer.files];
-    if (files.length) see(files);
+    if (files.length) choose(files);
     else showError("What was dropped is not a file. Save the image first, then drop it.");
   });
 }

@@ -63,7 +63,10 @@ export const percent = (fraction) => `${(100 * fraction).toFixed(1)} %`;
 export const points = (fraction) => (100 * fraction).toFixed(1);
 export const of100 = (share) => Math.round(100 * share);
 
-export function showError(message) {
-  $("error").textContent = message;
+/** Show a message, or none if it is empty; `retry` is called by its button. */
+export function showError(message, retry) {
+  const button = element("button", { type: "button" }, "try again");
+  button.addEventListener("click", () => retry());
+  $("error").replaceChildren(message, ...(retry ? [" ", button] : []));
   $("error").hidden = !message;
 }

@@ -46,7 +46,7 @@ function model(record, opened) {
       ),
       element(
         "p",
-        { class: "note" },
+        { class: "quiet" },
         "The article’s training accuracy, and so its gap, is a mean over its last epoch; ours is of " +
           "the finished network.",
       ),

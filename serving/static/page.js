@@ -12,11 +12,14 @@ import { addThreshold, showThreshold } from "./threshold.js";
 const TITLE = document.title;
 const VIEWS = { try: () => {}, study: showStudy, card: showCard };
 
+let latest = 0; // number of the newest call of `showView`
+
 async function start() {
+  showError("");
   try {
     await loadRecords();
   } catch (error) {
-    return showError(error.message);
+    return showError(error.message, start);
   }
   $("classes").textContent = records[0].classes.join(", ");
   addVersions(() => {
@@ -26,22 +29,18 @@ async function start() {
   });
   addThreshold(judgeAgain);
   showModels();
-  listen((files) => {
-    location.hash = "#try";
-    see(files);
-  });
   document
     .querySelector("nav")
     .append(element("a", { href: `#card/${modelNames()[0]}` }, "Model cards"));
   window.addEventListener("hashchange", async () => {
-    await showView();
-    document.querySelector(".view:not([hidden]) > h2[tabindex]")?.focus();
+    if (await showView()) document.querySelector(".view:not([hidden]) > h2[tabindex]")?.focus();
   });
   await showView();
 }
 
-/** Show the view that the URL names: #card/first, say. */
+/** Show the view that the URL names: #card/first, say. Return whether it is still the newest. */
 async function showView() {
+  const number = ++latest;
   const [asked, argument] = location.hash.slice(1).split("/");
   const name = Object.hasOwn(VIEWS, asked) ? asked : "try";
   for (const view of document.querySelectorAll(".view")) view.hidden = view.id !== `view-${name}`;
@@ -54,8 +53,15 @@ async function showView() {
   try {
     await VIEWS[name](argument);
   } catch (error) {
-    showError(error.message);
+    if (number === latest) showError(error.message, showView);
   }
+  return number === latest;
 }
 
+// Before there are records, too, or an image that is dropped by then would replace the page.
+listen((files) => {
+  if (!records.length) return showError("The page is still loading. Choose the image again.");
+  location.hash = "#try";
+  see(files);
+});
 start();

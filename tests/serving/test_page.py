@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import requests
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.helpers import MODELS, ROOT, png, run_server, upload
 
@@ -172,6 +172,7 @@ def test_the_page_asks_for_the_key(browser: Browser) -> None:
             ("wrong", "not one of this service's"),
             (" the-key ", ""),
         ):
+            expect(page.get_by_label("API key")).to_be_focused()
             page.get_by_label("API key").fill(key)
             page.get_by_role("button", name="use this key").click()
             expect(page.locator("#reason")).to_contain_text(reason)
@@ -212,3 +213,43 @@ def test_an_image_like_nothing_known_is_said_to_be_so(
         expect(page.locator(".result h2")).to_have_text(path.name)
         expect(page.locator(".answer").first).to_be_visible()
         expect(page.locator(".unfamiliar")).to_have_count(0 if familiar else 1)
+
+
+def test_a_service_that_did_not_answer_can_be_tried_again(page: Page, server: str) -> None:
+    for path, again in (("models", "#drop"), ("study", ".techniques >> nth=0")):
+        page.route(f"**/{path}", lambda route: route.abort())
+        page.goto(f"{server}/#{path}")
+        page.reload()
+        expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
+        expect(page.locator(again)).to_be_hidden()
+        page.unroute(f"**/{path}")
+        page.get_by_role("button", name="try again").click()
+        expect(page.locator(again)).to_be_visible()
+        expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_an_example_that_comes_late_does_not_replace_a_later_choice(
+    page: Page, tmp_path: Path
+) -> None:
+    waiting: list[Route] = []
+
+    def hold(route: Route) -> None:
+        waiting.append(route)
+
+    page.route("**/ship.png", hold)
+    page.click("#example")
+    chosen = tmp_path / "chosen.png"
+    chosen.write_bytes(SHIP.read_bytes())
+    page.set_input_files("#file", chosen)
+    expect(page.locator(".answer").first).to_be_visible()
+    with page.expect_response("**/ship.png"):
+        waiting[0].continue_()
+    page.wait_for_timeout(200)  # in which it would replace the choice
+    expect(page.locator(".result h2")).to_have_text("chosen.png")
+
+
+def test_a_file_that_is_far_too_large_is_said_to_be_so(page: Page, tmp_path: Path) -> None:
+    large = tmp_path / "large.png"
+    large.write_bytes(SHIP.read_bytes() + bytes(40 * 2**20))
+    page.set_input_files("#file", large)
+    expect(page.locator(".result .problem")).to_contain_text("too large")
