@@ -15,6 +15,7 @@ from pathlib import Path
 import requests
 
 SERVICE = os.environ.get("SERVICE", "http://127.0.0.1:8000")
+KEY = os.environ.get("API_KEY")  # if the service requires one
 AT_ONCE = 8  # requests; the service batches those that wait
 
 
@@ -24,6 +25,7 @@ def classify(path: Path) -> list[object]:
         f"{SERVICE}/predict",
         params={"model": "final", "resize": "true", "top_k": "1"},
         files={"image": (path.name, path.read_bytes())},
+        headers={"X-API-Key": KEY} if KEY else {},
         timeout=30,
     )
     if not response.ok:

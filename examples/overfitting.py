@@ -7,21 +7,27 @@ Each network was trained twice: by the article's recipe, and with regularization
 its training images better than new ones, and changes its answer when an image moves.
 """
 
+import os
 import sys
 
 import requests
 
 SERVICE = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"
 IMAGE = sys.argv[2] if len(sys.argv) > 2 else "serving/static/ship.png"
+KEY = os.environ.get("API_KEY")  # if the service requires one
+HEADERS = {"X-API-Key": KEY} if KEY else {}
 
 print("model   recipe    training    test     gap  answer      kept when the image changes")
-for record in requests.get(f"{SERVICE}/models", timeout=10).json()["models"]:
+response = requests.get(f"{SERVICE}/models", headers=HEADERS, timeout=10)
+response.raise_for_status()
+for record in response.json()["models"]:
     name, version = record["name"], record["version"]
     with open(IMAGE, "rb") as file:  # noqa: PTH123  # shorter
         response = requests.post(
             f"{SERVICE}/stability",
             params={"model": name, "version": version, "resize": "true"},
             files={"image": file},
+            headers=HEADERS,
             timeout=10,
         )
     response.raise_for_status()

@@ -2,7 +2,7 @@
 
 from hmac import compare_digest
 
-from flask import Flask, request
+from flask import Flask, g, request
 from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -30,7 +30,10 @@ PREFLIGHT_SECONDS = 600  # how long a browser may cache a preflight
 
 
 def require_key(app: Flask, settings: Settings) -> None:
-    """Refuse requests without a valid API key, if any are set; CORS preflights carry none."""
+    """Refuse requests without a valid API key, if any are set; CORS preflights carry none.
+
+    `buffer_bodies` raises the refusal.
+    """
     keys = [key.encode() for key in listed(settings.api_key)]
     if not keys:
         return
@@ -43,13 +46,13 @@ def require_key(app: Flask, settings: Settings) -> None:
             return
         sent = _sent_key()
         if sent is None:
-            raise UnauthorizedError(
+            g.refusal = UnauthorizedError(
                 "This service asks for an API key: send it as the header "
                 f"'Authorization: Bearer KEY' or '{KEY_HEADER}: KEY'."
             )
         # Compare with every key, in constant time, so that timing reveals nothing.
-        if not sum(compare_digest(sent.encode(), key) for key in keys):
-            raise UnauthorizedError("The API key that was sent is not one of this service's.")
+        elif not sum(compare_digest(sent.encode(), key) for key in keys):
+            g.refusal = UnauthorizedError("The API key that was sent is not one of this service's.")
 
 
 def allow_origins(app: Flask, settings: Settings) -> None:

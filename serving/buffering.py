@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import IO
@@ -25,22 +26,34 @@ logger = logging.getLogger(__name__)
 
 
 def buffer_bodies(app: Flask, settings: Settings) -> None:
-    """Read every request's body in its own greenlet, so that slow clients block no others."""
+    """Read every request's body in its own greenlet, so that slow clients block no others.
+
+    A request with a `g.refusal` gets it once its body is read: a client that still sends when the
+    connection is closed loses the answer.
+    """
     slow = f"The body took more than {settings.client_timeout} seconds. Send the request again."
 
     @app.before_request
     def read_body() -> None:
         # A client that pipelines requests must not starve the others.
         gevent.sleep(0)
-        chunked = "Transfer-Encoding" in request.headers
-        if not (chunked or request.content_length):
-            return
+        if "Transfer-Encoding" in request.headers or request.content_length:
+            try:
+                read()
+            finally:
+                g.started = time.perf_counter()  # uploading is not the service's time
+        if "refusal" in g:
+            raise g.refusal
+
+    def read() -> None:
         if (request.content_length or 0) > settings.read_limit:
             raise too_large()
+        chunked = "Transfer-Encoding" in request.headers
         received = pieces(CHUNKED_PIECE if chunked else IN_MEMORY)
+        is_refused = "refusal" in g or request.routing_exception
         g.body = body = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
         with gevent.Timeout(settings.client_timeout, SlowRequestError(slow)):
-            if request.routing_exception or (request.content_length or 0) > settings.max_body:
+            if is_refused or (request.content_length or 0) > settings.max_body:
                 _drain(received)
             else:
                 _keep(body, received, settings.max_body)

@@ -97,10 +97,13 @@ def start_session(
     """Load a model's file and check that it takes images and returns probabilities.
 
     Raises:
-        StartError: it is not a model, or has other inputs and outputs.
+        StartError: it is not a model, has other inputs and outputs, or does not run on the first
+            provider.
     """
     try:
-        session = onnxruntime.InferenceSession(onnx_file, options, providers, provider_options)
+        session = onnxruntime.InferenceSession(
+            onnx_file, options, providers, provider_options, enable_fallback=False
+        )
     except Exception as error:  # ONNX Runtime's exceptions share no narrower base
         raise StartError(
             f"{path} is not a model that ONNX Runtime loads: {one_line(error)}"
@@ -112,6 +115,8 @@ def start_session(
     ]
     if found != contract:
         raise StartError(f"{path} has inputs and outputs {found}, not {contract}")
+    if session.get_providers()[0] != providers[0]:
+        raise StartError(f"{path} does not run on {providers[0]}")
     return session
 
 

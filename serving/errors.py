@@ -7,6 +7,16 @@ class StartError(Exception):
     """The service cannot start; the message says which file or setting is at fault."""
 
 
+class AddressError(StartError):
+    """The service cannot listen on its address."""
+
+    def __init__(self, host: str, port: int, error: OSError) -> None:
+        super().__init__(
+            f"cannot listen on {host}:{port}: {error.strerror}; "
+            "set --host or SERVING_HOST, --port or SERVING_PORT"
+        )
+
+
 class ServingError(Exception):
     """A request that is refused or fails; the message says why, and what to do."""
 

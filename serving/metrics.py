@@ -54,7 +54,7 @@ class Metrics:
         )
         seconds = Histogram(
             "serving_http_request_duration_seconds",
-            "Time from a request's head to its response.",
+            "Time from complete request to response.",
             ["route"],
             buckets=_SECONDS,
             registry=registry,
@@ -178,7 +178,7 @@ class Metrics:
         begun = time.perf_counter()
         try:
             yield
-        except Exception as error:
+        except BaseException as error:  # at the graceful timeout, gevent ends a request by one
             status = int(status_of(error))
             raise
         finally:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
-from os import getppid
+from os import getppid, sysconf
 from pathlib import Path
 
 from prometheus_client import Metric, ProcessCollector
@@ -15,7 +15,10 @@ class Processes(Collector):
     def collect(self) -> Iterator[Metric]:
         """Return each metric, read from /proc."""
         master = getppid()
-        children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        try:
+            children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        except OSError:  # only Linux has it
+            children = []
         families: dict[str, Metric] = {}
         for pid in (master, *children):
             for family in ProcessCollector(pid=partial(int, pid), registry=None).collect():
@@ -25,4 +28,14 @@ class Processes(Collector):
                 [one], [other] = known.samples, family.samples
                 join = min if family.name == "process_start_time_seconds" else sum
                 known.samples = [one._replace(value=join((one.value, other.value)))]
+        if seconds := families.get("process_cpu_seconds"):
+            # A counter must not fall when a worker ends.
+            [live] = seconds.samples
+            seconds.samples = [live._replace(value=live.value + _seconds_of_ended(master))]
         return iter(families.values())
+
+
+def _seconds_of_ended(master: int) -> float:
+    """Return the processor time of a process' children that have ended, theirs included."""
+    fields = Path(f"/proc/{master}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) / sysconf("SC_CLK_TCK")

@@ -15,7 +15,7 @@ FATAL = 4  # ONNX Runtime's log severities
 WARNING = 2
 
 
-def choose_providers(provider: Provider, onnx_file: bytes) -> list[str]:
+def choose_providers(provider: Provider, settings: Settings, onnx_file: bytes) -> list[str]:
     """Return a session's providers in order of preference; `onnx_file` is for trying CUDA.
 
     Raises:
@@ -23,7 +23,7 @@ def choose_providers(provider: Provider, onnx_file: bytes) -> list[str]:
     """
     if provider == "cpu":
         return [CPU]
-    if _cuda_works(onnx_file):
+    if _cuda_works(settings, onnx_file):
         return [CUDA, CPU]
     if provider == "cuda":
         raise StartError(
@@ -46,7 +46,7 @@ def cuda_options(settings: Settings) -> dict[str, str]:
     return options
 
 
-def _cuda_works(onnx_file: bytes) -> bool:
+def _cuda_works(settings: Settings, onnx_file: bytes) -> bool:
     """Tell whether a session runs on CUDA by trying one, without ONNX Runtime's red errors.
 
     `get_available_providers()` lists what the wheel was built with, not what the machine has.
@@ -57,7 +57,12 @@ def _cuda_works(onnx_file: bytes) -> bool:
         onnxruntime.preload_dlls()
     onnxruntime.set_default_logger_severity(FATAL)
     try:
-        session = onnxruntime.InferenceSession(onnx_file, providers=[CUDA], enable_fallback=False)
+        session = onnxruntime.InferenceSession(
+            onnx_file,
+            providers=[CUDA],
+            provider_options=[cuda_options(settings)],
+            enable_fallback=False,
+        )
     except Exception:  # no GPU, no driver or one too old: the cause does not matter
         return False
     finally:

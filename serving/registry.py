@@ -117,7 +117,7 @@ def load_classifiers(settings: Settings) -> Classifiers:
             "; set --models-dir or SERVING_MODELS_DIR to the one with <name>/<version>/"
         )
     onnx_files = [_read_model(path, record) for path, record in files]
-    providers = choose_providers(provider, onnx_files[0])
+    providers = choose_providers(provider, settings, onnx_files[0])
     options = session_options(settings.threads or usable_threads(settings.workers))
     logger.info(
         "provider: %s, precision: %s, threads: %d",

@@ -20,12 +20,13 @@ from weakref import WeakKeyDictionary
 
 import gevent
 from gunicorn.app.base import BaseApplication
+from gunicorn.workers.ggevent import GeventWorker
 
 # Before gunicorn has gevent replace the locks: with Python's own, counting takes half as long, and
 # never waits while holding one.
 from prometheus_client import multiprocess
 
-from serving.errors import StartError
+from serving.errors import AddressError, StartError
 from serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM, then finish the requests in progress; SIGHUP reloads the models.
+    """Serve until SIGTERM or Ctrl-C, then finish the requests in progress; SIGHUP reloads models.
 
     Raises:
         StartError: the service cannot listen on the address, a model is missing or altered, or the
@@ -55,10 +56,9 @@ def serve(settings: Settings) -> None:
         try:
             listener.bind((settings.host, settings.port))
         except OSError as error:
-            raise StartError(
-                f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
-                "set --host or SERVING_HOST, --port or SERVING_PORT"
-            ) from error
+            raise AddressError(settings.host, settings.port, error) from error
+        # Otherwise the signal would leave check_start()'s process behind.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         check_start(settings)
         place = METRICS_PLACE if os.access(METRICS_PLACE, os.W_OK) else None
         metrics_dir = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(
@@ -115,6 +115,13 @@ def _connections(most: int) -> int:
     return allowed
 
 
+class _Worker(GeventWorker):
+    def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
+        # Until its first request.
+        self.app.idle[gevent.getcurrent()] = client
+        super().handle(listener, client, addr)
+
+
 class _Server(BaseApplication):
     def __init__(self, settings: Settings, listener: socket.socket, metrics_dir: str) -> None:
         self.settings = settings
@@ -131,12 +138,13 @@ class _Server(BaseApplication):
         for name, value in {
             "bind": f"fd://{self.fd}",
             "workers": settings.workers,
-            "worker_class": "gevent",
+            "worker_class": _Worker,
             "worker_connections": _connections(settings.max_connections),
             "keepalive": settings.client_timeout,  # also limits the time for a request's head
             "graceful_timeout": settings.graceful_timeout + CUT_GRACE,  # the master's
             "timeout": settings.worker_timeout,
             "proc_name": "serving",
+            "forwarded_allow_ips": "",  # access.trust_proxies() decides on these headers
             "errorlog": None,  # on_starting() hands gunicorn's lines to the service's log
             "control_socket_disable": True,
             "on_starting": self.on_starting,
@@ -178,6 +186,14 @@ class _Server(BaseApplication):
                 reload(number, frame)
 
         signal.signal(signal.SIGHUP, check_and_reload)
+        stop = signal.getsignal(signal.SIGINT)
+        assert callable(stop)  # gunicorn's, which cuts off requests
+
+        def finish(_: int, frame: FrameType | None) -> None:
+            signal.signal(signal.SIGINT, stop)  # a second Ctrl-C does
+            stop(signal.SIGTERM, frame)
+
+        signal.signal(signal.SIGINT, finish)
 
     def post_worker_init(self, _worker: Any) -> None:
         # With the master's timeout, a worker would be killed before it could cut off its requests.
@@ -190,6 +206,7 @@ class _Server(BaseApplication):
             gevent.spawn_later(IDLE_GRACE, self.hang_up)
 
         signal.signal(signal.SIGTERM, stop_then_hang_up)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's; the master acts on it
         logger.info("listening on %s", self.address)
 
     def hang_up(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.helpers import MODELS, ROOT
+from tests.helpers import MODELS, ROOT, run_server
 
 EXAMPLES = ROOT / "examples"
 SHIP = ROOT / "serving" / "static" / "ship.png"
@@ -18,7 +18,7 @@ RUNNERS = {".py": sys.executable, ".mjs": "node", ".sh": "sh"}
 
 
 def run(
-    example: str, *arguments: str | Path, service: str
+    example: str, *arguments: str | Path, service: str, key: str = ""
 ) -> tuple[subprocess.CompletedProcess[str], list[str]]:
     """Run an example; return what came of it, and the lines that it printed."""
     path = EXAMPLES / example
@@ -28,7 +28,7 @@ def run(
     result = subprocess.run(
         [runner, str(path), *map(str, arguments)],
         cwd=ROOT,
-        env={**os.environ, "SERVICE": service},
+        env={**os.environ, "SERVICE": service, "API_KEY": key},
         capture_output=True,
         text=True,
         check=False,
@@ -93,3 +93,15 @@ def test_a_folder_has_a_row_for_each_file(server: str, tmp_path: Path) -> None:
     assert b == a.replace("a.png", "b.png")
     assert notes.startswith(f"{tmp_path}/notes.txt,,,")
     assert "PNG" in notes
+
+
+def test_each_sends_the_key_that_a_service_requires(tmp_path: Path) -> None:
+    shutil.copy(SHIP, tmp_path)
+    with run_server("--api-key", "the-key") as service:
+        arguments = {"overfitting.py": service, "folder.py": str(tmp_path)}
+        for example in sorted(path.name for path in EXAMPLES.iterdir() if path.suffix in RUNNERS):
+            argument = arguments.get(example, str(SHIP))
+            result, _ = run(example, argument, service=service, key="the-key")
+            assert result.returncode == 0, result.stderr
+            assert "ship" in result.stdout
+            assert "API key" not in result.stdout

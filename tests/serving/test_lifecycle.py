@@ -2,9 +2,14 @@
 
 import http.client
 import json
+import os
+import re
 import shutil
+import signal
 import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,9 +19,16 @@ import numpy.typing as npt
 import pytest
 import requests
 
-from tests.helpers import ROOT, children_of, png, run_server, wait_for
+from tests.helpers import ROOT, children_of, connect, png, run_server, wait_for
 
 pytestmark = pytest.mark.alone
+
+
+def processor_seconds(server: str) -> float:
+    metrics = requests.get(f"{server}/metrics").text
+    found = re.search(r"^process_cpu_seconds_total (\S+)$", metrics, re.MULTILINE)
+    assert found
+    return float(found[1])
 
 
 def test_a_stop_under_load_loses_no_request(image: npt.NDArray[np.uint8]) -> None:
@@ -56,6 +68,39 @@ def test_a_stop_does_not_wait_for_idle_connections() -> None:
         run_server("--graceful-timeout", "1000", "--client-timeout", "1000") as server,
     ):
         assert session.get(f"{server}/health/ready").headers["Connection"] == "keep-alive"
+        silent = connect(server)  # as a browser does ahead of a request
+        stopped = time.monotonic()
+    silent.close()
+    assert time.monotonic() - stopped < 30
+
+
+def test_ctrl_c_answers_the_requests_in_progress(image: npt.NDArray[np.uint8]) -> None:
+    body = png(image)
+    log: list[str] = []
+    with run_server(log=log) as server:
+        master = next(json.loads(line)["process"] for line in log if "Listening at" in line)
+        with connect(server) as client:
+            client.sendall(
+                b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\n"
+                b"Content-Length: %d\r\n\r\n" % len(body)
+            )
+            time.sleep(0.5)  # in which the head is read
+            for process in (master, *children_of(master)):  # as a terminal does
+                os.kill(process, signal.SIGINT)
+            time.sleep(0.5)
+            client.sendall(body)
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+    assert not any("Traceback" in line for line in log)
+
+
+def test_a_stop_while_it_starts_leaves_no_process_behind() -> None:
+    command = [sys.executable, "-m", "serving", "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        wait_for(lambda: children_of(process.pid))
+        [child] = children_of(process.pid)
+        process.terminate()
+        assert process.wait() == 128 + signal.SIGTERM
+    assert not Path(f"/proc/{child}").exists()
 
 
 def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
@@ -66,6 +111,7 @@ def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
         before = children_of(master)
         assert len(before) == 2
         requests.get(f"{server}/models/first")
+        seconds = processor_seconds(server)
         subprocess.run(["kill", "-9", str(before[0])], check=True)
         for _ in range(50):
             assert requests.get(f"{server}/health/ready").status_code == 200
@@ -74,6 +120,7 @@ def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
         assert len(after) == 2
         assert before[0] not in after
         # What the killed one counted is not lost.
+        assert processor_seconds(server) >= seconds
         metrics = requests.get(f"{server}/metrics").text
         [count] = [
             line.rpartition(" ")[2]

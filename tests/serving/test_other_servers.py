@@ -4,22 +4,23 @@ import json
 import signal
 import subprocess
 import sys
+from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
 import requests
 
-from tests.helpers import ROOT, free_port, png, takes_connections, wait_for
+from tests.helpers import ROOT, free_port, png, run_python, takes_connections, wait_for
 
 
 def test_the_server_for_windows_serves_it(image: npt.NDArray[np.uint8]) -> None:
     code = (
         "from serving.logs import configure_logging; configure_logging(); "
         "from serving.settings import Settings; from serving.windows import serve; "
-        "serve(Settings(port=0))"
+        "serve(Settings(port=%d))"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code % 0], cwd=ROOT, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr
         lines = iter(process.stderr.readline, "")
@@ -30,6 +31,8 @@ def test_the_server_for_windows_serves_it(image: npt.NDArray[np.uint8]) -> None:
             assert answer.status_code == 200
             metrics = requests.get(f"{address}/metrics").text
             assert "process_resident_memory_bytes" in metrics
+            taken = run_python("-c", code % (urlsplit(address).port or 0))
+            assert "AddressError: cannot listen on 127.0.0.1" in taken.stderr
         finally:
             process.kill()
 

@@ -27,6 +27,8 @@ http {{
   scgi_temp_path {folder};
   server {{
     listen 127.0.0.1:{port};
+    client_max_body_size 8m;
+    client_body_buffer_size 8m;
     location /plain/ {{ proxy_pass {service}/; }}
     location /told/ {{
       proxy_pass {service}/;
@@ -101,4 +103,7 @@ def test_redirects_keep_scheme_and_prefix(proxy: str, prefix: str) -> None:
 def test_images_are_classified_through_it(proxy: str, prefix: str) -> None:
     with SHIP.open("rb") as ship:
         answer = requests.post(f"{proxy}{prefix}/predict", files={"image": ship})
+    assert len(answer.json()["predictions"]) == 1
+    large = SHIP.read_bytes() + bytes(7 * 2**20)
+    answer = requests.post(f"{proxy}{prefix}/predict", files={"image": large})
     assert len(answer.json()["predictions"]) == 1

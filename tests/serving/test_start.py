@@ -10,9 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import onnxruntime
 import pytest
 
+from serving.classifier import start_session
 from serving.errors import StartError
+from serving.providers import CPU, CUDA
 from serving.registry import load_classifiers
 from serving.settings import Settings
 from tests.helpers import ROOT, children_of, error_line, refusal, replace_model, wait_for
@@ -143,6 +146,10 @@ def test_cuda_without_a_gpu() -> None:
     if shutil.which("nvidia-smi"):
         pytest.skip("this machine has a GPU")
     assert "CUDA does not work here" in refusal("--provider", "cuda")
+    # Where it works for a trial alone, ONNX Runtime itself would go on with the CPU.
+    path = ROOT / "models" / "first" / "1" / "model.onnx"
+    with pytest.raises(StartError, match="does not run on CUDA"):
+        start_session(path, path.read_bytes(), onnxruntime.SessionOptions(), [CUDA, CPU], [{}, {}])
 
 
 def test_serving_needs_no_training_library() -> None:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,7 +18,16 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.helpers import ROOT, free_port, png, run_server, takes_connections, upload, wait_for
+from tests.helpers import (
+    ROOT,
+    connect,
+    free_port,
+    png,
+    run_server,
+    takes_connections,
+    upload,
+    wait_for,
+)
 
 
 def samples(server: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -71,6 +81,21 @@ def test_metrics_count_what_happened(server: str, image: npt.NDArray[np.uint8]) 
 
 
 @pytest.mark.slow
+def test_a_slow_upload_is_not_the_services_time(server: str, image: npt.NDArray[np.uint8]) -> None:
+    body = png(image)
+    name = "serving_http_request_duration_seconds_sum", (("route", "/predict"),)
+    before = samples(server).get(name, 0)
+    with connect(server) as client:
+        client.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: image/png\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(body)
+        )
+        time.sleep(2)
+        client.sendall(body)
+        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+    assert 0 < samples(server)[name] - before < 2
+
+
 def test_a_request_has_an_id_in_its_answer_and_its_log_line() -> None:
     log: list[str] = []
     with run_server(log=log) as server:
