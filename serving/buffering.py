@@ -40,6 +40,9 @@ def buffer_bodies(app: Flask, settings: Settings) -> None:
         if "Transfer-Encoding" in request.headers or request.content_length:
             try:
                 read()
+            except ServingError:
+                if "refusal" not in g:
+                    raise
             finally:
                 g.started = time.perf_counter()  # uploading is not the service's time
         if "refusal" in g:
@@ -47,9 +50,9 @@ def buffer_bodies(app: Flask, settings: Settings) -> None:
 
     def read() -> None:
         if (request.content_length or 0) > settings.read_limit:
-            raise too_large()
+            raise _too_large(settings)
         chunked = "Transfer-Encoding" in request.headers
-        received = pieces(CHUNKED_PIECE if chunked else IN_MEMORY)
+        received = _pieces(CHUNKED_PIECE if chunked else IN_MEMORY, settings)
         is_refused = "refusal" in g or request.routing_exception
         g.body = body = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
         with gevent.Timeout(settings.client_timeout, SlowRequestError(slow)):
@@ -65,33 +68,35 @@ def buffer_bodies(app: Flask, settings: Settings) -> None:
         if "body" in g:
             g.body.close()
 
-    def pieces(size: int) -> Iterator[bytes]:
-        stream = request.environ["wsgi.input"]
-        received = 0
-        while received <= settings.read_limit:
-            try:
-                piece = stream.read(size)
-            except ServingError:  # it timed out
-                raise
-            except Exception as error:  # each server raises its own
-                raise BadRequestError(
-                    "The body ends early or in a broken chunk. Send it whole."
-                ) from error
-            if not piece:
-                break
-            received += len(piece)
-            yield piece
-            if received == request.content_length:
-                break
-            gevent.sleep(0)  # a large body must not starve other requests
-        if received > settings.max_body:
-            raise too_large()
 
-    def too_large() -> TooLargeError:
-        return TooLargeError(
-            f"The request is too large: at most {settings.max_body / 2**20:g} MiB in at most "
-            f"{settings.max_images} files are accepted. Send fewer or smaller images."
-        )
+def _pieces(size: int, settings: Settings) -> Iterator[bytes]:
+    stream = request.environ["wsgi.input"]
+    received = 0
+    while received <= settings.read_limit:
+        try:
+            piece = stream.read(size)
+        except ServingError:  # it timed out
+            raise
+        except Exception as error:  # each server raises its own
+            raise BadRequestError(
+                "The body ends early or in a broken chunk. Send it whole."
+            ) from error
+        if not piece:
+            break
+        received += len(piece)
+        yield piece
+        if received == request.content_length:
+            break
+        gevent.sleep(0)  # a large body must not starve other requests
+    if received > settings.max_body:
+        raise _too_large(settings)
+
+
+def _too_large(settings: Settings) -> TooLargeError:
+    return TooLargeError(
+        f"The request is too large: at most {settings.max_body / 2**20:g} MiB in at most "
+        f"{settings.max_images} files are accepted. Send fewer or smaller images."
+    )
 
 
 def _keep(body: IO[bytes], received: Iterator[bytes], most: int) -> None:

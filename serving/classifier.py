@@ -106,7 +106,7 @@ def start_session(
         )
     except Exception as error:  # ONNX Runtime's exceptions share no narrower base
         raise StartError(
-            f"{path} is not a model that ONNX Runtime loads: {one_line(error)}"
+            f"ONNX Runtime cannot load {path} for {providers[0]}: {one_line(error)}"
         ) from error
     found = [(v.name, v.type, v.shape) for v in (*session.get_inputs(), *session.get_outputs())]
     contract = [

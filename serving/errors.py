@@ -1,5 +1,7 @@
 """Domain errors, and the HTTP status that each becomes."""
 
+import os
+import socket
 from http import HTTPStatus
 
 
@@ -11,8 +13,10 @@ class AddressError(StartError):
     """The service cannot listen on its address."""
 
     def __init__(self, host: str, port: int, error: OSError) -> None:
+        # gevent adds the address to `strerror`; a name that is not found has no number of errno's.
+        known = not isinstance(error, socket.gaierror) and error.errno
         super().__init__(
-            f"cannot listen on {host}:{port}: {error.strerror}; "
+            f"cannot listen on {host}:{port}: {os.strerror(known) if known else error.strerror}; "
             "set --host or SERVING_HOST, --port or SERVING_PORT"
         )
 

@@ -20,7 +20,8 @@ class Processes(Collector):
         except OSError:  # only Linux has it
             children = []
         families: dict[str, Metric] = {}
-        for pid in (master, *children):
+        pids = [str(master), *children]
+        for pid in pids:
             for family in ProcessCollector(pid=partial(int, pid), registry=None).collect():
                 known = families.setdefault(family.name, family)
                 if known is family:
@@ -31,11 +32,15 @@ class Processes(Collector):
         if seconds := families.get("process_cpu_seconds"):
             # A counter must not fall when a worker ends.
             [live] = seconds.samples
-            seconds.samples = [live._replace(value=live.value + _seconds_of_ended(master))]
+            ended = sum(map(_seconds_of_ended, pids))
+            seconds.samples = [live._replace(value=live.value + ended)]
         return iter(families.values())
 
 
-def _seconds_of_ended(master: int) -> float:
+def _seconds_of_ended(pid: str) -> float:
     """Return the processor time of a process' children that have ended, theirs included."""
-    fields = Path(f"/proc/{master}/stat").read_text().rpartition(")")[2].split()
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended just now
+        return 0
     return (int(fields[13]) + int(fields[14])) / sysconf("SC_CLK_TCK")

@@ -4,7 +4,7 @@ import ctypes
 import hashlib
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from serving.classifier import (
     warm_up,
 )
 from serving.errors import StartError, UnknownModelError
-from serving.providers import CUDA, MAX_BATCH, choose_providers, cuda_options
+from serving.providers import CPU, CUDA, MAX_BATCH, choose_providers, cuda_options
 from serving.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -116,19 +116,34 @@ def load_classifiers(settings: Settings) -> Classifiers:
             f"{models_dir.resolve()} {'holds no models' if models_dir.is_dir() else 'is no folder'}"
             "; set --models-dir or SERVING_MODELS_DIR to the one with <name>/<version>/"
         )
-    onnx_files = [_read_model(path, record) for path, record in files]
-    providers = choose_providers(provider, settings, onnx_files[0])
+    models = [(path, record, _read_model(path, record)) for path, record in files]
+    providers = choose_providers(provider, settings, models[0][2])
+    try:
+        classifiers = _start(models, providers, settings)
+    except StartError as error:
+        if provider != "auto" or providers == [CPU]:
+            raise
+        logger.warning("%s; the models run on the CPU instead", error)
+        classifiers = _start(models, [CPU], settings)
+    del models  # the sessions have copies
+    _return_freed_memory()
+    return Classifiers(classifiers)
+
+
+def _start(
+    models: Sequence[tuple[Path, Record, bytes]], providers: list[str], settings: Settings
+) -> list[Classifier]:
     options = session_options(settings.threads or usable_threads(settings.workers))
     logger.info(
         "provider: %s, precision: %s, threads: %d",
         providers[0],
-        precision,
+        settings.precision,
         options.intra_op_num_threads,
     )
     max_batch = settings.max_batch or MAX_BATCH[providers[0]]
     provider_options = [cuda_options(settings) if name == CUDA else {} for name in providers]
     classifiers = []
-    for (path, record), onnx_file in zip(files, onnx_files, strict=True):
+    for path, record, onnx_file in models:
         classifier = Classifier(
             record=record,
             curves=path.with_name(CURVES_FILE).resolve(),
@@ -146,9 +161,7 @@ def load_classifiers(settings: Settings) -> Classifiers:
             record.epochs_completed,
             record.epochs,
         )
-    del onnx_files, onnx_file  # the sessions have copies
-    _return_freed_memory()
-    return Classifiers(classifiers)
+    return classifiers
 
 
 def _read_record(folder: Path) -> Record:

@@ -32,7 +32,7 @@ from serving.settings import Settings
 if TYPE_CHECKING:
     from flask import Flask
 
-IDLE_GRACE = 2.0  # seconds after SIGTERM in which idle connections may still send a request
+IDLE_GRACE = 2.0  # seconds in which idle connections may still send a request after SIGTERM
 CUT_GRACE = 5  # seconds after the graceful timeout for a worker to cut off its requests and exit
 OTHER_FILES = 200  # open files of a worker besides its connections and their bodies
 RETRY_PAUSE = 1.0  # seconds before a worker that could not load the models is replaced
@@ -117,8 +117,7 @@ def _connections(most: int) -> int:
 
 class _Worker(GeventWorker):
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
-        # Until its first request.
-        self.app.idle[gevent.getcurrent()] = client
+        self.app.wait(client, self)
         super().handle(listener, client, addr)
 
 
@@ -203,15 +202,23 @@ class _Server(BaseApplication):
 
         def stop_then_hang_up(number: int, frame: FrameType | None) -> None:
             stop(number, frame)
-            gevent.spawn_later(IDLE_GRACE, self.hang_up)
+            for reader in list(self.idle):
+                gevent.spawn_later(IDLE_GRACE, self.hang_up, reader)
 
         signal.signal(signal.SIGTERM, stop_then_hang_up)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's; the master acts on it
         logger.info("listening on %s", self.address)
 
-    def hang_up(self) -> None:
-        """Shut down the connections that are still idle; gunicorn would wait for them."""
-        for connection in list(self.idle.values()):
+    def wait(self, connection: socket.socket, worker: Any) -> None:
+        """Note that a connection waits for its next request."""
+        reader = gevent.getcurrent()
+        self.idle[reader] = connection
+        if not worker.alive:  # gunicorn had promised to keep it before the stop
+            gevent.spawn_later(IDLE_GRACE, self.hang_up, reader)
+
+    def hang_up(self, reader: gevent.Greenlet) -> None:
+        """Shut down a connection if it is still idle; gunicorn would wait for it."""
+        if connection := self.idle.get(reader):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RD)
 
@@ -223,9 +230,9 @@ class _Server(BaseApplication):
         if "TRANSFER-ENCODING" in headers or int(length) > self.settings.read_limit:
             request.force_close()
 
-    def post_request(self, _worker: Any, _request: Any, environ: Any, _response: Any) -> None:
+    def post_request(self, worker: Any, _request: Any, environ: Any, _response: Any) -> None:
         if connection := environ.get("gunicorn.socket"):
-            self.idle[gevent.getcurrent()] = connection
+            self.wait(connection, worker)
 
     def child_exit(self, _arbiter: Any, worker: Any) -> None:
         multiprocess.mark_process_dead(worker.pid, self.metrics_dir)  # type: ignore[no-untyped-call]

@@ -5,7 +5,7 @@ import http.client
 import os
 import pickle
 import shlex
-import shutil
+import tarfile
 import tempfile
 import urllib.request
 from dataclasses import dataclass
@@ -105,8 +105,17 @@ def _download(folder: Path) -> None:
                 f"it sent {archive.stat().st_size:,} bytes, whose SHA-256 is {found}, not "
                 f"{ARCHIVE_SHA256}"
             )
-        shutil.unpack_archive(archive, parent, filter="data")
-        Path(parent, FOLDER).rename(folder)
+        unpacked = Path(parent, FOLDER)
+        unpacked.mkdir()
+        with tarfile.open(archive) as members:
+            for member in members:
+                if content := members.extractfile(member):
+                    (unpacked / Path(member.name).name).write_bytes(content.read())
+        try:
+            unpacked.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was faster
+                raise
 
 
 def _batches(place: Path) -> Path:

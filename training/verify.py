@@ -45,7 +45,11 @@ class Verified:
             [
                 f"{self.name} version {self.version}: recorded {self.recorded:.2%}",
                 f"found {self.found:.2%}",
-                *([] if largest is None else [f"probabilities within {largest:.1e} of the CPU's"]),
+                *(
+                    []
+                    if largest is None
+                    else [f"probabilities within {largest:.1e} of float32's on the CPU"]
+                ),
                 f"{self.images_per_second:,.0f} images/s",
                 self.provider,
             ]

@@ -3,6 +3,11 @@
 import { ask } from "./api.js";
 import { $, showError } from "./dom.js";
 
+// From the start and on the whole page, so that no image that is dropped replaces the page.
+for (const kind of ["dragover", "drop"]) {
+  document.addEventListener(kind, (event) => event.preventDefault());
+}
+
 /** Call `see` with the files whenever some are chosen. */
 export function listen(see) {
   let choices = 0; // so that an example that comes late does not replace a later choice
@@ -31,14 +36,9 @@ export function listen(see) {
     else if (!event.target.closest?.("input")) showError("There is no image in what was pasted.");
   });
   const drop = $("drop");
-  // On the whole page, so that an image dropped beside the box does not replace the page.
-  document.addEventListener("dragover", (event) => {
-    event.preventDefault();
-    drop.classList.add("over");
-  });
+  document.addEventListener("dragover", () => drop.classList.add("over"));
   document.addEventListener("dragleave", () => drop.classList.remove("over"));
   document.addEventListener("drop", (event) => {
-    event.preventDefault();
     drop.classList.remove("over");
     const files = [...event.dataTransfer.files];
     if (files.length) choose(files);

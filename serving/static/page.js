@@ -29,6 +29,10 @@ async function start() {
   });
   addThreshold(judgeAgain);
   showModels();
+  listen((files) => {
+    location.hash = "#try";
+    see(files);
+  });
   document
     .querySelector("nav")
     .append(element("a", { href: `#card/${modelNames()[0]}` }, "Model cards"));
@@ -58,10 +62,4 @@ async function showView() {
   return number === latest;
 }
 
-// Before there are records, too, or an image that is dropped by then would replace the page.
-listen((files) => {
-  if (!records.length) return showError("The page is still loading. Choose the image again.");
-  location.hash = "#try";
-  see(files);
-});
 start();

@@ -96,6 +96,7 @@ def test_a_slow_upload_is_not_the_services_time(server: str, image: npt.NDArray[
     assert 0 < samples(server)[name] - before < 2
 
 
+@pytest.mark.slow
 def test_a_request_has_an_id_in_its_answer_and_its_log_line() -> None:
     log: list[str] = []
     with run_server(log=log) as server:

@@ -141,7 +141,7 @@ def test_a_record_is_remeasured_from_the_files_alone(bundle: Path, cifar10_dir: 
         remeasure(folder, few)
     earlier["sha256"] = hashlib.sha256(b"another model").hexdigest()
     path.write_text(json.dumps(earlier))
-    with pytest.raises(BundleError, match=r"model\.onnx is not a model that ONNX Runtime loads"):
+    with pytest.raises(BundleError, match=r"ONNX Runtime cannot load .*model\.onnx"):
         remeasure(folder, few)
     path.write_text("[]")
     with pytest.raises(BundleError, match=r"cannot measure .*1: list indices"):
