@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import gevent
+from gevent.monkey import get_original
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -219,8 +220,10 @@ class _Server(BaseApplication):
     def hang_up(self, reader: gevent.Greenlet) -> None:
         """Shut down a connection if it is still idle; gunicorn would wait for it."""
         if connection := self.idle.get(reader):
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RD)
+            # Python's own shutdown: gevent's raises an error in the reader, which gunicorn logs.
+            own = get_original("socket", "socket")
+            with suppress(OSError), own(fileno=os.dup(connection.fileno())) as same:
+                same.shutdown(socket.SHUT_RD)
 
     def pre_request(self, _worker: Any, request: Any) -> None:
         self.idle.pop(gevent.getcurrent(), None)
