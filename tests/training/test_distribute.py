@@ -100,10 +100,10 @@ def test_two_workers_match_one_and_resume_after_a_loss(tmp_path: Path) -> None:
         (["--fresh"], "fresh is [False, True]"),
     ):
         workers = start(2, tmp_path / "two", epochs, *options)
-        for worker in workers:
-            _, errors = worker.communicate(timeout=300)
-            assert worker.returncode == 1
-            assert f"the workers do not agree: {message}" in errors
+        errors = "".join(worker.communicate(timeout=300)[1] for worker in workers)
+        # JAX may abort one as it loses the other, before it has said why.
+        assert all(worker.returncode for worker in workers)
+        assert f"the workers do not agree: {message}" in errors
         assert finished_run(tmp_path / "two") == resumed
 
 
