@@ -37,9 +37,10 @@ def buffer_bodies(app: Flask, settings: Settings) -> None:
     def read_body() -> None:
         # A client that pipelines requests must not starve the others.
         gevent.sleep(0)
-        if "Transfer-Encoding" in request.headers or request.content_length:
+        chunked = "Transfer-Encoding" in request.headers
+        if chunked or request.content_length:
             try:
-                read()
+                read(CHUNKED_PIECE if chunked else IN_MEMORY)
             except ServingError:
                 if "refusal" not in g:
                     raise
@@ -48,11 +49,10 @@ def buffer_bodies(app: Flask, settings: Settings) -> None:
         if "refusal" in g:
             raise g.refusal
 
-    def read() -> None:
+    def read(size: int) -> None:
         if (request.content_length or 0) > settings.read_limit:
             raise _too_large(settings)
-        chunked = "Transfer-Encoding" in request.headers
-        received = _pieces(CHUNKED_PIECE if chunked else IN_MEMORY, settings)
+        received = _pieces(size, settings)
         is_refused = "refusal" in g or request.routing_exception
         g.body = body = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
         with gevent.Timeout(settings.client_timeout, SlowRequestError(slow)):

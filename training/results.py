@@ -106,10 +106,10 @@ def changes(runs: list[Result], baseline: list[Result]) -> tuple[str, str]:
 
     They are of runs with the same seed. Empty for the baseline itself, or where there is none.
     """
-    before = {run.seed: run for run in baseline}
-    pairs = [(run, before[run.seed]) for run in runs if run.seed in before]
-    if not pairs or runs == baseline:
+    if not baseline or runs is baseline:
         return "", ""
+    before = {run.seed: run for run in baseline}
+    pairs = [(run, before[run.seed]) for run in runs]  # compared results have the same seeds
     return (
         _signed(
             [100 * (run.validation.accuracy - other.validation.accuracy) for run, other in pairs]

@@ -41,18 +41,15 @@ class Verified:
 
     def __str__(self) -> str:
         largest = self.largest_difference
-        return ", ".join(
-            [
-                f"{self.name} version {self.version}: recorded {self.recorded:.2%}",
-                f"found {self.found:.2%}",
-                *(
-                    []
-                    if largest is None
-                    else [f"probabilities within {largest:.1e} of float32's on the CPU"]
-                ),
-                f"{self.images_per_second:,.0f} images/s",
-                self.provider,
-            ]
+        difference = (
+            ""
+            if largest is None
+            else f"probabilities within {largest:.1e} of float32's on the CPU, "
+        )
+        return (
+            f"{self.name} version {self.version}: recorded {self.recorded:.2%}, found "
+            f"{self.found:.2%}, {difference}"
+            f"{self.images_per_second:,.0f} images/s, {self.provider}"
         )
 
 
@@ -76,20 +73,18 @@ def _verify(classifier: Classifier, reference: Classifier, test: Split) -> Verif
     started = time.perf_counter()
     found = _predict(classifier, test)
     seconds = time.perf_counter() - started
-    same = classifier is reference
+    difference = None
+    if classifier is not reference:
+        difference = float(np.abs(found - _predict(reference, test)).max())
     return Verified(
         name=classifier.record.name,
         version=classifier.record.version,
         recorded=classifier.record.test_accuracy,
         found=float((found.argmax(1) == test.labels).mean()),
-        largest_difference=None if same else _largest(found - _predict(reference, test)),
+        largest_difference=difference,
         images_per_second=len(found) / seconds,
         provider=classifier.provider,
     )
-
-
-def _largest(differences: npt.NDArray[np.float32]) -> float:
-    return float(np.abs(differences).max())
 
 
 def _predict(classifier: Classifier, test: Split) -> npt.NDArray[np.float32]:
