@@ -19,6 +19,9 @@ class Batches(keras.utils.PyDataset):
     is set (Keras 3.15). A last batch that cannot be split evenly over the devices is truncated
     until it can.
 
+    `mixup` blends each image and its one-hot target with another of the batch, in shares drawn for
+    the batch from Beta(mixup, mixup) (Zhang et al., 2018, arXiv:1710.09412); 0 leaves them alone.
+
     Raises:
         WorkerError: a whole batch cannot be split evenly over the devices.
     """
@@ -31,6 +34,7 @@ class Batches(keras.utils.PyDataset):
         strategy: SingleProcess,
         *,
         shuffle: bool,
+        mixup: float = 0.0,
     ) -> None:
         super().__init__()
         if batch_size % strategy.devices:
@@ -42,6 +46,7 @@ class Batches(keras.utils.PyDataset):
         self.batch_size = batch_size
         self.strategy = strategy
         self.shuffle = shuffle
+        self.mixup = mixup
         self.size = len(images) - len(images) % batch_size % strategy.devices
         self.on_epoch_end()
 
@@ -51,7 +56,13 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
         batch = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         shard = np.split(batch, self.strategy.workers)[self.strategy.worker]
-        return self.images[shard].astype(np.float32), self.targets[shard]
+        images, targets = self.images[shard].astype(np.float32), self.targets[shard]
+        if self.mixup:
+            share = np.random.beta(self.mixup, self.mixup)
+            # The order is random, so an image's opposite in the batch is a random other one.
+            images = share * images + (1 - share) * images[::-1]
+            targets = share * targets + (1 - share) * targets[::-1]
+        return images, targets
 
     def on_epoch_end(self) -> None:
         """Shuffle for the next epoch."""

@@ -31,6 +31,7 @@ class Recipe:
     head_dropout: float = 0.0  # fraction of activations dropped before the logits
     label_smoothing: float = 0.0  # fraction of the target spread over all classes
     # Used only by `study`.
+    mixup: float = 0.0  # alpha of the Beta distribution that each batch's share is drawn from
     dropout: float = 0.0  # fraction of activations dropped after each pool and hidden Dense
     batch_normalization: bool = False  # after each Conv's ReLU, as in the article's final model
     l2: float = 0.0  # weight of the squared kernels in the loss
@@ -45,6 +46,11 @@ class Recipe:
             raise ValueError(f"{self.name}: weight_decay needs the muon optimizer")
         if self.warmup_epochs and not self.cosine:
             raise ValueError(f"{self.name}: warmup_epochs needs the cosine schedule")
+
+    @property
+    def has_soft_targets(self) -> bool:
+        """Whether an image is trained towards a distribution over the classes, not one class."""
+        return bool(self.label_smoothing or self.mixup)
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -140,6 +146,7 @@ def _ablations(improved: Recipe) -> list[Recipe]:
         replace(improved, name="no-flips-and-shifts", flips_and_shifts=False),
         replace(improved, name="no-erasing", erasing=False),
         replace(improved, name="no-label-smoothing", label_smoothing=0.0),
+        replace(improved, name="mixup", mixup=0.2),
         replace(improved, name="no-dropout", head_dropout=0.0, own_dropout=False),
         replace(improved, name="dropout-after-pools", head_dropout=0.0, dropout=0.3),
     ]

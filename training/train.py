@@ -135,7 +135,14 @@ def _fit(
     size = recipe.batch_size
     try:
         model.fit(
-            Batches(training.images, _targets(training, recipe), size, strategy, shuffle=True),
+            Batches(
+                training.images,
+                _targets(training, recipe),
+                size,
+                strategy,
+                shuffle=True,
+                mixup=recipe.mixup,
+            ),
             validation_data=Batches(
                 validation.images, _targets(validation, recipe), size, strategy, shuffle=False
             ),
@@ -181,7 +188,7 @@ def compile_model(
         model = build(name, recipe)
     finally:
         keras.config.set_dtype_policy("float32")
-    if recipe.label_smoothing:
+    if recipe.has_soft_targets:
         loss = keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=recipe.label_smoothing
         )
@@ -194,7 +201,7 @@ def compile_model(
 
 
 def _targets(split: Split, recipe: Recipe) -> npt.NDArray[Any]:
-    if recipe.label_smoothing:  # Keras smooths only one-hot targets
+    if recipe.has_soft_targets:
         one_hot: npt.NDArray[Any] = keras.utils.to_categorical(split.labels, len(CLASSES))
         return one_hot
     return split.labels

@@ -49,3 +49,14 @@ def test_each_epoch_takes_the_training_images_in_an_order_of_its_own() -> None:
     assert len({tuple(order) for order in found}) == EPOCHS
     assert orders(seed=0) == found
     assert orders(seed=1) != found
+
+
+def test_mixup_blends_an_image_and_its_target_in_the_same_shares() -> None:
+    keras.utils.set_random_seed(0)
+    targets = np.eye(len(IMAGES), dtype=np.float32)
+    batches = Batches(IMAGES, targets, len(IMAGES), ALONE, shuffle=True, mixup=0.2)
+    images, blended = batches[0]
+    assert images.dtype == np.float32
+    np.testing.assert_allclose(blended.sum(axis=1), 1, rtol=1e-6)
+    assert (np.count_nonzero(blended, axis=1) == 2).all()
+    np.testing.assert_allclose(images, blended @ IMAGES, rtol=1e-5)

@@ -95,13 +95,15 @@ def test_two_processes_share_a_study(
 
 
 def test_ablations_are_kept_beside_the_study(tiny: Cifar10, tmp_path: Path) -> None:
-    names = ["baseline", "no-erasing"]
+    names = ["baseline", "no-erasing", "mixup"]
     compared = COMPARISONS["improved"]
     study(SETTING, compared, names, range(1), tiny, runs_dir=tmp_path / "runs", models_dir=tmp_path)
-    baseline, changed = read_study(tmp_path / "ablations.json").results
+    baseline, changed, mixup = read_study(tmp_path / "ablations.json").results
     assert [part.last_epoch for part in baseline.parts] == [baseline.epochs_completed]
-    assert [baseline.technique, changed.technique] == names
+    assert [baseline.technique, changed.technique, mixup.technique] == names
     assert baseline.hyperparameters == {**changed.hyperparameters, "erasing": True}
+    assert mixup.hyperparameters == {**baseline.hyperparameters, "mixup": 0.2}
+    assert mixup.train != baseline.train
     assert f"| {100 * changed.test.accuracy:.2f} |" in (tmp_path / "ABLATIONS.md").read_text()
     assert not (tmp_path / STUDY_FILE).exists()
     check_report(tmp_path)
