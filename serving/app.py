@@ -31,7 +31,7 @@ def create_app(settings: Settings | None = None, batcher: type[Batcher] = Batche
     service = Service(
         settings=settings,
         classifiers=classifiers,
-        decoders=Decoders(settings.decoders, settings.decoder_timeout, settings.decode_timeout),
+        decoders=Decoders(settings),
         batcher=batcher(metrics, settings),
         metrics=metrics,
         familiarity=load_familiarity(settings.models_dir),

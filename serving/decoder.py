@@ -1,8 +1,9 @@
 """A process that decodes images and can be killed: `python -m serving.decoder`.
 
 Its input has, for each image, a line of JSON with `bytes`, `name` and `resize`, then its bytes. Its
-output has a line once it is ready, then, for each answer, a line of JSON: `width` and `height`,
-followed by 3,072 bytes, or the `error` that images.decode() raises and its `message`.
+output has a line once it is ready, then, for each image, a line of JSON: the `seconds` of work, and
+`width` and `height`, followed by 3,072 bytes, or the `error` that images.decode() raises and its
+`message`.
 """
 
 import json

@@ -10,7 +10,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +25,11 @@ from models.record import IMAGE_SIZE
 from serving import errors
 from serving.errors import BrokenImageError, OverloadedError, ServingError, TooLargeError
 from serving.images import MAX_PIXELS, DecodedImage, decode, is_small
+from serving.settings import Settings
 
 COMMAND = (sys.executable, "-m", "serving.decoder")
 ROOT = Path(__file__).parents[1]
+ROOM = 4  # requests of the largest size whose images a worker holds in memory
 START_LIMIT = 30.0  # seconds; on an idle machine, a start takes a third of one
 SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 
@@ -46,19 +48,19 @@ class Upload:
 class Decoders:
     """A few processes for slow images, each started when it is first needed."""
 
-    def __init__(self, processes: int, wait_limit: float, work_limit: float) -> None:
-        self._wait_limit = wait_limit  # seconds that a request may wait for free decoders
-        self._work_limit = work_limit  # seconds that decoding a request's images may take
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._held = 0  # bytes of images that are decoded, or wait for it
         self._free = LifoQueue()  # the last used one first, so that the others need not start
-        for _ in range(processes):
+        for _ in range(settings.decoders):
             self._free.put(_Process())
 
-    def decode(self, uploads: Iterable[Upload], *, resize: bool) -> list[DecodedImage]:
+    def decode(self, uploads: Sequence[Upload], *, resize: bool) -> list[DecodedImage]:
         """Decode a request's images in order, up to the first that is refused.
 
         Raises:
-            ServingError: as images.decode(), too many pixels in total, too much work, or no
-                decoder in time.
+            ServingError: as images.decode(), too many pixels in total, too much work, no decoder
+                in time, or too many bytes that wait for one.
         """
         images = []
         for outcome in self.decode_each(uploads, resize=resize):
@@ -68,15 +70,29 @@ class Decoders:
         return images
 
     def decode_each(
-        self, uploads: Iterable[Upload], *, resize: bool
+        self, uploads: Sequence[Upload], *, resize: bool
     ) -> Iterator[DecodedImage | ServingError]:
         """Decode a request's images in order, each to its pixels or its refusal.
 
         Raises:
-            ServingError: too many pixels in total, or no decoder in time.
+            ServingError: too many pixels in total, no decoder in time, or too many bytes that wait
+                for one.
         """
+        size = sum(len(upload.content) for upload in uploads)
+        # A lone request is never too large.
+        if self._held and self._held + size > ROOM * self._settings.max_body:
+            raise _overloaded()
+        self._held += size
+        try:
+            yield from self._decode_each(uploads, resize=resize)
+        finally:
+            self._held -= size
+
+    def _decode_each(
+        self, uploads: Sequence[Upload], *, resize: bool
+    ) -> Iterator[DecodedImage | ServingError]:
         pixels = 0
-        left = _TimeBudget(self._wait_limit, self._work_limit)
+        left = _TimeBudget(self._settings.decoder_timeout, self._settings.decode_timeout)
         for upload in uploads:
             gevent.sleep(0)  # many images must not starve other requests
             try:
@@ -107,9 +123,7 @@ class Decoders:
         try:
             process: _Process = self._free.get(timeout=max(0.0, left.wait))
         except Empty:
-            raise OverloadedError(
-                "Too many images to decode at once. Send it again in a second."
-            ) from None
+            raise _overloaded() from None
         left.wait -= time.monotonic() - asked
         try:
             return process.decode(upload, left, resize=resize)
@@ -199,6 +213,10 @@ class _Process:
                     pipe.close()
             self._process.wait()
             self._process = None
+
+
+def _overloaded() -> OverloadedError:
+    return OverloadedError("Too many images to decode at once. Send it again in a second.")
 
 
 def _too_long(upload: Upload) -> TooLargeError:

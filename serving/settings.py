@@ -104,8 +104,8 @@ class Settings(BaseSettings):
     )
     decoders: PositiveInt = Field(
         2,
-        description="Processes that decode images that are large or have a color profile; each "
-        "takes up to 500 MB.",
+        description="Processes that decode images to resize, files over 16 KiB, AVIF, and files "
+        "with a color profile; each takes up to 500 MB.",
     )
     max_connections: PositiveInt = Field(
         800,

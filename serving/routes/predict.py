@@ -7,7 +7,6 @@ from flask import Blueprint
 
 from models.record import CLASSES
 from serving.classifier import Classifier
-from serving.decoding import Upload
 from serving.errors import ServingError
 from serving.familiarity import familiarity_of
 from serving.images import DecodedImage
@@ -48,16 +47,18 @@ def create_blueprint(service: Service) -> Blueprint:
             least = fraction(sent, "min_confidence") or 0.0
             details, crop = boolean(sent, "details"), boolean(sent, "crop")
             resize, partial = boolean(sent, "resize"), boolean(sent, "partial")
+            service.batcher.check_room(len(uploads) * len(chosen))  # before work is wasted
             with metrics.decode_seconds.time():
-                service.batcher.check_room(len(uploads) * len(chosen))  # before work is wasted
                 decode = service.decoders.decode_each if partial else service.decoders.decode
                 outcomes = list(decode(uploads, resize=resize))
+            filenames = [upload.filename for upload in uploads]
+            del uploads  # megabytes, which need not wait for the models
             images = [outcome for outcome in outcomes if isinstance(outcome, DecodedImage)]
             answers = _classify(service, chosen, images, top_k, least, details)
         return {
             "predictions": [
-                _prediction(upload, outcome, answers, crop)
-                for upload, outcome in zip(uploads, outcomes, strict=True)
+                _prediction(filename, outcome, answers, crop)
+                for filename, outcome in zip(filenames, outcomes, strict=True)
             ]
         }
 
@@ -92,16 +93,16 @@ def _classify(
 
 
 def _prediction(
-    upload: Upload,
+    filename: str | None,
     outcome: DecodedImage | ServingError,
     answers: Iterator[Answers],
     crop: bool,
 ) -> Prediction | Refusal:
     if isinstance(outcome, ServingError):
-        return {"filename": upload.filename, "problem": problem_document(outcome)}
+        return {"filename": filename, "problem": problem_document(outcome)}
     models, familiarity = next(answers)
     prediction: Prediction = {
-        "filename": upload.filename,
+        "filename": filename,
         "width": outcome.width,
         "height": outcome.height,
         "models": models,

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -16,8 +17,9 @@ import pytest
 import requests
 from PIL import Image
 
-from serving.decoding import Decoders, Upload
+from serving.decoding import ROOM, Decoders, Upload
 from serving.errors import ImageSizeError, OverloadedError, TooLargeError
+from serving.settings import Settings
 from tests.helpers import check_problem, listening
 
 
@@ -52,7 +54,7 @@ def noise() -> npt.NDArray[np.uint8]:
 
 @pytest.fixture
 def decoders() -> Iterator[Decoders]:
-    yield Decoders(1, wait_limit=30, work_limit=1)
+    yield Decoders(Settings(decoders=1, decoder_timeout=30, decode_timeout=1))
     for pid in decoders_of(os.getpid()):
         os.kill(pid, signal.SIGKILL)
 
@@ -83,8 +85,27 @@ def test_a_decoder_that_takes_too_long_is_replaced(
     assert np.array_equal(decoders.decode([upload(noise)], resize=True)[0].pixels, expected)
 
 
+def test_the_memory_of_images_that_wait_for_a_decoder_is_bounded(
+    decoders: Decoders, noise: npt.NDArray[np.uint8]
+) -> None:
+    decoders.decode([upload(noise)], resize=True)
+    (held,) = decoders_of(os.getpid())
+    os.kill(held, signal.SIGSTOP)
+    size = Settings().max_body
+    largest = Upload("a.png", "a.png", png(noise).ljust(size, b"\0"))
+    waiting = [gevent.spawn(decoders.decode, [largest], resize=True) for _ in range(ROOM)]
+    gevent.sleep(0)  # so that they wait
+    begun = time.monotonic()
+    with pytest.raises(OverloadedError, match="Too many images to decode"):
+        decoders.decode([upload(noise)], resize=True)
+    assert time.monotonic() - begun < 0.5  # at once
+    os.kill(held, signal.SIGCONT)
+    assert [len(request.get()) for request in waiting] == [1] * ROOM
+    assert len(decoders.decode([largest], resize=True)) == 1  # there is room again
+
+
 def test_the_wait_for_a_decoder_is_bounded(noise: npt.NDArray[np.uint8]) -> None:
-    decoders = Decoders(1, wait_limit=0.1, work_limit=5)
+    decoders = Decoders(Settings(decoders=1, decoder_timeout=0.1, decode_timeout=5))
     decoders.decode([upload(noise)], resize=True)
     (stuck,) = decoders_of(os.getpid())
     os.kill(stuck, signal.SIGSTOP)
@@ -102,12 +123,12 @@ def test_the_images_of_a_request_share_its_time(
     few = upload(np.asarray(Image.fromarray(noise).resize((400, 400))))
     with pytest.raises(TooLargeError, match="takes too long"):
         # Under 25 megapixels, but much more than a second.
-        Decoders(1, wait_limit=30, work_limit=0.1).decode([few] * 128, resize=True)
+        Decoders(Settings(decode_timeout=0.1)).decode([few] * 128, resize=True)
 
 
 def test_small_images_share_it_too(noise: npt.NDArray[np.uint8]) -> None:
     small = upload(noise[:32, :32])
-    short = Decoders(1, wait_limit=30, work_limit=1e-6)
+    short = Decoders(Settings(decode_timeout=1e-6))
     assert short.decode([small], resize=False)
     with pytest.raises(TooLargeError, match="takes too long"):
         short.decode([small] * 2, resize=False)
