@@ -20,11 +20,10 @@ from serving.errors import (
 from serving.images import avif, bmp, gif, jpeg, png, webp
 from serving.images.color import to_srgb
 from serving.images.encoded import EncodedImage, UnreadVariantError
-from serving.images.formats import FORMATS, name_format
+from serving.images.formats import name_format
 
 __all__ = ["ACCEPTED", "FORMATS", "MAX_PIXELS", "MIMETYPES", "DecodedImage", "decode", "is_small"]
 
-ACCEPTED = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 MIMETYPES = frozenset(
     f"image/{kind}" for kind in ("png", "jpeg", "jpg", "webp", "gif", "bmp", "x-ms-bmp", "avif")
 )
@@ -42,6 +41,8 @@ _READERS: dict[str, Callable[[bytes], EncodedImage]] = {
     "BMP": bmp.read,
     "AVIF": avif.read,
 }
+FORMATS = tuple(_READERS)
+ACCEPTED = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 _TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -122,7 +123,7 @@ def is_small(content: bytes) -> bool:
 
 def _check(encoded: EncodedImage, *, name: str, resize: bool) -> None:
     """Refuse an image by its header, before it costs anything."""
-    pixels = encoded.width * encoded.height
+    pixels = encoded.width * encoded.height + encoded.hidden
     scanned = encoded.scans * min(pixels, MAX_PIXELS)  # larger ones are refused below
     if encoded.scans > MAX_SCANS or scanned > MAX_SCANNED_PIXELS:
         raise BrokenImageError(

@@ -39,6 +39,7 @@ def read(content: bytes) -> EncodedImage:
         load,
         orientation=read_orientation(image.info.get("exif", b"")),
         color=image.info.get("icc_profile") or _read_color(properties),
+        hidden=image.width * image.height - (right - left) * (bottom - top),
     )
 
 

@@ -9,14 +9,13 @@ import struct
 import numpy as np
 from PIL import Image
 
-from serving.images.colorimetry import SRGB, Colorimetry, describe_gamma
 from serving.images.encoded import EncodedImage, UnreadVariantError
 
 _RGB, _RLE8, _RLE4, _BITFIELDS, _ALPHA_BITFIELDS = 0, 1, 2, 3, 6
 _PACKED = {4: "a BMP file that holds a JPEG", 5: "a BMP file that holds a PNG"}
-_CORE, _OS2, _INFO, _V4, _V5 = 12, range(16, 65), 40, 108, 124  # header sizes, in bytes
+_CORE, _OS2, _INFO, _V5 = 12, range(16, 65), 40, 124  # header sizes, in bytes
 _WINDOWS = {_INFO, 52, 56}  # among those of OS/2, which may end after any field
-_CALIBRATED, _EMBEDDED = b"\0\0\0\0", b"DEBM"  # color spaces
+_EMBEDDED = b"DEBM"  # the color space of a profile
 _MASKS = {16: (0x7C00, 0x3E0, 0x1F, 0), 32: (0xFF0000, 0xFF00, 0xFF, 0)}
 _INDEXED = {1: "P;1", 2: "P;2", 4: "P;4", 8: "P"}
 
@@ -85,7 +84,7 @@ def read(content: bytes) -> EncodedImage:
         samples = np.frombuffer(rows, f"<u{depth // 8}").reshape(height, -1)[:, :width]
         return _masked(samples if top_down else samples[::-1], masks)
 
-    return EncodedImage(width, height, load, color=_read_color(content, size))
+    return EncodedImage(width, height, load, color=_read_profile(content, size))
 
 
 def _read_header(content: bytes, size: int) -> tuple[int, int, int, int, int]:
@@ -101,19 +100,12 @@ def _read_header(content: bytes, size: int) -> tuple[int, int, int, int, int]:
     return width, height, depth, compression, colors
 
 
-def _read_color(content: bytes, size: int) -> bytes | Colorimetry | None:
-    """Return an embedded profile, or what the header says about primaries and gamma."""
-    space = content[14 + 56 : 14 + 60] if size >= _V4 else b""
-    if space == _EMBEDDED and size >= _V5:
-        start, length = struct.unpack_from("<II", content, 14 + 112)
-        return content[14 + start : 14 + start + length]
-    if space != _CALIBRATED:
+def _read_profile(content: bytes, size: int) -> bytes | None:
+    """Return an embedded profile; browsers ignore the header's own primaries and gamma."""
+    if size < _V5 or content[14 + 56 : 14 + 60] != _EMBEDDED:
         return None
-    numbers = np.frombuffer(content, "<u4", 12, 14 + 60)
-    primaries, gamma = numbers[:9].reshape(3, 3) / 2**30, numbers[9:] / 2**16
-    if not gamma.all():
-        return None  # as left by writers that know nothing of color spaces
-    return describe_gamma((*SRGB.chromaticities[:2], *primaries[:, :2].ravel()), 1 / gamma)
+    start, length = struct.unpack_from("<II", content, 14 + 112)
+    return content[14 + start : 14 + start + length]
 
 
 def _allowed(depth: int, *, by_os2: bool) -> set[int]:

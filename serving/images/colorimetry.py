@@ -1,4 +1,4 @@
-"""Colors that a few numbers describe: those of CICP (ITU-T H.273), of PNG's chunks, or of a BMP.
+"""Colors that a few numbers describe: those of CICP (ITU-T H.273), or of PNG's chunks.
 
 The results match those of browsers. Like them, it maps HDR to what an ordinary display shows.
 """
@@ -38,10 +38,10 @@ def describe_cicp(primaries: int, transfer: int) -> Colorimetry | None:
     return Colorimetry(_PRIMARIES[primaries], _TRANSFERS[transfer])
 
 
-def describe_gamma(chromaticities: Chromaticities | None, gamma: float | Floats) -> Colorimetry:
-    """Return what the numbers mean; `gamma` is the exponent from light to samples, [] or [3]."""
+def describe_gamma(chromaticities: Chromaticities | None, gamma: float) -> Colorimetry:
+    """Return what the numbers mean; `gamma` is the exponent from light to samples."""
     # By 1/2.2, writers mean sRGB's curve, which they cannot state otherwise.
-    linearize = _srgb if np.all(np.abs(gamma * 2.2 - 1) < 0.05) else _power(1 / gamma)
+    linearize = _srgb if abs(gamma * 2.2 - 1) < 0.05 else _power(1 / gamma)
     return Colorimetry(chromaticities or SRGB.chromaticities, linearize)
 
 
@@ -78,7 +78,7 @@ def _srgb(samples: Floats) -> Floats:
     return np.where(samples <= 0.04045, samples / 12.92, ((samples + 0.055) / 1.055) ** 2.4)
 
 
-def _power(exponent: float | Floats) -> Callable[[Floats], Floats]:
+def _power(exponent: float) -> Callable[[Floats], Floats]:
     return lambda samples: samples**exponent
 
 

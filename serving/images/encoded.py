@@ -17,7 +17,8 @@ class EncodedImage:
     """An image still encoded: its size as stored, in pixels, and what its pixels mean.
 
     `load` decodes them to mode L, LA, RGB, RGBA or CMYK; for a thumbnail, it may use a lower
-    resolution, of at least 128 pixels each way. It raises whatever the decoder raises.
+    resolution, of at least 128 pixels each way. It raises whatever the decoder raises. `hidden`
+    pixels are decoded, too, but not part of the image.
     """
 
     width: int
@@ -26,3 +27,4 @@ class EncodedImage:
     orientation: int = 1  # 1 to 8, as Exif's tag 0x0112
     color: bytes | Colorimetry | None = None  # an ICC profile or an equivalent
     scans: int = 1  # passes over the pixels
+    hidden: int = 0

@@ -5,7 +5,6 @@ No library names all of these: Git LFS pointers, base64 and HTML are what people
 
 import re
 
-FORMATS = ("PNG", "JPEG", "WebP", "GIF", "BMP", "AVIF")  # what images.decode() reads
 BASE64 = "base64 text"
 
 _MAGIC = (
@@ -63,7 +62,7 @@ _BASE64 = re.compile(rb"\s*+[A-Za-z0-9+/\r\n]{16,}+={0,2}\s*+")
 
 
 def name_format(content: bytes) -> str | None:
-    """Return one of `FORMATS`, or another format's name, or None if it is not known."""
+    """Return the format's name, whether or not it is read here; None if it is not known."""
     for magic, name in _MAGIC:
         if content.startswith(magic):
             return name
@@ -93,7 +92,7 @@ def _name_boxes(content: bytes) -> str:
 
 def _name_text(start: bytes) -> str | None:
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if text.startswith((b"<", b"<?xml")) and (found := _MARKUP.search(text)):
+    if text.startswith(b"<") and (found := _MARKUP.search(text)):
         return found[1].decode().upper()
     if text.startswith(b"<?xml"):
         return "XML"

@@ -195,7 +195,7 @@ def _read_profile(chunk: bytes) -> bytes | None:
         profile = unpacking.decompress(compressed[1:], MAX_PROFILE)
     except zlib.error:
         return None
-    return profile if unpacking.eof else None
+    return profile if unpacking.eof and profile[36:40] == b"acsp" else None  # ICC's signature
 
 
 def _opaque_but(hidden: np.ndarray) -> Image.Image:

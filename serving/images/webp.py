@@ -13,7 +13,8 @@ from serving.images.encoded import EncodedImage
 from serving.images.exif import read_orientation
 
 _FRAME = {b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"}
-_PROFILE, _EXIF, _XMP = 0b0010_0000, 0b0000_1000, 0b0000_0100  # flags of VP8X
+# Flags of VP8X.
+_PROFILE, _ALPHA, _EXIF, _XMP = 0b0010_0000, 0b0001_0000, 0b0000_1000, 0b0000_0100
 
 
 def read(content: bytes) -> EncodedImage:
@@ -51,14 +52,14 @@ def read(content: bytes) -> EncodedImage:
     def load(_: bool) -> Image.Image:
         image = WebPImagePlugin.WebPImageFile(io.BytesIO(riff))
         image.load()
-        return image
+        return image.convert("RGB") if b"VP8X" in kinds and not flags & _ALPHA else image
 
     width, height = _read_size(kept[0])
     return EncodedImage(
         width,
         height,
         load,
-        # No other decoder heeds what VP8X does not announce.
+        # As for transparency: no other decoder heeds what VP8X does not announce.
         orientation=read_orientation(exif) if flags & _EXIF else 1,
         color=profile if flags & _PROFILE else None,
     )

@@ -22,6 +22,7 @@ from serving.errors import (
 )
 from serving.images import FORMATS, decode
 from tests.helpers import check_problem, run_python
+from tests.serving.test_odd_files import TURNED, WIDE, avif_with_aperture, bmp_in_colors, webp
 
 pytestmark = pytest.mark.alone
 
@@ -38,11 +39,17 @@ def seeds() -> Iterator[bytes]:
         "WEBP": ("RGB", "RGBA"),
         "GIF": ("P", "L"),
         "BMP": ("1", "L", "P", "RGB"),
+        "AVIF": ("L", "RGB", "RGBA"),
     }.items():
         for mode in modes:
             buffer = io.BytesIO()
             image.convert("I;16" if mode == "I;16" else mode).save(buffer, format_)
             yield buffer.getvalue()
+    yield avif_with_aperture(32, 1, 32, 1, 0, 1, 0, 1)
+    yield webp(0b0011_1000, (b"EXIF", TURNED), (b"ICCP", WIDE))
+    yield bmp_in_colors(
+        b"DEBM", bytes(48) + struct.pack("<4I", 4, 124 + 3 * 32 * 32, len(WIDE), 0), WIDE
+    )
 
 
 SEEDS = list(seeds())
@@ -69,7 +76,7 @@ def check(content: bytes) -> None:
 
 
 def test_every_seed_is_an_image() -> None:
-    assert len(SEEDS) == 18
+    assert len(SEEDS) == 24
     for content in SEEDS:
         assert decode(content, name="it", resize=False).pixels.shape == (32, 32, 3)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image, ImageCms
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from serving.images import decode, is_small
 from tests.serving.test_images import chunk, encode
@@ -170,16 +170,22 @@ def test_hdr_keeps_its_order_and_its_white(transfer: int, white: float) -> None:
     assert 185 <= values[round(255 * white)] <= 195  # browsers show about 187
 
 
-def test_colors_are_those_that_chromium_shows(browser: Browser) -> None:
-    page = browser.new_page()
+def shown(page: Page, kind: str, content: bytes) -> npt.NDArray[Any]:
+    """Return the pixels of an image of 32×32 as Chromium shows it."""
     show = """async address => {
         const image = new Image();
         image.src = address;
         await image.decode();
-        const context = new OffscreenCanvas(32, 32).getContext("2d");
+        const context = new OffscreenCanvas(32, 32).getContext("2d", { alpha: false });
         context.drawImage(image, 0, 0);
         return [...context.getImageData(0, 0, 32, 32).data];
     }"""
+    address = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return np.reshape(page.evaluate(show, address), (32, 32, 4))[..., :3]
+
+
+def test_colors_are_those_that_chromium_shows(browser: Browser) -> None:
+    page = browser.new_page()
     numbers = [(p, 13) for p in (1, 4, 5, 6, 8, 9, 10, 11, 12, 22)]
     numbers += [(1, t) for t in (4, 5, 8, 17)]
     hdr = [(9, 16), (9, 18), (12, 16)]
@@ -189,9 +195,7 @@ def test_colors_are_those_that_chromium_shows(browser: Browser) -> None:
     images += [("png", png(cicp(*both, 0, 1))) for both in numbers + video + hdr]
     differences = []
     for kind, content in images:
-        address = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-        shown = np.reshape(page.evaluate(show, address), (32, 32, 4))[..., :3]
-        differences.append(np.abs(pixels(content) - shown).mean())
+        differences.append(np.abs(pixels(content) - shown(page, kind, content)).mean())
     page.close()
     # How to make room for HDR's highlights is left to each viewer; as stored, they differ by 30.
     limits = [1.0] * (len(images) - len(hdr)) + [8.0] * len(hdr)

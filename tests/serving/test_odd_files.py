@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from playwright.sync_api import Browser
 
 from serving.errors import BrokenImageError, TooLargeError
 from serving.images import decode
-from tests.serving.test_colors import BT_2020, P3_CHRM, profile
+from tests.serving.test_colors import BT_2020, profile, shown
 from tests.serving.test_decoders_agree import SMOOTH, png
 from tests.serving.test_images import chunk, encode
 
@@ -125,10 +126,10 @@ def test_a_png_that_leaves_its_colors_open_is_refused(chunks: tuple[bytes, ...])
         pixels(png(INDICES, 4, 3, 0, *chunks))
 
 
-def webp(flags: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    """Write a WebP of `RGB` with other chunks."""
+def webp(flags: int, *chunks: tuple[bytes, bytes], shown: npt.NDArray[np.uint8] = RGB) -> bytes:
+    """Write a WebP with other chunks."""
     buffer = io.BytesIO()
-    Image.fromarray(RGB).save(buffer, "WEBP", lossless=True)
+    Image.fromarray(shown).save(buffer, "WEBP", lossless=True, exact=True)
     image = buffer.getvalue()[20:]
     extended = bytes((flags, 0, 0, 0, 31, 0, 0, 31, 0, 0))
     body = b"WEBP"
@@ -171,23 +172,35 @@ def bmp_in_colors(space: bytes, rest: bytes, behind: bytes = b"") -> bytes:
     return bmp(header, b"", RGB[::-1, :, ::-1].tobytes()) + behind
 
 
+CALIBRATED = bytes(4)
+NUMBERS = struct.pack("<12I", *[2**29] * 9, *[2**15] * 3) + bytes(16)  # primaries and gammas
+
+
 def test_the_colors_of_a_bmp() -> None:
     place = struct.pack("<III", 4, 124 + 3 * 32 * 32, len(WIDE))  # from the header's start
     embedded = bmp_in_colors(b"DEBM", bytes(48) + place + bytes(4), WIDE)
     converted = pixels(encode(Image.fromarray(RGB), "PNG", icc_profile=WIDE))
     assert np.array_equal(pixels(embedded), converted)
 
-    white, primaries = P3_CHRM[:8], struct.unpack(">6I", P3_CHRM[8:])
-    fixed = [round(value / 100_000 * 2**30) for value in primaries]
-    triples = b"".join(struct.pack("<3I", *fixed[i : i + 2], 0) for i in (0, 2, 4))
-    chunks = (chunk(b"gAMA", struct.pack(">I", 62_500)), chunk(b"cHRM", white + P3_CHRM[8:]))
-    gamma = struct.pack("<3I", *[round(1.6 * 2**16)] * 3)
-    expected = pixels(before_idat(PLAIN_PNG, *chunks))
-    assert np.abs(expected - RGB).mean() > 5
-    described = triples + gamma + bytes(16)
-    assert np.abs(pixels(bmp_in_colors(bytes(4), described)) - expected).max() <= 1
-    for space, rest in ((b"BGRs", described), (bytes(4), bytes(64))):
-        assert np.array_equal(pixels(bmp_in_colors(space, rest)), RGB)
+    # Browsers ignore numbers, in which many files are wrong.
+    for space in (b"BGRs", CALIBRATED):
+        assert np.array_equal(pixels(bmp_in_colors(space, NUMBERS)), RGB)
+
+
+def test_chromium_ignores_the_same(browser: Browser) -> None:
+    transparent = np.dstack([RGB, RGB[..., 0]])
+    assert np.abs(pixels(webp(0b10000, shown=transparent)) - RGB).mean() > 5
+    no_profile = chunk(b"iCCP", b"junk\0\0" + zlib.compress(b"junk" * 50))
+    gamma = chunk(b"gAMA", struct.pack(">I", 100_000))
+    page = browser.new_page()
+    for kind, content, alike in (
+        ("bmp", bmp_in_colors(CALIBRATED, NUMBERS), PLAIN_PNG),
+        ("webp", webp(0, shown=transparent), PLAIN_PNG),
+        ("png", before_idat(PLAIN_PNG, no_profile, gamma), before_idat(PLAIN_PNG, gamma)),
+    ):
+        assert np.array_equal(pixels(content), pixels(alike)), kind
+        assert np.abs(shown(page, kind, content) - pixels(content)).max() <= 1, kind
+    page.close()
 
 
 def test_only_the_pixels_of_a_huge_image_are_blamed() -> None:
@@ -196,9 +209,9 @@ def test_only_the_pixels_of_a_huge_image_are_blamed() -> None:
         decode(huge, name="it", resize=True)
 
 
-def avif_with_aperture(*numbers: int) -> bytes:
-    """Write an AVIF of 64×48 pixels with the box clap, in the place of a profile as long."""
-    image = Image.fromarray(RGB).resize((64, 48))
+def avif_with_aperture(*numbers: int, size: tuple[int, int] = (64, 48)) -> bytes:
+    """Write an AVIF of `size` with the box clap, in the place of a profile as long."""
+    image = Image.fromarray(RGB).resize(size)
     colors = bytes(28)
     content = encode(image, "AVIF", quality=100, subsampling="4:4:4", icc_profile=colors)
     box = b"\0\0\0\x28clap" + struct.pack(">iIiIiIiI", *numbers)
@@ -228,3 +241,9 @@ def test_an_avif_shows_its_aperture_alone() -> None:
     ):
         ignored = decode(avif_with_aperture(*outside), name="it", resize=True)
         assert (ignored.width, ignored.height) == (64, 48)
+
+
+def test_the_pixels_around_an_aperture_count() -> None:
+    huge = avif_with_aperture(32, 1, 32, 1, 0, 1, 0, 1, size=(5002, 5002))
+    with pytest.raises(TooLargeError, match="too many pixels"):
+        decode(huge, name="it", resize=False)
