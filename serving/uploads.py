@@ -79,7 +79,10 @@ def _read_parts(most: int) -> list[tuple[MultipartSegment, bytes]]:
         for event in parser.parse_blocking(request.stream.read):
             if isinstance(event, MultipartSegment):
                 if len(parts) == most:
-                    raise TooLargeError(f"The form has more than {most} parts.")
+                    raise TooLargeError(
+                        f"The form has more than {most} parts: at most {most - MAX_FIELDS} files "
+                        f"and {MAX_FIELDS} other fields are accepted in one request."
+                    )
                 parts.append((event, b""))
                 pieces = []
             elif event is None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from models.record import CLASSES
 from serving.classifier import Classifier
-from serving.classify.files import Decoded, decode_files, find_files, read_list
+from serving.classify.files import Decoded, decode_files, find_files, match_files, read_list
 from serving.classify.rows import (
     CsvRows,
     Format,
@@ -41,7 +41,8 @@ HELD = 256  # most files, including broken ones, that wait for a batch to fill u
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     show_default="standard output",
-    help="File to write. The rows that it has stay, and their files are not classified again.",
+    help="File to write. The rows that it has stay, and their files are not classified again; to "
+    "try files with errors again, delete their rows.",
 )
 @click.option(
     "--format",
@@ -75,9 +76,9 @@ def classify(
 ) -> None:
     """Classify image files, without a server.
 
-    PATH is a file, a folder (its images at any depth), a quoted glob, or - for a list of paths on
-    standard input, one per line. A file that cannot be read as an image gets a row with an error;
-    if there are any, their number is shown at the end, and the exit status is 1.
+    PATH is a file, a folder (its images at any depth, but hidden ones), a quoted glob, or - for a
+    list of paths on standard input, one per line. A file that cannot be read as an image gets a row
+    with an error; if there are any, their number is shown at the end, and the exit status is 1.
     """
     settings = read_settings(workers=1, **options)  # all cores, not a share of them
     if format_ is None:
@@ -93,8 +94,10 @@ def classify(
     except (StartError, OutputError) as error:
         raise click.ClickException(str(error)) from error
     if failed:
+        again = f" To try them again, delete these rows from {output}." if output else ""
         raise click.ClickException(
             f"{failed:,} of {len(files):,} files could not be classified; their rows say why."
+            + again
         )
 
 
@@ -102,7 +105,7 @@ def _list_files(paths: tuple[str, ...]) -> list[str]:
     """Return each requested file once."""
     named = []
     for path in paths:
-        named += read_list(sys.stdin.buffer.read()) if path == "-" else [path]
+        named += read_list(sys.stdin.buffer.read()) if path == "-" else match_files(path)
     files = list(dict.fromkeys(find_files(named)))
     if not files and "-" not in paths:  # a list may well be empty
         raise click.ClickException(f"There are no images in {', '.join(paths)}.")

@@ -20,7 +20,7 @@ from serving.images import DecodedImage, decode
 # The files in a folder that count as images. They include unsupported formats: each such file
 # gets a row that says so.
 SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp"),
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib"),
     *(".heic", ".heif", ".avif", ".jxl", ".tif", ".tiff", ".svg"),
 )
 GROUP = 32  # small files given to a process at a time
@@ -31,23 +31,35 @@ Decoded = tuple[str, DecodedImage | str]  # a path with its image, or with what 
 
 
 def find_files(paths: Iterable[str]) -> Iterator[str]:
-    """Yield the requested files: paths, files in folders at any depth, and what globs match.
+    """Yield the requested files: paths, and the images in folders at any depth.
 
     Missing files are yielded as well, so that each gets an error in its place.
     """
     for path in paths:
-        if glob.has_magic(path) and not os.path.lexists(path):  # no shell has expanded it
-            matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207  # Path's takes no absolute one
-            yield from find_files(matches) if matches else (path,)
-        elif os.path.isdir(path):  # noqa: PTH112  # Path's raises for one that it may not see
+        if os.path.isdir(path):  # noqa: PTH112  # Path's raises for one that it may not see
             yield from _walk(path)
         else:
             yield str(Path(path))
 
 
+def match_files(path: str) -> list[str]:
+    """Return what a glob matches that no shell has expanded; any other path as it is."""
+    if glob.has_magic(path) and not os.path.lexists(path):
+        matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207  # Path's takes no absolute one
+        return matches or [path]
+    return [path]
+
+
 def _walk(folder: str) -> Iterator[str]:
     unreadable: list[str] = []
-    for parent, folders, files in os.walk(folder, onerror=lambda e: unreadable.append(e.filename)):
+    seen: set[Path] = set()  # as links may lead in a circle
+    for parent, folders, files in os.walk(
+        folder, onerror=lambda e: unreadable.append(e.filename), followlinks=True
+    ):
+        if (place := Path(parent).resolve()) in seen:
+            folders.clear()
+            continue
+        seen.add(place)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
@@ -120,7 +132,7 @@ def _decode_file(path: str, *, resize: bool) -> DecodedImage | str:
                 return "It is not a file."
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
-            return f"The file has more than {MAX_BYTES // 2**20} MiB."
+            return f"The file has more than {MAX_BYTES // 2**20} MiB. Save it smaller."
         return decode(content, name="The file", resize=resize)
     except OSError as error:
         return f"{error.strerror}."

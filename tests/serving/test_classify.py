@@ -103,6 +103,15 @@ def test_top_k_are_columns(folder: Path) -> None:
     assert 0 < float(row["confidence_2"]) <= float(row["confidence"])
 
 
+def test_a_linked_folder_is_searched_once(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "linked").symlink_to(folder / "0")
+    (tmp_path / "all" / "loop").symlink_to(tmp_path / "all")
+    found = files.find_files([str(tmp_path / "all")])
+    names = sorted(path.name for path in (folder / "0").iterdir())
+    assert list(found) == [str(tmp_path / "all" / "linked" / name) for name in names]
+
+
 def test_the_default_is_the_most_accurate_model(server: str) -> None:
     models = requests.get(f"{server}/models", timeout=30).json()["models"]
     newest: dict[str, dict[str, str]] = {}
@@ -118,7 +127,8 @@ def test_files_are_named_in_several_ways(folder: Path, tmp_path: Path) -> None:
     expected = [*map(str, sorted((folder / "0").iterdir())), f'{folder}/1/01, a "drawing".PNG']
     expected += [f'{folder}/1/04, a "drawing".PNG', f'{folder}/1/07, a "drawing".PNG']
     expected.append("missing.png")
-    assert list(dict.fromkeys(files.find_files(named))) == expected
+    matched = [match for path in named for match in files.match_files(path)]
+    assert list(dict.fromkeys(files.find_files(matched))) == expected
     unseen = ["a" * 300 + ".png"]  # too long a name to look up
     assert list(files.find_files(unseen)) == unseen
     odd = tmp_path / "line\nbreak, caf\udce9.png"  # no UTF-8
@@ -126,6 +136,11 @@ def test_files_are_named_in_several_ways(folder: Path, tmp_path: Path) -> None:
     for separator in (b"\n", b"\r\n", b"\0"):
         paths = [os.fsencode(path) for path in images_in(folder)[:3]]
         assert files.read_list(separator.join([*paths, b""])) == images_in(folder)[:3]
+    # A name in a list is no glob, which would match another file.
+    Image.new("RGB", (32, 32)).save(tmp_path / "photo1.png")
+    listed = run("-", "--model", "first", stdin=bytes(tmp_path / "photo[1].png"), status=1)
+    [row] = rows(listed.stdout)
+    assert row["error"] == "No such file or directory."
     listed = run("-", "--model", "first", stdin=os.fsencode(odd) + b"\0")
     [row] = rows(listed.stdout)
     assert row["file"] == f"{tmp_path}/line\\nbreak, caf\\udce9.png"
