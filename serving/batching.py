@@ -115,8 +115,8 @@ class Batcher:
                 "Too many images wait to be classified. Send this again in a second."
             )
 
-    def failed(self, only: Collection[Classifier] | None = None) -> list[str]:
-        """Return which models, of all or `only` these, failed in their last run; retry them."""
+    def retry_failed(self, only: Collection[Classifier] | None = None) -> list[str]:
+        """Return which models, of all or `only` these, failed in their last run; run them again."""
         failed = [c for c in self._failed if only is None or c in only]
         if not self.waiting:
             for classifier in failed:
@@ -218,8 +218,8 @@ class Batcher:
         logger.error("%s version %d failed", record.name, record.version, exc_info=error)
         job.result.set_exception(
             ModelError(
-                f"The model {record.name} failed: {one_line(error)}. "
-                "Other models may still answer: ask for one with ?model=."
+                f"The model {record.name} version {record.version} failed: {one_line(error)}. "
+                "Another model or version may still answer; the log says more."
             )
         )
 

@@ -4,6 +4,8 @@ import os
 import socket
 from http import HTTPStatus
 
+from pydantic import ValidationError
+
 
 class StartError(Exception):
     """The service cannot start; the message says which file or setting is at fault."""
@@ -86,6 +88,12 @@ class NoRoomError(ServingError):
 
 class NotReadyError(ServingError):
     """The service is not ready for requests."""
+
+
+def first_reason(error: ValidationError, whole: str) -> str:
+    """Return the first validation error, after its field's name, or `whole` if it has no field."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"
 
 
 STATUSES: dict[type[ServingError], HTTPStatus] = {

@@ -10,7 +10,7 @@ from models.record import IMAGE_SIZE
 
 PATCH = 8  # pixels, both sides
 STEP = 3  # pixels from one position to the next
-GREY = 128
+GRAY = 128
 
 _STARTS = range(0, IMAGE_SIZE - PATCH + 1, STEP)
 POSITIONS = len(_STARTS)  # in each direction
@@ -21,7 +21,7 @@ def occlude(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Return uint8 [COUNT, 32, 32, 3]: the image with a gray patch at each position, row by row."""
     occluded = np.repeat(image[np.newaxis], COUNT, axis=0)
     for index, (top, left) in enumerate((top, left) for top in _STARTS for left in _STARTS):
-        occluded[index, top : top + PATCH, left : left + PATCH] = GREY
+        occluded[index, top : top + PATCH, left : left + PATCH] = GRAY
     return occluded
 
 

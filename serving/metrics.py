@@ -59,7 +59,7 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self.requests_here = 0  # being answered by this process
+        self.requests_here = 0  # being answered by this process; the batcher reads it
         self._in_flight = Gauge(
             "serving_http_requests_in_flight",
             "Requests being answered.",

@@ -25,7 +25,7 @@ from serving.classifier import (
     usable_threads,
     warm_up,
 )
-from serving.errors import StartError, UnknownModelError
+from serving.errors import StartError, UnknownModelError, first_reason
 from serving.providers import CPU, CUDA, MAX_BATCH, choose_providers, cuda_options
 from serving.settings import Settings
 
@@ -171,9 +171,9 @@ def _read_record(folder: Path) -> Record:
     except OSError as error:
         raise StartError(f"cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the file"
-        raise StartError(f"{path} is not a model's record: {field}: {first['msg']}") from error
+        raise StartError(
+            f"{path} is not a model's record: {first_reason(error, 'the file')}"
+        ) from error
     if (record.name, str(record.version)) != (folder.parent.name, folder.name):
         raise StartError(
             f"{path} is the record of {record.name} version {record.version}, not of this folder"

@@ -29,5 +29,5 @@ class Service:
         Raises:
             NotReadyError: one of them fails.
         """
-        if failed := self.batcher.failed(only or None):
+        if failed := self.batcher.retry_failed(only or None):
             raise NotReadyError(f"These models fail: {', '.join(failed)}. The log says why.")

@@ -28,7 +28,7 @@ def _name(down: int, right: int) -> str:
 NAMES = (  # of an image's variants
     "mirrored",
     *(_name(down, right) for down, right in _SHIFTS),
-    *(f"noise of {deviation} grey levels" for deviation in NOISE),
+    *(f"noise of {deviation} gray levels" for deviation in NOISE),
 )
 COUNT = len(NAMES)
 

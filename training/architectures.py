@@ -19,7 +19,7 @@ from training.recipes import Recipe
 
 SHIFT = 4 / IMAGE_SIZE  # 4 pixels, as a share of the image
 ERASED = (8 / IMAGE_SIZE) ** 2  # a square of 8×8 pixels, as a share of the image
-GREY = 120.0  # about the mean of the training pixels
+GRAY = 120.0  # about the mean of the training pixels
 # Statistics of CIFAR-10's training pixels, by channel: red, green, blue.
 PIXEL_MEAN = (125.3, 123.0, 113.9)
 PIXEL_DEVIATION = (63.0, 62.1, 66.7)
@@ -147,7 +147,7 @@ def _preprocessing(recipe: Recipe) -> list[keras.Layer]:
     if recipe.erasing:
         preprocessing.append(
             layers.RandomErasing(
-                factor=(1.0, 1.0), scale=(ERASED, ERASED), fill_value=GREY, dtype="float32"
+                factor=(1.0, 1.0), scale=(ERASED, ERASED), fill_value=GRAY, dtype="float32"
             )
         )
     if recipe.input_normalization:

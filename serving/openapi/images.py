@@ -3,6 +3,7 @@
 from models.record import CLASSES, IMAGE_SIZE
 from serving.images import MIMETYPES
 from serving.openapi.parts import (
+    OF_BODIES,
     Json,
     as_json,
     operation,
@@ -26,7 +27,7 @@ def image_paths(classifiers: Classifiers, version: Json) -> Json:
             "post": _insight(
                 classifiers,
                 version,
-                "Does the answer outlive small changes of the image?",
+                "Does the answer survive small changes to the image?",
                 "ImageStability",
                 _IMAGES,
             )
@@ -93,7 +94,7 @@ def _predict(classifiers: Classifiers, version: Json) -> Json:
         **operation(
             "Classify images",
             as_json("Predictions"),
-            **problems(400, 404, 413, 415, 422, 503),
+            **problems(*OF_BODIES, 404, 422),
         ),
         # Swagger UI would send an example of each parameter that the form's schema names.
         "description": "The body is a form with one or several files in the field `image`, or an "

@@ -12,6 +12,9 @@ INTEGER: Json = {"type": "integer"}
 COUNT: Json = {**INTEGER, "minimum": 0}
 BOOLEAN: Json = {"type": "boolean"}
 
+# Any request with a body may be refused so, before its route sees it.
+OF_BODIES = (400, 408, 413, 415, 503)
+
 
 def operation(summary: str, content: Json, **responses: Json) -> Json:
     """Describe a method of a path: the content of its answer, and its other answers by status."""

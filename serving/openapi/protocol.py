@@ -3,6 +3,7 @@
 from models.record import IMAGE_SIZE
 from serving.openapi.parts import (
     COUNT,
+    OF_BODIES,
     Json,
     as_bytes,
     as_json,
@@ -55,7 +56,7 @@ def protocol_paths(classifiers: Classifiers) -> Json:
         },
         "/v2/repository/index": {
             "post": {
-                **operation("Every model and version", _INDEX, **problems(400)),
+                **operation("Every model and version", _INDEX, **problems(*OF_BODIES)),
                 "requestBody": {"required": False, "content": as_json("V2IndexRequest")},
             }
         },
@@ -64,7 +65,7 @@ def protocol_paths(classifiers: Classifiers) -> Json:
                 "parameters": [name],
                 "post": {
                     "summary": f"Refused: SIGHUP {verb}s models",
-                    "responses": problems(400),
+                    "responses": problems(*OF_BODIES),
                 },
             }
             for verb in ("load", "unload")
@@ -73,8 +74,15 @@ def protocol_paths(classifiers: Classifiers) -> Json:
 
 
 def _infer() -> Json:
+    described = operation("Classify images", _ANSWERS, **problems(*OF_BODIES, 404, 422))
+    described["responses"]["200"]["headers"] = {
+        HEADER_LENGTH: {
+            "schema": COUNT,
+            "description": "Bytes of JSON, where binary tensor data follows it.",
+        }
+    }
     return {
-        **operation("Classify images", _ANSWERS, **problems(400, 404, 413, 415, 422, 503)),
+        **described,
         "description": f"The images are pixels, a UINT8 tensor [N, {IMAGE_SIZE}, {IMAGE_SIZE}, 3], "
         "or files as for /predict, the elements of a BYTES tensor.",
         "parameters": [

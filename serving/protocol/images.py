@@ -144,4 +144,7 @@ def _from_base64(text: object, place: int) -> bytes:
             return base64.b64decode(content.translate(None, _WHITESPACE), validate=True)
     except (binascii.Error, UnicodeEncodeError):
         pass
-    raise BadRequestError(f"{INPUT}[{place}] is not base64, as an image that is sent as text is.")
+    raise BadRequestError(
+        f"{INPUT}[{place}] is not base64 (RFC 4648, section 4); encode the file's bytes so, or "
+        "send them as binary data."
+    )

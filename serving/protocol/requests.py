@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, Field, JsonValue, StrictBool, ValidationError
 
 from models.record import CLASSES, IMAGE_SIZE, INPUT, OUTPUT
-from serving.errors import BadRequestError, TooLargeError
+from serving.errors import BadRequestError, TooLargeError, first_reason
 from serving.protocol import HEADER_LENGTH
 
 PIXELS, ENCODED = "UINT8", "BYTES"  # the datatypes of images
@@ -47,7 +47,7 @@ class InferenceRequest(BaseModel):
 
     id: Short | None = None
     parameters: Parameters = {}
-    inputs: Annotated[list[InputTensor], Field(max_length=1)]
+    inputs: Annotated[list[InputTensor], Field(max_length=16)]
     outputs: Annotated[list[RequestedOutput], Field(max_length=1)] | None = None
 
 
@@ -79,7 +79,8 @@ def read_request(
     length = str(len(body)) if header_length is None else header_length
     if not length.isdecimal() or len(length) > 20 or int(length) > len(body):
         raise BadRequestError(
-            f"{HEADER_LENGTH} is {length[:20]!r}; the body has {len(body)} bytes."
+            f"{HEADER_LENGTH} is {length[:20]!r}; it is how many of the body's {len(body)} bytes "
+            "are JSON. Leave it out where all are."
         )
     if body and int(length) == 0:
         return _of_pixels(len(body)), body
@@ -94,13 +95,20 @@ def read_request(
 
 
 def _of_pixels(size: int) -> InferenceRequest:
+    count, rest = divmod(size, math.prod(IMAGE_SHAPE))
+    if rest:
+        raise BadRequestError(
+            f"The body's {size} bytes are pixels, as {HEADER_LENGTH} is 0, and an image has "
+            f"{math.prod(IMAGE_SHAPE)} of them. Send image files as {ENCODED}, after JSON."
+        )
     tensor = InputTensor(
         name=INPUT,
         datatype=PIXELS,
-        shape=[size // math.prod(IMAGE_SHAPE), *IMAGE_SHAPE],
+        shape=[count, *IMAGE_SHAPE],
         parameters={"binary_data_size": size},
     )
-    return InferenceRequest(inputs=[tensor])
+    # As Triton does, whose clients read such an answer as binary data.
+    return InferenceRequest(inputs=[tensor], parameters={"binary_data_output": True})
 
 
 def read_index_request(body: bytes) -> bool:
@@ -129,10 +137,8 @@ def _validate(kind: type[Kind], content: bytes, max_images: int) -> Kind:
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the body"
         raise BadRequestError(
-            f"The request is not the Open Inference Protocol's: {field}: {first['msg']}."
+            f"The request is not the Open Inference Protocol's: {first_reason(error, 'the body')}."
         ) from error
 
 
@@ -146,15 +152,15 @@ def read_output(asked: InferenceRequest) -> OutputForm:
     classes: JsonValue = 0
     for output in asked.outputs or ():
         binary = flag(output.parameters, "binary_data", default=binary)
-        classes = output.parameters.get("classification", 0)
+        classes = output.parameters.get("classification") or 0
     if (
         isinstance(classes, bool)
         or not isinstance(classes, int | float)
         or classes not in range(len(CLASSES) + 1)
     ):
         raise BadRequestError(
-            f"classification of {OUTPUT} is {reprlib.repr(classes)}; it is a whole number from 1 "
-            f"to {len(CLASSES)}."
+            f"classification of {OUTPUT} is {reprlib.repr(classes)}; it is a whole number from 0 "
+            f"(all classes, as numbers) to {len(CLASSES)}."
         )
     return OutputForm(binary, int(classes))
 

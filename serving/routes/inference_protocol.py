@@ -88,9 +88,12 @@ def create_blueprint(service: Service) -> Blueprint:
         classifier = classifiers.find(name, version)
         with metrics.count_models([classifier]):
             length = request.headers.get(HEADER_LENGTH)
-            asked, binary = read_request(request.get_data(), length, max_images)
+            asked, binary = read_request(request.get_data(cache=False), length, max_images)
             form = read_output(asked)
             images = read_images(asked, binary)
+            # Megabytes, which need not wait for the model.
+            del binary
+            asked.inputs.clear()
             [probabilities] = service.batcher.classify([classifier], images)
         metrics.count_predictions([classifier], [probabilities])
         header, content = write_answer(classifier, asked, form, probabilities)
@@ -109,14 +112,16 @@ def create_blueprint(service: Service) -> Blueprint:
             return read_pixels(tensor, binary)
         resize = flag(tensor.parameters, "resize", default=flag(asked.parameters, "resize"))
         uploads = read_encoded(tensor, binary)
+        service.batcher.check_room(len(uploads))  # before work is wasted
         with metrics.decode_seconds.time():
-            service.batcher.check_room(len(uploads))  # before work is wasted
             return np.stack([i.pixels for i in service.decoders.decode(uploads, resize=resize)])
 
     @blueprint.post("/repository/index")
     def index() -> list[IndexEntry]:
         only_ready = read_index_request(request.get_data())
-        entries = [index_entry(c, fails=bool(service.batcher.failed([c]))) for c in classifiers]
+        entries = [
+            index_entry(c, fails=bool(service.batcher.retry_failed([c]))) for c in classifiers
+        ]
         return [entry for entry in entries if entry["state"] == "READY" or not only_ready]
 
     @blueprint.post("/repository/models/<name>/load")

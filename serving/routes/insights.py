@@ -89,7 +89,9 @@ def create_blueprint(service: Service) -> Blueprint:
 def _read_one(service: Service, parameters: Collection[str]) -> tuple[Upload, Sent]:
     uploads, sent = read_uploads(service.settings.max_images, parameters)
     if len(uploads) > 1:
-        raise BadRequestError(f"There are {len(uploads)} images; send one, since it is run often.")
+        raise BadRequestError(
+            f"There are {len(uploads)} images; send one, as the models run on many variants of it."
+        )
     return uploads[0], sent
 
 
@@ -104,8 +106,8 @@ def _look_closer(
     chosen = service.classifiers.choose(sent.getlist("model"), single(sent, "version"))
     with service.metrics.count_models(chosen):
         resize = boolean(sent, "resize")
+        service.batcher.check_room((1 + count) * len(chosen))  # before work is wasted
         with service.metrics.decode_seconds.time():
-            service.batcher.check_room((1 + count) * len(chosen))  # before work is wasted
             [image] = service.decoders.decode([upload], resize=resize)
         changed = change(image.pixels)
         batch = np.concatenate([image.pixels[np.newaxis], changed])

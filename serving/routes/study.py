@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 
 from models.study import STUDY_FILE, read_study
-from serving.errors import StartError
+from serving.errors import StartError, first_reason
 from serving.parameters import check_names
 from serving.responses import ComparedVersion
 from serving.service import Service
@@ -15,14 +15,16 @@ def create_blueprint(service: Service) -> Blueprint:
     """Return the route of the study, which is read once.
 
     Raises:
-        StartError: its file has another form.
+        StartError: its file cannot be read, or has another form.
     """
     blueprint = Blueprint("study", __name__)
     file = service.settings.models_dir / STUDY_FILE
     try:
         measured = read_study(file)
+    except OSError as error:
+        raise StartError(f"cannot read {file}: {error.strerror}") from error
     except ValidationError as error:
-        raise StartError(f"{file} is not a study: {error}") from error
+        raise StartError(f"{file} is not a study: {first_reason(error, 'the file')}") from error
     compared = set(ComparedVersion.__annotations__)
     versions = [c.record.model_dump(mode="json", include=compared) for c in service.classifiers]
     comparisons = [found.model_dump(mode="json") for found in measured.compared]

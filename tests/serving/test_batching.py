@@ -140,11 +140,11 @@ def test_a_failing_model_is_named_until_it_works_again(classifiers: Classifiers)
     broken.session.go.set()
     broken.session.fails = True
     image = np.zeros((1, 32, 32, 3), dtype=np.uint8)
-    with pytest.raises(ModelError, match="first failed: out of memory"):
+    with pytest.raises(ModelError, match="first version 2 failed: out of memory"):
         batcher.classify([broken], image)
-    assert batcher.failed() == [f"first version {first.record.version}"]
+    assert batcher.retry_failed() == [f"first version {first.record.version}"]
     broken.session.fails = False
-    yield_until(lambda: not batcher.failed())
+    yield_until(lambda: not batcher.retry_failed())
     assert batcher.classify([broken], image)[0].shape == (1, 10)
 
 

@@ -272,12 +272,17 @@ def test_a_body_may_be_nothing_but_pixels(server: str, image: npt.NDArray[np.uin
     url = f"{server}/v2/models/first/infer"
     images = np.stack([image, image[::-1]])
     tensor = {"name": "image", "datatype": "UINT8", "shape": [2, 32, 32, 3]}
-    asked = {"inputs": [{**tensor, "data": images.tolist()}]}
+    asked = {
+        "inputs": [{**tensor, "data": images.tolist()}],
+        "parameters": {"binary_data_output": True},
+    }
     raw = {"Inference-Header-Content-Length": "0"}
     response = requests.post(url, data=images.tobytes(), headers=raw)
-    assert response.json() == requests.post(url, json=asked).json()
-    check_problem(requests.post(url, data=bytes(3073), headers=raw), 400, "3073 bytes", "3072")
-    check_problem(requests.post(url, data=bytes(7), headers=raw), 400, "[0, 32, 32, 3]")
+    assert response.content == requests.post(url, json=asked).content
+    assert int(response.headers["Inference-Header-Content-Length"]) < len(response.content)
+    for size in (7, 3073):
+        refused = requests.post(url, data=bytes(size), headers=raw)
+        check_problem(refused, 400, f"{size} bytes are pixels", "3072")
 
 
 def post_binary(url: str, asked: dict[str, Any], content: bytes) -> requests.Response:
@@ -304,7 +309,9 @@ def test_a_failing_model_leaves_the_others_ready() -> None:
     broken.session.fails = True
     metrics = Metrics(Classifiers([first, second]))
     classifiers = Classifiers([broken, second])
-    service = Service(settings, classifiers, Decoders(1, 1, 1), Batcher(metrics, settings), metrics)
+    service = Service(
+        settings, classifiers, Decoders(settings), Batcher(metrics, settings), metrics
+    )
     app = Flask(__name__)
     register_error_handlers(app)
     app.register_blueprint(create_blueprint(service))

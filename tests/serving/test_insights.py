@@ -53,7 +53,7 @@ def test_variants_are_the_image_moved(ship: npt.NDArray[np.uint8]) -> None:
     variants = stability.vary(ship)
     assert np.array_equal(variants["mirrored"][:, ::-1], ship)
     assert np.array_equal(variants["2 down and 1 left"][2:, :-1], ship[:-2, 1:])
-    difference = variants["noise of 4 grey levels"].astype(int) - ship
+    difference = variants["noise of 4 gray levels"].astype(int) - ship
     assert 2 < difference.std() < 6
 
 
