@@ -50,7 +50,7 @@ class Decoders:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._held = 0  # bytes of images that are decoded, or wait for it
+        self._held = 0  # bytes of images that wait for a process, or are in one
         self._free = LifoQueue()  # the last used one first, so that the others need not start
         for _ in range(settings.decoders):
             self._free.put(_Process())
@@ -78,9 +78,8 @@ class Decoders:
             ServingError: too many pixels in total, no decoder in time, or too many bytes that wait
                 for one.
         """
-        size = sum(len(upload.content) for upload in uploads)
-        # A lone request is never too large.
-        if self._held and self._held + size > ROOM * self._settings.max_body:
+        size = sum(len(u.content) for u in uploads if not _is_quick(u, resize=resize))
+        if size and self._held + size > ROOM * self._settings.max_body:
             raise _overloaded()
         self._held += size
         try:
@@ -100,7 +99,8 @@ class Decoders:
             except OverloadedError:
                 raise
             except ServingError as refusal:
-                yield refusal
+                # Without the traceback, whose frames keep the files in memory.
+                yield type(refusal)(*refusal.args)
                 continue
             yield image
             pixels += image.width * image.height
@@ -111,7 +111,7 @@ class Decoders:
                 )
 
     def _decode(self, upload: Upload, left: "_TimeBudget", *, resize: bool) -> DecodedImage:
-        if is_small(upload.content) and not resize:
+        if _is_quick(upload, resize=resize):
             if left.work <= 0:
                 raise _too_long(upload)
             begun = time.monotonic()
@@ -213,6 +213,11 @@ class _Process:
                     pipe.close()
             self._process.wait()
             self._process = None
+
+
+def _is_quick(upload: Upload, *, resize: bool) -> bool:
+    """Return whether an image is decoded at once, in the service's own process."""
+    return not resize and is_small(upload.content)
 
 
 def _overloaded() -> OverloadedError:

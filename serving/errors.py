@@ -91,7 +91,7 @@ class NotReadyError(ServingError):
 
 
 def first_reason(error: ValidationError, whole: str) -> str:
-    """Return the first validation error, after its field's name, or `whole` if it has no field."""
+    """Return the first validation error, after its field, or after `whole` if it has none."""
     first = error.errors()[0]
     return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"
 

@@ -22,6 +22,7 @@ from prometheus_client.samples import Sample
 
 from models.record import CLASSES
 from serving.classifier import Classifier
+from serving.errors import OverloadedError
 from serving.problems import status_of
 from serving.processes import Processes
 from serving.registry import Classifiers
@@ -93,9 +94,9 @@ class Metrics:
             multiprocess_mode="max",
             registry=registry,
         )
-        self.decode_seconds = Histogram(
+        self._decode_seconds = Histogram(
             "serving_decode_duration_seconds",
-            "Time of decoding a request's images.",
+            "Time of decoding a request's images, with the wait for a decoder.",
             buckets=_SECONDS,
             registry=registry,
         )
@@ -170,6 +171,20 @@ class Metrics:
         """Count a request that has its answer."""
         self.requests_here -= 1
         self._in_flight.dec()
+
+    @contextmanager
+    def time_decoding(self) -> Iterator[None]:
+        """Time the decoding of a request's images, unless there was no room for them."""
+        begun = time.perf_counter()
+        decoded = True
+        try:
+            yield
+        except OverloadedError:
+            decoded = False
+            raise
+        finally:
+            if decoded:
+                self._decode_seconds.observe(time.perf_counter() - begun)
 
     @contextmanager
     def count_models(self, classifiers: Iterable[Classifier]) -> Iterator[None]:

@@ -76,7 +76,8 @@ def classify(
 ) -> None:
     """Classify image files, without a server.
 
-    PATH is a file, a folder (its images at any depth, but hidden ones), a quoted glob, or - for a
+    PATH is a file, a folder (its images at any depth, also in
+    linked folders, except hidden ones), a quoted glob, or - for a
     list of paths on standard input, one per line. A file that cannot be read as an image gets a row
     with an error; if there are any, their number is shown at the end, and the exit status is 1.
     """

@@ -44,19 +44,25 @@ def find_files(paths: Iterable[str]) -> Iterator[str]:
 
 def match_files(path: str) -> list[str]:
     """Return what a glob matches that no shell has expanded; any other path as it is."""
-    if glob.has_magic(path) and not os.path.lexists(path):
-        matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207  # Path's takes no absolute one
-        return matches or [path]
-    return [path]
+    if not glob.has_magic(path) or os.path.lexists(path):
+        return [path]
+    found = map(Path, glob.glob(path, recursive=True))  # noqa: PTH207  # Path's takes no absolute one
+    # Under links that lead in a circle, ** finds the same many times.
+    longest_first = sorted(found, key=lambda match: (len(match.parts), match), reverse=True)
+    matches = {match.parent.resolve() / match.name: str(match) for match in longest_first}
+    return sorted(matches.values()) or [path]
 
 
 def _walk(folder: str) -> Iterator[str]:
+    """Yield the images in a folder at any depth, and in folders elsewhere that it links to."""
+    root = Path(folder).resolve()
     unreadable: list[str] = []
     seen: set[Path] = set()  # as links may lead in a circle
     for parent, folders, files in os.walk(
         folder, onerror=lambda e: unreadable.append(e.filename), followlinks=True
     ):
-        if (place := Path(parent).resolve()) in seen:
+        place = Path(parent).resolve()
+        if place in seen or (Path(parent).is_symlink() and root in place.parents):
             folders.clear()
             continue
         seen.add(place)

@@ -101,7 +101,7 @@ def _read_header(content: bytes, size: int) -> tuple[int, int, int, int, int]:
 
 
 def _read_profile(content: bytes, size: int) -> bytes | None:
-    """Return an embedded profile; browsers ignore the header's own primaries and gamma."""
+    """Return an embedded profile; Chromium ignores the header's own primaries and gamma, too."""
     if size < _V5 or content[14 + 56 : 14 + 60] != _EMBEDDED:
         return None
     start, length = struct.unpack_from("<II", content, 14 + 112)

@@ -52,7 +52,16 @@ def read(content: bytes) -> EncodedImage:
     def load(_: bool) -> Image.Image:
         image = WebPImagePlugin.WebPImageFile(io.BytesIO(riff))
         image.load()
-        return image.convert("RGB") if b"VP8X" in kinds and not flags & _ALPHA else image
+        if flags & _ALPHA or b"VP8X" not in kinds:
+            return image
+        opaque = image.convert("RGB")
+        if b"ANMF" not in kinds:
+            return opaque
+        # Nothing is drawn where the frame does not reach.
+        canvas = Image.new("RGBA", opaque.size)
+        extents = _read_extents(kept)
+        canvas.paste(opaque.crop(extents), extents)
+        return canvas
 
     width, height = _read_size(kept[0])
     return EncodedImage(
@@ -63,6 +72,15 @@ def read(content: bytes) -> EncodedImage:
         orientation=read_orientation(exif) if flags & _EXIF else 1,
         color=profile if flags & _PROFILE else None,
     )
+
+
+def _read_extents(chunks: list[bytes]) -> tuple[int, int, int, int]:
+    """Return the left, top, right and bottom edges of an animation's first frame."""
+    frame = next(chunk[8:] for chunk in chunks if chunk.startswith(b"ANMF"))
+    left, top, width, height = (
+        int.from_bytes(frame[start : start + 3], "little") for start in (0, 3, 6, 9)
+    )
+    return 2 * left, 2 * top, 2 * left + width + 1, 2 * top + height + 1
 
 
 def _read_size(chunk: bytes) -> tuple[int, int]:

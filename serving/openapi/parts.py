@@ -31,7 +31,7 @@ def problems(*statuses: int) -> Json:
             "description": HTTPStatus(status).phrase,
             "content": {CONTENT_TYPE: {"schema": reference("Problem")}},
         }
-        for status in statuses
+        for status in sorted(statuses)
     }
 
 

@@ -91,7 +91,7 @@ def _infer() -> Json:
                 "in": "header",
                 "schema": COUNT,
                 "description": "Bytes of JSON, where binary tensor data follows it; 0 where the "
-                "body is nothing but pixels.",
+                "body is nothing but pixels, and so the answer is binary, too.",
             }
         ],
         "requestBody": {

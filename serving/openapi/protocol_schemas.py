@@ -79,7 +79,7 @@ def request_schemas(max_images: int) -> Json:
                 "parameters": _parameters(
                     binary_data=BOOLEAN,
                     classification={
-                        "type": "integer",
+                        "type": ["integer", "null"],
                         "minimum": 0,
                         "maximum": len(CLASSES),
                         "description": "Answer with so many classes, the likeliest first, as "

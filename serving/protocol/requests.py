@@ -152,7 +152,8 @@ def read_output(asked: InferenceRequest) -> OutputForm:
     classes: JsonValue = 0
     for output in asked.outputs or ():
         binary = flag(output.parameters, "binary_data", default=binary)
-        classes = output.parameters.get("classification") or 0
+        if (asked_for := output.parameters.get("classification")) is not None:
+            classes = asked_for
     if (
         isinstance(classes, bool)
         or not isinstance(classes, int | float)

@@ -107,7 +107,7 @@ def _look_closer(
     with service.metrics.count_models(chosen):
         resize = boolean(sent, "resize")
         service.batcher.check_room((1 + count) * len(chosen))  # before work is wasted
-        with service.metrics.decode_seconds.time():
+        with service.metrics.time_decoding():
             [image] = service.decoders.decode([upload], resize=resize)
         changed = change(image.pixels)
         batch = np.concatenate([image.pixels[np.newaxis], changed])

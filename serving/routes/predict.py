@@ -48,7 +48,7 @@ def create_blueprint(service: Service) -> Blueprint:
             details, crop = boolean(sent, "details"), boolean(sent, "crop")
             resize, partial = boolean(sent, "resize"), boolean(sent, "partial")
             service.batcher.check_room(len(uploads) * len(chosen))  # before work is wasted
-            with metrics.decode_seconds.time():
+            with metrics.time_decoding():
                 decode = service.decoders.decode_each if partial else service.decoders.decode
                 outcomes = list(decode(uploads, resize=resize))
             filenames = [upload.filename for upload in uploads]

@@ -107,9 +107,14 @@ def test_a_linked_folder_is_searched_once(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "all").mkdir()
     (tmp_path / "all" / "linked").symlink_to(folder / "0")
     (tmp_path / "all" / "loop").symlink_to(tmp_path / "all")
-    found = files.find_files([str(tmp_path / "all")])
+    (tmp_path / "all" / "real").mkdir()
+    (tmp_path / "all" / "also real").symlink_to(tmp_path / "all" / "real")
+    Image.new("RGB", (32, 32)).save(tmp_path / "all" / "real" / "a.png")
     names = sorted(path.name for path in (folder / "0").iterdir())
-    assert list(found) == [str(tmp_path / "all" / "linked" / name) for name in names]
+    expected = [str(tmp_path / "all" / "linked" / name) for name in names]
+    expected.append(str(tmp_path / "all" / "real" / "a.png"))
+    assert list(files.find_files([str(tmp_path / "all")])) == expected
+    assert len(files.match_files(f"{tmp_path}/all/**/a.png")) == 1
 
 
 def test_the_default_is_the_most_accurate_model(server: str) -> None:

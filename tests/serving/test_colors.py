@@ -171,12 +171,14 @@ def test_hdr_keeps_its_order_and_its_white(transfer: int, white: float) -> None:
 
 
 def shown(page: Page, kind: str, content: bytes) -> npt.NDArray[Any]:
-    """Return the pixels of an image of 32×32 as Chromium shows it."""
+    """Return the pixels of an image of 32×32 as Chromium shows it on white."""
     show = """async address => {
         const image = new Image();
         image.src = address;
         await image.decode();
         const context = new OffscreenCanvas(32, 32).getContext("2d", { alpha: false });
+        context.fillStyle = "white";
+        context.fillRect(0, 0, 32, 32);
         context.drawImage(image, 0, 0);
         return [...context.getImageData(0, 0, 32, 32).data];
     }"""

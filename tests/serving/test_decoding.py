@@ -18,7 +18,7 @@ import requests
 from PIL import Image
 
 from serving.decoding import ROOM, Decoders, Upload
-from serving.errors import ImageSizeError, OverloadedError, TooLargeError
+from serving.errors import BrokenImageError, ImageSizeError, OverloadedError, TooLargeError
 from serving.settings import Settings
 from tests.helpers import check_problem, listening
 
@@ -88,17 +88,23 @@ def test_a_decoder_that_takes_too_long_is_replaced(
 def test_the_memory_of_images_that_wait_for_a_decoder_is_bounded(
     decoders: Decoders, noise: npt.NDArray[np.uint8]
 ) -> None:
-    decoders.decode([upload(noise)], resize=True)
+    for _ in range(ROOM + 1):
+        with pytest.raises(BrokenImageError):
+            decoders.decode([Upload("a.png", "a.png", b"\x89PNG".ljust(2**23))], resize=True)
     (held,) = decoders_of(os.getpid())
     os.kill(held, signal.SIGSTOP)
     size = Settings().max_body
     largest = Upload("a.png", "a.png", png(noise).ljust(size, b"\0"))
     waiting = [gevent.spawn(decoders.decode, [largest], resize=True) for _ in range(ROOM)]
     gevent.sleep(0)  # so that they wait
+    waiting.pop().kill()  # as where its client has gone
+    waiting.append(gevent.spawn(decoders.decode, [largest], resize=True))
+    gevent.sleep(0)
     begun = time.monotonic()
     with pytest.raises(OverloadedError, match="Too many images to decode"):
         decoders.decode([upload(noise)], resize=True)
     assert time.monotonic() - begun < 0.5  # at once
+    assert decoders.decode([upload(noise[:32, :32])], resize=False)  # needs no process
     os.kill(held, signal.SIGCONT)
     assert [len(request.get()) for request in waiting] == [1] * ROOM
     assert len(decoders.decode([largest], resize=True)) == 1  # there is room again
@@ -123,7 +129,7 @@ def test_the_images_of_a_request_share_its_time(
     few = upload(np.asarray(Image.fromarray(noise).resize((400, 400))))
     with pytest.raises(TooLargeError, match="takes too long"):
         # Under 25 megapixels, but much more than a second.
-        Decoders(Settings(decode_timeout=0.1)).decode([few] * 128, resize=True)
+        Decoders(Settings(decode_timeout=0.1, max_body=2**26)).decode([few] * 128, resize=True)
 
 
 def test_small_images_share_it_too(noise: npt.NDArray[np.uint8]) -> None:

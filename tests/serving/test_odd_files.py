@@ -127,15 +127,31 @@ def test_a_png_that_leaves_its_colors_open_is_refused(chunks: tuple[bytes, ...])
 
 
 def webp(flags: int, *chunks: tuple[bytes, bytes], shown: npt.NDArray[np.uint8] = RGB) -> bytes:
-    """Write a WebP with other chunks."""
+    """Write a WebP of 32×32 pixels with other chunks."""
+    return webp_of(flags, (b"VP8L", lossless(shown)[8:]), *chunks)
+
+
+def lossless(image: npt.NDArray[np.uint8]) -> bytes:
+    """Return an image as WebP's chunk VP8L."""
     buffer = io.BytesIO()
-    Image.fromarray(shown).save(buffer, "WEBP", lossless=True, exact=True)
-    image = buffer.getvalue()[20:]
+    Image.fromarray(image).save(buffer, "WEBP", lossless=True, exact=True)
+    return buffer.getvalue()[12:]
+
+
+def webp_of(flags: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    """Write a WebP of 32×32 pixels."""
     extended = bytes((flags, 0, 0, 0, 31, 0, 0, 31, 0, 0))
     body = b"WEBP"
-    for kind, data in ((b"VP8X", extended), (b"VP8L", image), *chunks):
+    for kind, data in ((b"VP8X", extended), *chunks):
         body += kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
     return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def animated_webp(flags: int) -> bytes:
+    """Write a WebP whose only frame has 20×16 pixels, 4 from the left and 8 from the top."""
+    places = b"".join(value.to_bytes(3, "little") for value in (4 // 2, 8 // 2, 20 - 1, 16 - 1, 9))
+    frame = places + b"\0" + lossless(RGB[:16, :20])
+    return webp_of(flags, (b"ANIM", bytes(6)), (b"ANMF", frame))
 
 
 def test_a_webp_announces_what_counts() -> None:
@@ -173,7 +189,12 @@ def bmp_in_colors(space: bytes, rest: bytes, behind: bytes = b"") -> bytes:
 
 
 CALIBRATED = bytes(4)
-NUMBERS = struct.pack("<12I", *[2**29] * 9, *[2**15] * 3) + bytes(16)  # primaries and gammas
+# Display P3's primaries, a gamma of 1.6 for each, and what a header ends with.
+NUMBERS = b"".join(
+    struct.pack("<3I", round(x * 2**30), round(y * 2**30), 0)
+    for x, y in ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06))
+)
+NUMBERS += struct.pack("<3I", *[round(1.6 * 2**16)] * 3) + bytes(16)
 
 
 def test_the_colors_of_a_bmp() -> None:
@@ -182,7 +203,7 @@ def test_the_colors_of_a_bmp() -> None:
     converted = pixels(encode(Image.fromarray(RGB), "PNG", icc_profile=WIDE))
     assert np.array_equal(pixels(embedded), converted)
 
-    # Browsers ignore numbers, in which many files are wrong.
+    # Like Chromium, we ignore numbers, in which files are often wrong.
     for space in (b"BGRs", CALIBRATED):
         assert np.array_equal(pixels(bmp_in_colors(space, NUMBERS)), RGB)
 
@@ -192,10 +213,13 @@ def test_chromium_ignores_the_same(browser: Browser) -> None:
     assert np.abs(pixels(webp(0b10000, shown=transparent)) - RGB).mean() > 5
     no_profile = chunk(b"iCCP", b"junk\0\0" + zlib.compress(b"junk" * 50))
     gamma = chunk(b"gAMA", struct.pack(">I", 100_000))
+    in_part = Image.new("RGBA", (32, 32))
+    in_part.paste(Image.fromarray(RGB[:16, :20]), (4, 8))
     page = browser.new_page()
     for kind, content, alike in (
         ("bmp", bmp_in_colors(CALIBRATED, NUMBERS), PLAIN_PNG),
         ("webp", webp(0, shown=transparent), PLAIN_PNG),
+        ("webp", animated_webp(0b10), encode(in_part, "PNG")),
         ("png", before_idat(PLAIN_PNG, no_profile, gamma), before_idat(PLAIN_PNG, gamma)),
     ):
         assert np.array_equal(pixels(content), pixels(alike)), kind
