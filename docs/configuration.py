@@ -11,7 +11,7 @@ INTRODUCTION = """\
 
 Each setting is an option of `python -m serving` and an environment variable; the option wins.
 Where two variables are named, the first that is set counts. An empty variable counts as not set.
-A wrong value ends the start with a line that names the option and its variables. Times are in
+An invalid value stops the start with one line that names the option and its variables. Times are in
 seconds and sizes in bytes.
 
 | option | variable | default | meaning |
@@ -38,7 +38,7 @@ def _default(value: object) -> str:
         case bool():
             return f"`{str(value).lower()}`"
         case int():
-            return f"{value:,}" if value >= 10_000 else str(value)
+            return str(value)
         case Path():  # the checkout's, wherever that is
             return f"`{value.name}/` of the checkout"
     return f"`{value}`"

@@ -17,7 +17,7 @@ IMAGE = sys.argv[2] if len(sys.argv) > 2 else "serving/static/ship.png"
 KEY = os.environ.get("API_KEY")  # if the service requires one
 HEADERS = {"X-API-Key": KEY} if KEY else {}
 
-print("model   recipe    training    test     gap  answer      kept when the image changes")
+print("model   recipe    training  validation     gap  answer      kept when the image changes")
 response = requests.get(f"{SERVICE}/models", headers=HEADERS, timeout=10)
 response.raise_for_status()
 for record in response.json()["models"]:
@@ -32,8 +32,8 @@ for record in response.json()["models"]:
         )
     response.raise_for_status()
     [answer] = response.json()["models"]
-    training, test = record["train_accuracy"], record["test_accuracy"]
     print(
-        f"{name:7} {record['recipe']:9} {training:8.1%} {test:7.1%} {training - test:7.1%}  "
+        f"{name:7} {record['recipe']:9} {record['train_accuracy']:8.1%} "
+        f"{record['validation_accuracy']:11.1%} {record['generalization_gap']:7.1%}  "
         f"{answer['class']:10} {answer['kept']:5.0%}"
     )

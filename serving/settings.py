@@ -60,7 +60,7 @@ class Settings(BaseSettings):
         ge=0,
         le=65535,
         validation_alias=AliasChoices(f"{PREFIX}PORT", "PORT"),
-        description="Port to listen on; 0 takes a free one.",
+        description="Port to listen on; 0 picks a free one.",
     )
     workers: PositiveInt = Field(
         1,
@@ -82,17 +82,17 @@ class Settings(BaseSettings):
     )
     precision: Precision = Field(
         "float32",
-        description="Arithmetic of the models; int8 is faster, and runs on the CPU alone.",
+        description="Arithmetic of the models; int8 is faster, and runs only on the CPU.",
     )
     cuda_device: NonNegativeInt = Field(0, description="Number of the GPU, where CUDA is used.")
     cuda_memory: PositiveInt | None = Field(
         None, description="Bytes of GPU memory that each model may allocate; no limit by default."
     )
     max_body: PositiveInt = Field(
-        8 * 2**20, description="Most bytes in a request's body; 128 images of 32×32 take 0.5 MB."
+        8 * 2**20, description="Maximum size of a request's body; 128 images of 32×32 take 0.5 MB."
     )
     max_images: PositiveInt = Field(
-        128, description="Most images in a request, so that none holds up the others for long."
+        128, description="Maximum images in a request, so that none holds up the others for long."
     )
     max_waiting: PositiveInt = Field(
         768,
@@ -100,7 +100,7 @@ class Settings(BaseSettings):
         "requests are refused; room for two requests of 128 images for three models.",
     )
     max_batch: PositiveInt | None = Field(
-        None, description="Most images in a batch; by default 16 on a CPU, 128 on a GPU."
+        None, description="Maximum images in a batch; by default 16 on a CPU, 128 on a GPU."
     )
     decoders: PositiveInt = Field(
         2,
@@ -109,8 +109,8 @@ class Settings(BaseSettings):
     )
     max_connections: PositiveInt = Field(
         800,
-        description="Most connections of a worker; fewer where the system does not allow two open "
-        "files for each, as its body may need one, and 200 others.",
+        description="Maximum connections of a worker; fewer if the limit on open files does not "
+        "allow two for each, the socket and its body, and 200 others.",
     )
     client_timeout: PositiveInt = Field(
         120,
@@ -147,8 +147,8 @@ class Settings(BaseSettings):
     )
     trusted_proxies: NonNegativeInt = Field(
         0,
-        description="Number of proxies in front of the service; that many values are trusted of "
-        "each of the headers X-Forwarded-For, -Proto, -Host, -Port and -Prefix.",
+        description="Number of proxies in front of the service; that many values of each header "
+        "are trusted: X-Forwarded-For, -Proto, -Host, -Port and -Prefix.",
     )
 
     @property

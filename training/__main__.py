@@ -69,7 +69,8 @@ def all_command(
 @click.option(
     "--distribute",
     is_flag=True,
-    help="Be one of several workers, which KERAS_DISTRIBUTION_* name; all share the runs folder.",
+    help="Run as one of several workers, configured by KERAS_DISTRIBUTION_*; all share the runs "
+    "folder.",
 )
 def train_command(
     models: Sequence[str],
@@ -84,7 +85,7 @@ def train_command(
     extend: bool,
     distribute: bool,
 ) -> None:
-    """Train alone, under any Keras backend (KERAS_BACKEND=jax, say)."""
+    """Only train, without exporting; with any Keras backend (KERAS_BACKEND=jax, say)."""
     from training import data, pipeline
     from training.distribute import distributed
     from training.strategy import ALONE
@@ -217,7 +218,7 @@ def familiarity_command(data_dir: Path | None, models_dir: Path) -> None:
 @click.option(
     "--readme",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="A document whose tables to write, too.  [default: README.md with the default models]",
+    help="Document whose tables are written, too.  [default: README.md with the default models]",
 )
 @click.option("--check", is_flag=True, help="Write nothing; fail where something would differ.")
 def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
@@ -234,7 +235,7 @@ def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
     "--model",
     type=click.Choice(list(ARTICLE)),
     default="first",
-    help="The model that overfits.",
+    help="Model to train.",
 )
 @click.option(
     "--technique",

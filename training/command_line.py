@@ -21,19 +21,22 @@ OPTIONS = {
         multiple=True,
         type=click.Choice(list(ARTICLE)),
         default=list(ARTICLE),
-        help="A model to take; repeat for several.",
+        help="Model to process; repeat for several.",
     ),
     "recipe": click.option(
         "--recipe",
         type=click.Choice(list(RECIPES)),
         default="article",
-        help="The article's, which overfits, or ours, which overfits less.",
+        help="`article` overfits; `improved` overfits less.",
     ),
     "epochs": click.option(
         "--epochs", type=click.IntRange(min=1), help="Epochs to train to.  [default: the recipe's]"
     ),
     "seed": click.option(
-        "--seed", type=click.IntRange(min=0), default=0, help="Seed of weights and shuffles."
+        "--seed",
+        type=click.IntRange(min=0),
+        default=0,
+        help="Seed of the weights' initialization and of shuffling.",
     ),
     "precision": click.option(
         "--precision",

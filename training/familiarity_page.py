@@ -35,9 +35,10 @@ separate CIFAR-10's {familiarity.test_images:,} test images from images of none 
 generated or cropped from photographs in scikit-image and scikit-learn: {counts}.
 
 The figures are areas under the ROC curve: the share of pairs of a test image and another image in
-which the test image scores higher; 0.5 is chance. To be shown, a score needs a mean of at least
-{least}. Agreement is the negative Jensen-Shannon divergence of the models' probabilities. Measured
-by `python -m training familiarity` on the improved models' float32 files.
+which the test image scores higher; 0.5 is chance. The service uses the agreement, and only if its
+mean is at least {least}; the other scores are for comparison. Agreement is the negative
+Jensen-Shannon divergence of the models' probabilities. Measured by `python -m training familiarity`
+on the improved models' float32 files.
 
 | score | model | {" | ".join(kinds)} | mean |
 |---|---|{"---:|" * (len(kinds) + 1)}

@@ -52,7 +52,7 @@ validation, and its 10,000 test images. Its layers, in training:
 
 {layers}
 
-| version | recipe | epochs | arithmetic | train | validation | gap | test | test loss | int8 test |
+| version | recipe | epochs | precision | train | validation | gap | test | test loss | int8 test |
 |---|---|---:|---|---:|---:|---:|---:|---:|---:|
 {versions}
 
@@ -62,7 +62,7 @@ A version's `metadata.json` has every epoch, the confusion matrix, checksums and
 {extensions}
 {curves}
 
-A loss there is the one that the recipe minimizes: label smoothing, where it has any, raises it.
+The curves show the loss that the recipe minimizes, which label smoothing raises.
 
 ## Test accuracy by class
 
@@ -79,9 +79,9 @@ In per cent, of 1,000 test images per class.
 
 Measured on the test set; confidence is the mean over the answers. The expected calibration error,
 in points, is over 15 equal-width bins of the top-1 confidence; the file divides its logits by the
-temperature, which was fitted on the validation set. The last two columns are the per cent of 2,000
-test images whose top-1 class stays the same when the image is mirrored, and when it is shifted by
-2 pixels over a reflected border.
+temperature, which was fitted on the validation set. The last two columns are the percentage of
+2,000 test images whose top-1 class stays the same when the image is mirrored, and when it is
+shifted by 2 pixels over a reflected border.
 
 {diagrams}
 

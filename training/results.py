@@ -133,10 +133,10 @@ strengths are in `training/recipes.py`.
 _ABLATIONS = """\
 # Ablations of the improved recipe
 
-`python -m training study --recipe improved` measures them and keeps the results in
+`python -m training study --recipe improved` measures the ablations and keeps the results in
 `ablations.json`; `python -m training report` writes this page from there. Each is one change to the
-improved recipe, which is the baseline here; both are in `training/recipes.py`. What the recipe is
-chosen by is the validation accuracy.
+improved recipe, which is the baseline here; both are in `training/recipes.py`. The recipe is chosen
+by the validation accuracy.
 """
 _FIGURES = """\
 All runs see the same data, with the same n seeds. Accuracies, in per cent, and losses, mean
@@ -148,8 +148,7 @@ the baseline with the same seed: one that is at most twice its ± may be chance.
 ![Accuracies by variant]({plot})
 """
 _CLIPPED = """\
-{some} losses count no image for more than 16.1, which makes those of overconfident networks too
-small.
+{some} losses are clipped at 16.1 for each image, which understates those of overconfident networks.
 """
 
 COMPARISONS = {
@@ -180,7 +179,7 @@ def _section(title: str, results: dict[str, list[Result]]) -> str:
             "",
             f"On {' and '.join(devices)}.",
             caveat,
-            "| technique | n | train | validation | Δ validation | test | gap | Δ gap "
+            "| variant | n | train | validation | Δ validation | test | gap | Δ gap "
             "| train loss | validation loss | test loss | epochs |",
             "|---|" + "---:|" * 11,
             *(_row(name, of_name, baseline) for name, of_name in results.items()),

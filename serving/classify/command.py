@@ -56,7 +56,7 @@ HELD = 256  # most files, including broken ones, that wait for a batch to fill u
     "names",
     multiple=True,
     show_default="the most accurate",
-    help="Model to ask. Give it again for more models, with a row each.",
+    help="Model to run; repeat for several, with a row each.",
 )
 @click.option("--version", show_default="the newest", help="Version of the models.")
 @click.option(
@@ -76,10 +76,10 @@ def classify(
 ) -> None:
     """Classify image files, without a server.
 
-    PATH is a file, a folder (its images at any depth, also in
-    linked folders, except hidden ones), a quoted glob, or - for a
-    list of paths on standard input, one per line. A file that cannot be read as an image gets a row
-    with an error; if there are any, their number is shown at the end, and the exit status is 1.
+    PATH is a file, a folder (its images at any depth, also in linked folders, except hidden ones),
+    a quoted glob, or - for a list of paths on standard input, one per line or separated by NUL. A
+    file that cannot be read as an image gets a row with an error; if there are any, their number is
+    shown at the end, and the exit status is 1.
     """
     settings = read_settings(workers=1, **options)  # all cores, not a share of them
     if format_ is None:

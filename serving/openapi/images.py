@@ -59,13 +59,15 @@ def _predict(classifiers: Classifiers, version: Json) -> Json:
         query(
             "min_confidence",
             {"type": "number", "minimum": 0, "maximum": 1},
-            "A model that is less sure answers with the class null and a best_guess. What a "
-            "threshold buys on the test set is in the record's calibration.coverage.",
+            "A model that is less confident answers with the class null and a best_guess. The "
+            "record's calibration.coverage has the share of test images that it answers, and its "
+            "accuracy on them, by threshold.",
         ),
         query(
             "details",
             {"type": "boolean", "default": False},
-            "Say with each answer how often answers like it were right on the test set.",
+            "Add to each answer the test accuracy of answers like it, and to each image whether it "
+            "looks familiar, if the bundled improved models answer.",
         ),
         query(
             "resize",

@@ -64,7 +64,7 @@ def test_an_interrupted_study_resumes(
     for result in results:
         [row] = [line for line in table.splitlines() if line.startswith(f"| {result.technique} ")]
         assert f" {100 * result.test.accuracy:.2f} |" in row
-    assert "no image for more than 16.1" not in table
+    assert "clipped at 16.1" not in table
     assert (models / "study.png").stat().st_size
 
 
