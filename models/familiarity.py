@@ -34,6 +34,8 @@ class MeasuredFamiliarity(BaseModel):
     # The agreement that `FAMILIAR_SHARE` of the validation images reach; None where
     # the score's mean is below `REQUIRED_AUROC`.
     threshold: float | None
+    # The share of images below the threshold, by kind; `test` are CIFAR-10's.
+    below_threshold: dict[str, float] = {}
 
 
 def read_familiarity(models_dir: Path) -> MeasuredFamiliarity | None:

@@ -69,7 +69,11 @@ class Familiarity(TypedDict):
         float, Field(le=0, description="How much the models agree, in nats; 0 is the most.")
     ]
     familiar: Annotated[
-        bool, Field(description="Whether this much agreement is usual for such images.")
+        bool,
+        Field(
+            description="Whether this much agreement is usual for such images; many images of "
+            "other things reach it, too."
+        ),
     ]
 
 

@@ -150,12 +150,14 @@ def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: P
     Needs only the exported files: no run folder, no TensorFlow.
     """
     from training import data, report
+    from training.checkpoints import locked
     from training.remeasure import remeasure
 
     files = report.record_files(models, models_dir)
     cifar10 = data.load(data.find(data_dir))
     for file in files:
-        remeasure(file.parent, cifar10)
+        with locked(models_dir, wait=True):
+            remeasure(file.parent, cifar10)
     report.write_report(models_dir, skip_broken=True)
 
 

@@ -34,7 +34,7 @@ OPTIONS = {
     ),
     "seed": click.option(
         "--seed",
-        type=click.IntRange(min=0),
+        type=click.IntRange(0, 2**31),
         default=0,
         help="Seed of the weights' initialization and of shuffling.",
     ),

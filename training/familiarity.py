@@ -67,12 +67,16 @@ def measure_familiarity(
     }
     qualities.append(_quality("agreement", "all", agreements))
     least = float(np.quantile(agreements["validation"], 1 - FAMILIAR_SHARE))
+    threshold = least if qualities[-1].mean_auroc >= REQUIRED_AUROC else None
     familiarity = MeasuredFamiliarity(
         models={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
         test_images=len(sets["test"]),
         unfamiliar_images={kind: len(images) for kind, images in unfamiliar.items()},
         qualities=qualities,
-        threshold=least if qualities[-1].mean_auroc >= REQUIRED_AUROC else None,
+        threshold=threshold,
+        below_threshold={}
+        if threshold is None
+        else {kind: float((agreements[kind] < threshold).mean()) for kind in ("test", *unfamiliar)},
     )
     write_text(models_dir / FAMILIARITY_FILE, familiarity.model_dump_json(indent=1) + "\n")
     return familiarity

@@ -1,8 +1,21 @@
 """The page that shows how well scores separate familiar images from others."""
 
+from collections.abc import Mapping
+
 from models.familiarity import FAMILIAR_SHARE, REQUIRED_AUROC, MeasuredFamiliarity
 
 FAMILIARITY_PAGE = "FAMILIARITY.md"
+
+
+def _shares(below: Mapping[str, float]) -> str:
+    heads = ["CIFAR-10's test images", *(kind for kind in below if kind != "test")]
+    return "\n".join(
+        [
+            f"| {' | '.join(heads)} |",
+            "|" + "---:|" * len(heads),
+            f"| {' | '.join(f'{100 * share:.0f} %' for share in below.values())} |",
+        ]
+    )
 
 
 def familiarity_page(familiarity: MeasuredFamiliarity) -> str:
@@ -22,7 +35,8 @@ def familiarity_page(familiarity: MeasuredFamiliarity) -> str:
             "With `details=true`, the service calls an image familiar if the three models' "
             f"agreement is at least {familiarity.threshold:.4f}, as for "
             f"{100 * FAMILIAR_SHARE:.0f} % of the "
-            "validation images."
+            "validation images. It calls the others unfamiliar:\n\n"
+            + _shares(familiarity.below_threshold)
         )
     counts = ", ".join(
         f"{count} of {kind}" for kind, count in familiarity.unfamiliar_images.items()

@@ -14,7 +14,7 @@ import keras
 from models.record import CLASSES, MODEL_FILE, Int8, Provenance, Record
 from training import TrainingError, data
 from training.architectures import ARCHITECTURES, describe
-from training.checkpoints import Run, check_recipe, read_run
+from training.checkpoints import Run, check_recipe, locked, read_run
 from training.evaluate import measure, score_training
 from training.files import check_writable
 from training.predict import predict
@@ -196,7 +196,8 @@ def export_model(config: Config, cifar10: data.Cifar10, *, force: bool = False) 
         onnx_bytes, temperature = calibrate(onnx_bytes, validation)
     int8_bytes, int8 = _quantize(onnx_bytes, cifar10)
     record = _record(config, run, model, onnx_bytes, temperature, int8, cifar10)
-    folder = publish(onnx_bytes, record, config.models_dir, int8_bytes)
+    with locked(config.models_dir, wait=True):
+        folder = publish(onnx_bytes, record, config.models_dir, int8_bytes)
     newest = newest_version(folder.parent)
     click.echo(
         f"{config.model}: {record.epochs_completed} of {record.epochs} epochs, test accuracy "
@@ -210,10 +211,12 @@ def export_model(config: Config, cifar10: data.Cifar10, *, force: bool = False) 
 def quantize_models(names: list[str], cifar10: data.Cifar10, models_dir: Path) -> None:
     """Quantize each exported version of the named models again."""
     for file in record_files(names, models_dir):
-        record = read_record(file)
-        onnx_bytes = read_file(file.parent / MODEL_FILE, record.sha256)
-        int8_bytes, int8 = _quantize(onnx_bytes, cifar10)
-        publish(onnx_bytes, record.model_copy(update={"int8": int8}), models_dir, int8_bytes)
+        # A training that ends meanwhile must not lose the version that it exports.
+        with locked(models_dir, wait=True):
+            record = read_record(file)
+            onnx_bytes = read_file(file.parent / MODEL_FILE, record.sha256)
+            int8_bytes, int8 = _quantize(onnx_bytes, cifar10)
+            publish(onnx_bytes, record.model_copy(update={"int8": int8}), models_dir, int8_bytes)
         click.echo(
             f"{record.name} version {record.version} in int8: test accuracy "
             f"{int8.test_accuracy:.2%} ({record.test_accuracy:.2%} in float32)"

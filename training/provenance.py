@@ -3,16 +3,19 @@
 import os
 import platform
 import subprocess
+from functools import cache
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[1]
 _CODE = ("training", "models/*.py", "uv.lock")  # an export changes the rest of models/
 
 
+@cache
 def commit() -> str | None:
     """Return the commit of this code, with `-dirty` if it was changed since.
 
-    None outside a git checkout, or without git.
+    As of the first call, as a process keeps the code that it has loaded. None outside a git
+    checkout, or without git.
     """
     try:
         # The code may lie inside another project's checkout.

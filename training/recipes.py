@@ -54,7 +54,7 @@ class Recipe:
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """What a run records of its recipe: all that affects the result, except the length."""
+        """What a run records of its recipe, except the length, which it records apart."""
         return {k: value for k, value in asdict(self).items() if k not in {"name", "epochs"}}
 
     def matches(self, recorded: Mapping[str, Any]) -> bool:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 import onnxruntime
+from pydantic import ValidationError
 
 from models.record import INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, Record
 from serving.classifier import start_session
 from serving.errors import StartError
 from serving.providers import CPU
-from training import TrainingError
+from training import TrainingError, first_reason
 from training.data import Cifar10
 from training.evaluate import measure, score_training
 from training.files import write_text
@@ -43,8 +44,15 @@ def remeasure(folder: Path, cifar10: Cifar10) -> Record:
             int8 = read_file(folder / INT8_MODEL_FILE, known["int8"]["sha256"])
             known["int8"] |= measure(int8, cifar10.test).model_dump()
         record = Record.model_validate(known)
-    except (OSError, KeyError, TypeError, ValueError) as error:  # Pydantic's is a ValueError
-        raise BundleError(f"cannot measure {folder}: {error}") from error
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        reason = (
+            first_reason(error) if isinstance(error, ValidationError) else "no JSON of that form"
+        )
+        raise BundleError(
+            f"{path} is not a model's record ({reason}); restore it, or export the model again"
+        ) from error
     write_text(path, record.model_dump_json(indent=2) + "\n")
     click.echo(f"{record.name} version {record.version}: test accuracy {record.test_accuracy:.2%}")
     return record

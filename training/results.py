@@ -135,15 +135,16 @@ _ABLATIONS = """\
 
 `python -m training study --recipe improved` measures the ablations and keeps the results in
 `ablations.json`; `python -m training report` writes this page from there. Each is one change to the
-improved recipe, which is the baseline here; both are in `training/recipes.py`. The recipe is chosen
-by the validation accuracy.
+improved recipe, which is the baseline here, but `adam`, which has a learning rate of its own and no
+weight decay; they are in `training/recipes.py`. The recipe is chosen by the validation accuracy.
 """
-_FIGURES = """\
+_FIGURES = """
 All runs see the same data, with the same n seeds. Accuracies, in per cent, and losses, mean
 cross-entropies, are of a run's final weights (with early stopping, those with the lowest validation
 loss, as the recipe computes it), without dropout or augmentation. The gap is training minus
 validation accuracy, in points. ± is the standard deviation over the seeds. Δ is the difference from
-the baseline with the same seed: one that is at most twice its ± may be chance.
+the baseline with the same seed: one that is at most twice its ± may be chance, and so may any with
+one seed.
 
 ![Accuracies by variant]({plot})
 """

@@ -37,6 +37,8 @@ from training.strategy import ALONE, SingleProcess
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy")
 
+commit()  # now: hours later, the checkout may have another one
+
 
 def train(
     name: str,

@@ -1,16 +1,14 @@
 """Two real workers on this machine: the same result as one, a lost one, and resuming after it."""
 
 import importlib.util
-import os
 import signal
 import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 
-from tests.helpers import ROOT, free_port
+from tests.helpers import free_port
+from tests.training import generated
 from tests.training.generated import ENDLESS, stop_after_epochs
 from training.checkpoints import Run, read_run
 from training.distribute import ADDRESSES, WORKER, WORKERS
@@ -19,40 +17,17 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="needs the jax group: uv sync --group jax"
 )
 
-# The command itself, on generated images instead of CIFAR-10.
-CODE = textwrap.dedent("""
-    from tests.training.generated import generate
-    from training import data
-    from training.__main__ import main
-    from training.data import Cifar10
-
-    split = generate(320, seed=1)
-    data.load = lambda _: Cifar10(split, split)
-    main(["train", "--distribute", "--model", "first"])
-""").replace('"first"]', '"first", *sys.argv[1:]]')
-
 
 def start(
     number: int, runs: Path, epochs: int, *of_second: str, **environment: str
 ) -> list[subprocess.Popen[str]]:
     """Start the workers; the second gets more options."""
-    address = f"127.0.0.1:{free_port()}"
-    command = [sys.executable, "-c", f"import sys\n{CODE}", "--runs-dir", str(runs)]
-    command += ["--epochs", str(epochs), "--data-dir", str(runs)]
+    together = {"KERAS_BACKEND": "jax", ADDRESSES: f"127.0.0.1:{free_port()}", WORKERS: str(number)}
+    options = ["--model", "first", "--runs-dir", str(runs), "--epochs", str(epochs)]
     return [
-        subprocess.Popen(
-            [*command, *(of_second if worker == 1 else ())],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "KERAS_BACKEND": "jax",
-                ADDRESSES: address,
-                WORKERS: str(number),
-                WORKER: str(worker),
-                **environment,
-            },
-            stderr=subprocess.PIPE,
-            text=True,
+        generated.start(
+            *("train", "--distribute", *options, *(of_second if worker == 1 else ())),
+            **{**together, WORKER: str(worker), **environment},
         )
         for worker in range(number)
     ]

@@ -43,3 +43,6 @@ def test_the_published_figures_are_of_the_bundled_models(tmp_path: Path, cifar10
     for ours, recorded in zip(found.qualities, published.qualities, strict=True):
         for kind in kinds:
             assert ours.auroc[kind] == pytest.approx(recorded.auroc[kind], abs=0.05)
+    for kind in ("test", *kinds):
+        recorded_share = published.below_threshold[kind]
+        assert found.below_threshold[kind] == pytest.approx(recorded_share, abs=0.05)

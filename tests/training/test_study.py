@@ -154,7 +154,17 @@ def test_a_variant_is_one_change_to_its_models_recipe(
     )
     network = describe(build(model, baseline))
     of_layers = {"dropout", "batch-normalization", "dropout-after-pools", "no-dropout"}
+    several = {  # a network has one of the two kinds of dropout
+        "combined": 7,
+        "adam": 3,
+        "without-both": 2,
+        "dropout-after-pools": 2,
+        "no-dropout": 1 if model == "final" else 2,
+    }
     for recipe in changed:
+        before, after = baseline.hyperparameters, recipe.hyperparameters
+        fields = [name for name in before if before[name] != after[name]]
+        assert len(fields) == several.get(recipe.name, 1), (recipe.name, fields)
         built = describe(build(model, recipe))
         assert "BatchNorm, BatchNorm" not in built
         assert recipe.name not in of_layers or built != network

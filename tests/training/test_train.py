@@ -135,9 +135,11 @@ def test_the_commit_is_that_of_a_checkout_alone(
     if not (ROOT / ".git").exists():
         assert commit() is None
         pytest.skip("this is no git checkout")
-    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", commit() or "")
+    found = commit()
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", found or "")
     monkeypatch.setattr("training.provenance._ROOT", tmp_path)
-    assert commit() is None
+    assert commit() == found  # of the code that is loaded, whatever the checkout is now
+    assert commit.__wrapped__() is None
 
 
 def test_another_run_is_not_mixed_into_one(tiny: Cifar10, tmp_path: Path) -> None:
