@@ -219,7 +219,8 @@ class Batcher:
         job.result.set_exception(
             ModelError(
                 f"The model {record.name} version {record.version} failed: {one_line(error)}. "
-                "Another model or version may still answer; the log says more."
+                "Another model or version may still answer: ask for it by ?model= and ?version=, "
+                "or by its path under /v2."
             )
         )
 

@@ -48,7 +48,7 @@ def test_overfitting_shows_each_records_figures(server: str) -> None:
     records = requests.get(f"{server}/models").json()["models"]
     for line, record in zip(lines, records, strict=True):
         assert line.startswith(f"{record['name']:7} {record['recipe']:9} ")
-        for figure in ("train_accuracy", "test_accuracy"):
+        for figure in ("train_accuracy", "validation_accuracy", "generalization_gap"):
             assert f" {record[figure]:.1%} " in line
         assert "ship" in line
 

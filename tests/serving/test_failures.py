@@ -86,7 +86,10 @@ def test_a_model_that_fails_is_named_while_the_others_answer(
 
     def fails() -> None:
         check_problem(
-            requests.post(f"{server}/predict", data=WHITE), 503, "second failed", "?model="
+            requests.post(f"{server}/predict", data=WHITE),
+            503,
+            "second version 1 failed",
+            "?model=",
         )
 
     for url in ready:
