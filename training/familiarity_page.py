@@ -7,17 +7,6 @@ from models.familiarity import FAMILIAR_SHARE, REQUIRED_AUROC, MeasuredFamiliari
 FAMILIARITY_PAGE = "FAMILIARITY.md"
 
 
-def _shares(below: Mapping[str, float]) -> str:
-    heads = ["CIFAR-10's test images", *(kind for kind in below if kind != "test")]
-    return "\n".join(
-        [
-            f"| {' | '.join(heads)} |",
-            "|" + "---:|" * len(heads),
-            f"| {' | '.join(f'{100 * share:.0f} %' for share in below.values())} |",
-        ]
-    )
-
-
 def familiarity_page(familiarity: MeasuredFamiliarity) -> str:
     """Return FAMILIARITY.md."""
     kinds, least = list(familiarity.unfamiliar_images), REQUIRED_AUROC
@@ -60,3 +49,14 @@ on the improved models' float32 files.
 
 {outcome}
 """
+
+
+def _shares(below: Mapping[str, float]) -> str:
+    heads = ["CIFAR-10's test images" if kind == "test" else kind for kind in below]
+    return "\n".join(
+        [
+            f"| {' | '.join(heads)} |",
+            "|" + "---:|" * len(heads),
+            f"| {' | '.join(f'{100 * share:.0f} %' for share in below.values())} |",
+        ]
+    )

@@ -22,7 +22,7 @@ from serving.errors import (
 )
 from serving.images import FORMATS, decode
 from tests.helpers import check_problem, run_python
-from tests.serving.test_odd_files import TURNED, WIDE, avif_with_aperture, bmp_in_colors, webp
+from tests.serving.test_odd_files import TURNED, WIDE, avif_with_aperture, bmp_with_profile, webp
 
 pytestmark = pytest.mark.alone
 
@@ -47,9 +47,7 @@ def seeds() -> Iterator[bytes]:
             yield buffer.getvalue()
     yield avif_with_aperture(32, 1, 32, 1, 0, 1, 0, 1)
     yield webp(0b0011_1000, (b"EXIF", TURNED), (b"ICCP", WIDE))
-    yield bmp_in_colors(
-        b"DEBM", bytes(48) + struct.pack("<4I", 4, 124 + 3 * 32 * 32, len(WIDE), 0), WIDE
-    )
+    yield bmp_with_profile()
 
 
 SEEDS = list(seeds())

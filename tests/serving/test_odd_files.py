@@ -126,9 +126,9 @@ def test_a_png_that_leaves_its_colors_open_is_refused(chunks: tuple[bytes, ...])
         pixels(png(INDICES, 4, 3, 0, *chunks))
 
 
-def webp(flags: int, *chunks: tuple[bytes, bytes], shown: npt.NDArray[np.uint8] = RGB) -> bytes:
+def webp(flags: int, *chunks: tuple[bytes, bytes], image: npt.NDArray[np.uint8] = RGB) -> bytes:
     """Write a WebP of 32×32 pixels with other chunks."""
-    return webp_of(flags, (b"VP8L", lossless(shown)[8:]), *chunks)
+    return webp_of(flags, (b"VP8L", lossless(image)[8:]), *chunks)
 
 
 def lossless(image: npt.NDArray[np.uint8]) -> bytes:
@@ -188,6 +188,12 @@ def bmp_in_colors(space: bytes, rest: bytes, behind: bytes = b"") -> bytes:
     return bmp(header, b"", RGB[::-1, :, ::-1].tobytes()) + behind
 
 
+def bmp_with_profile() -> bytes:
+    """Write a BMP whose profile follows its pixels."""
+    place = struct.pack("<III", 4, 124 + 3 * 32 * 32, len(WIDE))  # from the header's start
+    return bmp_in_colors(b"DEBM", bytes(48) + place + bytes(4), WIDE)
+
+
 CALIBRATED = bytes(4)
 # Display P3's primaries, a gamma of 1.6 for each, and what a header ends with.
 NUMBERS = b"".join(
@@ -198,10 +204,8 @@ NUMBERS += struct.pack("<3I", *[round(1.6 * 2**16)] * 3) + bytes(16)
 
 
 def test_the_colors_of_a_bmp() -> None:
-    place = struct.pack("<III", 4, 124 + 3 * 32 * 32, len(WIDE))  # from the header's start
-    embedded = bmp_in_colors(b"DEBM", bytes(48) + place + bytes(4), WIDE)
     converted = pixels(encode(Image.fromarray(RGB), "PNG", icc_profile=WIDE))
-    assert np.array_equal(pixels(embedded), converted)
+    assert np.array_equal(pixels(bmp_with_profile()), converted)
 
     # Like Chromium, we ignore numbers, in which files are often wrong.
     for space in (b"BGRs", CALIBRATED):
@@ -210,7 +214,7 @@ def test_the_colors_of_a_bmp() -> None:
 
 def test_chromium_ignores_the_same(browser: Browser) -> None:
     transparent = np.dstack([RGB, RGB[..., 0]])
-    assert np.abs(pixels(webp(0b10000, shown=transparent)) - RGB).mean() > 5
+    assert np.abs(pixels(webp(0b10000, image=transparent)) - RGB).mean() > 5
     no_profile = chunk(b"iCCP", b"junk\0\0" + zlib.compress(b"junk" * 50))
     gamma = chunk(b"gAMA", struct.pack(">I", 100_000))
     in_part = Image.new("RGBA", (32, 32))
@@ -218,7 +222,7 @@ def test_chromium_ignores_the_same(browser: Browser) -> None:
     page = browser.new_page()
     for kind, content, alike in (
         ("bmp", bmp_in_colors(CALIBRATED, NUMBERS), PLAIN_PNG),
-        ("webp", webp(0, shown=transparent), PLAIN_PNG),
+        ("webp", webp(0, image=transparent), PLAIN_PNG),
         ("webp", animated_webp(0b10), encode(in_part, "PNG")),
         ("png", before_idat(PLAIN_PNG, no_profile, gamma), before_idat(PLAIN_PNG, gamma)),
     ):
