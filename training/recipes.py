@@ -31,6 +31,7 @@ class Recipe:
     head_dropout: float = 0.0  # fraction of activations dropped before the logits
     label_smoothing: float = 0.0  # fraction of the target spread over all classes
     # Used only by `study`.
+    weight_averaging: float = 0.0  # momentum of the moving average that becomes the weights
     mixup: float = 0.0  # alpha of the Beta distribution that each batch's share is drawn from
     dropout: float = 0.0  # fraction of activations dropped after each pool and hidden Dense
     batch_normalization: bool = False  # after each Conv's ReLU, as in the article's final model
@@ -148,6 +149,7 @@ def _ablations(improved: Recipe) -> list[Recipe]:
         replace(improved, name="no-erasing", erasing=False),
         replace(improved, name="no-label-smoothing", label_smoothing=0.0),
         replace(improved, name="mixup", mixup=0.2),
+        replace(improved, name="averaged-weights", weight_averaging=0.999),
         replace(improved, name="no-dropout", head_dropout=0.0, own_dropout=False),
         replace(improved, name="dropout-after-pools", head_dropout=0.0, dropout=0.3),
     ]
@@ -164,3 +166,5 @@ ABLATIONS = {model: _by_name(recipe, _ablations(recipe)) for model, recipe in IM
 # `final` has its own dropout where these would put it.
 del TECHNIQUES["final"]["dropout"]
 del ABLATIONS["final"]["dropout-after-pools"]
+# Keras does not average the statistics of its batch normalization.
+del ABLATIONS["final"]["averaged-weights"]

@@ -168,7 +168,12 @@ def load_trained_model(run: Run, recipe: Recipe, run_dir: Path) -> keras.Model:
     A checkpoint holds only float32 arrays, so one backend can load another's run.
     """
     model = build(run.model, recipe)
+    if recipe.weight_averaging:  # the optimizer has the average
+        model.compile(_optimizer(recipe, steps=1, epochs=run.epochs, trained=0))
+        model.optimizer.build(model.trainable_variables)
     load(model, run.chosen_epoch(recipe), run_dir)
+    if recipe.weight_averaging:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
     return model
 
 
@@ -223,9 +228,12 @@ def _optimizer(recipe: Recipe, steps: int, epochs: int, trained: int) -> keras.o
             learning_rate = LaterSchedule(learning_rate, trained * steps)
     match recipe.optimizer:
         case "muon":
-            return ConvolutionalMuon(learning_rate, recipe.weight_decay)
+            optimizer = ConvolutionalMuon(learning_rate, recipe.weight_decay)
         case "adam":
-            return keras.optimizers.Adam(learning_rate)
+            optimizer = keras.optimizers.Adam(learning_rate)
+    if recipe.weight_averaging:
+        optimizer.use_ema, optimizer.ema_momentum = True, recipe.weight_averaging
+    return optimizer
 
 
 class _Checkpoint(keras.callbacks.Callback):

@@ -6,18 +6,20 @@ import signal
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import onnx
 import pytest
 import requests
+from numpy.typing import NDArray
 
 from models.record import Record
 from tests.helpers import ROOT, png, run_server, upload
 from tests.training.generated import ENDLESS, finished_epochs, start, stop_after_epochs
 from training.architectures import build
-from training.checkpoints import RunError, read_run
+from training.checkpoints import RunError, load, read_run
 from training.data import Cifar10
 from training.export import ExportError, export, verify
 from training.pipeline import Config, export_model, train_model
@@ -26,6 +28,7 @@ from training.provenance import commit, machine
 from training.publish import publish
 from training.recipes import ARTICLE
 from training.report import write_report
+from training.train import load_trained_model, train
 
 STEPS = 2  # of 128, in the 256 images left of 320 by the validation split
 
@@ -150,6 +153,34 @@ def test_another_run_is_not_mixed_into_one(tiny: Cifar10, tmp_path: Path) -> Non
     with pytest.raises(RunError, match=r"not mixed_bfloat16; use --precision float32"):
         train_model(replace(config, precision="mixed_bfloat16"), tiny)
     train_model(replace(config, seed=1), tiny, fresh=True)
+
+
+def test_averaged_weights_are_the_moving_average_of_every_step(
+    tiny: Cifar10, tmp_path: Path
+) -> None:
+    recipe = replace(ARTICLE["first"], batch_size=256, weight_averaging=0.9)  # a step per epoch
+
+    def weights_after(epochs: int) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+        run = train(
+            "first",
+            recipe,
+            tiny.train,
+            epochs=epochs,
+            seed=0,
+            precision="float32",
+            run_dir=tmp_path,
+        )
+        model = build("first", recipe)
+        load(model, epochs, tmp_path)
+        return model.get_weights(), load_trained_model(run, recipe, tmp_path).get_weights()
+
+    first, averaged = weights_after(1)
+    for weights, average in zip(first, averaged, strict=True):
+        np.testing.assert_array_equal(average, weights)
+    second, averaged = weights_after(2)
+    for before, after, average in zip(first, second, averaged, strict=True):
+        assert (before != after).any()
+        np.testing.assert_allclose(average, 0.9 * before + 0.1 * after, atol=1e-6)
 
 
 def test_an_export_that_computes_something_else_is_refused(tiny: Cifar10) -> None:
