@@ -1,5 +1,7 @@
 """What the routes share: settings, models, decoders, batcher and metrics."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from models.familiarity import MeasuredFamiliarity
@@ -22,6 +24,17 @@ class Service:
     batcher: Batcher
     metrics: Metrics
     familiarity: MeasuredFamiliarity | None = None  # as measured on the bundled models
+
+    @contextmanager
+    def decoding(self, size: int) -> Iterator[Decoders]:
+        """Time the decoding of images that will wait for models as `size` images.
+
+        Raises:
+            OverloadedError: too many images are already waiting, before any work is wasted.
+        """
+        self.batcher.check_room(size)
+        with self.metrics.time_decoding():
+            yield self.decoders
 
     def check_ready(self, *only: Classifier) -> None:
         """Check that all models, or `only` these, work; all are loaded before it listens.

@@ -28,3 +28,10 @@ class EncodedImage:
     color: bytes | Colorimetry | None = None  # an ICC profile or an equivalent
     scans: int = 1  # passes over the pixels
     hidden: int = 0
+
+
+def drawn_within(extents: tuple[int, int, int, int], image: Image.Image) -> Image.Image:
+    """Return the image, transparent beyond the edges (left, top, right, bottom) of its frame."""
+    canvas = Image.new("RGBA", image.size)
+    canvas.paste(image.crop(extents), extents)
+    return canvas

@@ -4,7 +4,7 @@ import io
 
 from PIL import GifImagePlugin, Image
 
-from serving.images.encoded import EncodedImage
+from serving.images.encoded import EncodedImage, drawn_within
 
 
 class _FirstFrame(GifImagePlugin.GifImageFile):
@@ -28,11 +28,8 @@ def read(content: bytes) -> EncodedImage:
     def load(_: bool) -> Image.Image:
         transparent = "transparency" in image.info
         frame = image.convert("RGBA" if transparent else "RGB")
-        if transparent or extents == (0, 0, width, height):
+        if transparent or extents is None or extents == (0, 0, width, height):
             return frame
-        # Nothing is drawn where the frame does not reach.
-        canvas = Image.new("RGBA", (width, height))
-        canvas.paste(frame.crop(extents), extents)
-        return canvas
+        return drawn_within(extents, frame)
 
     return EncodedImage(width, height, load)

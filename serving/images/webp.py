@@ -9,7 +9,7 @@ import struct
 
 from PIL import Image, WebPImagePlugin
 
-from serving.images.encoded import EncodedImage
+from serving.images.encoded import EncodedImage, drawn_within
 from serving.images.exif import read_orientation
 
 _FRAME = {b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"}
@@ -57,11 +57,7 @@ def read(content: bytes) -> EncodedImage:
         opaque = image.convert("RGB")
         if b"ANMF" not in kinds:
             return opaque
-        # Nothing is drawn where the frame does not reach.
-        canvas = Image.new("RGBA", opaque.size)
-        extents = _read_extents(kept)
-        canvas.paste(opaque.crop(extents), extents)
-        return canvas
+        return drawn_within(_read_extents(kept), opaque)
 
     width, height = _read_size(kept[0])
     return EncodedImage(

@@ -111,9 +111,8 @@ def create_blueprint(service: Service) -> Blueprint:
         resize = flag(tensor.parameters, "resize", default=flag(asked.parameters, "resize"))
         uploads = read_encoded(tensor, binary)
         tensor.data = None  # megabytes, which need not wait for a decoder
-        service.batcher.check_room(len(uploads))  # before work is wasted
-        with metrics.time_decoding():
-            return np.stack([i.pixels for i in service.decoders.decode(uploads, resize=resize)])
+        with service.decoding(len(uploads)) as decoders:
+            return np.stack([i.pixels for i in decoders.decode(uploads, resize=resize)])
 
     @blueprint.post("/repository/index")
     def index() -> list[IndexEntry]:

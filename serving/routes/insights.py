@@ -106,9 +106,8 @@ def _look_closer(
     chosen = service.classifiers.choose(sent.getlist("model"), single(sent, "version"))
     with service.metrics.count_models(chosen):
         resize = boolean(sent, "resize")
-        service.batcher.check_room((1 + count) * len(chosen))  # before work is wasted
-        with service.metrics.time_decoding():
-            [image] = service.decoders.decode([upload], resize=resize)
+        with service.decoding((1 + count) * len(chosen)) as decoders:
+            [image] = decoders.decode([upload], resize=resize)
         changed = change(image.pixels)
         batch = np.concatenate([image.pixels[np.newaxis], changed])
         probabilities = service.batcher.classify(chosen, batch)

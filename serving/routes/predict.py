@@ -47,9 +47,8 @@ def create_blueprint(service: Service) -> Blueprint:
             least = fraction(sent, "min_confidence") or 0.0
             details, crop = boolean(sent, "details"), boolean(sent, "crop")
             resize, partial = boolean(sent, "resize"), boolean(sent, "partial")
-            service.batcher.check_room(len(uploads) * len(chosen))  # before work is wasted
-            with metrics.time_decoding():
-                decode = service.decoders.decode_each if partial else service.decoders.decode
+            with service.decoding(len(uploads) * len(chosen)) as decoders:
+                decode = decoders.decode_each if partial else decoders.decode
                 outcomes = list(decode(uploads, resize=resize))
             filenames = [upload.filename for upload in uploads]
             del uploads  # megabytes, which need not wait for the models
