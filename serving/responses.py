@@ -27,7 +27,7 @@ class Confusion(TypedDict):
 
 
 class Worth(TypedDict):
-    """How often answers like this one were right on the test set; null if there were none."""
+    """How often answers like this one were right on the test set; null if there were too few."""
 
     right_when_this_sure: Annotated[
         Fraction | None,

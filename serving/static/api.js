@@ -2,7 +2,7 @@
 
 import { $ } from "./dom.js";
 
-let key = sessionStorage.getItem("key");
+let key = storedKey();
 
 /** Fetch, or throw an Error whose message is for a person. */
 export async function ask(url, options) {
@@ -29,8 +29,14 @@ export async function ask(url, options) {
   throw new Error(problem.detail ?? `The service answered ${response.status}.`);
 }
 
-export async function askForJson(url) {
-  return (await ask(url)).json();
+/** Fetch JSON, or throw an Error as `ask` does. */
+export async function askForJson(url, options) {
+  const response = await ask(url, options);
+  try {
+    return await response.json();
+  } catch {
+    throw new Error("The answer could not be read: it broke off, or is not the service’s.");
+  }
 }
 
 /** Send an image as is for the service to crop and resample, and return its answer. */
@@ -38,7 +44,7 @@ export async function post(path, query, file) {
   const form = new FormData();
   form.append("image", file, file.name ?? "image");
   const asked = new URLSearchParams([["resize", "true"], ...query]);
-  return (await ask(`${path}?${asked}`, { method: "POST", body: form })).json();
+  return askForJson(`${path}?${asked}`, { method: "POST", body: form });
 }
 
 /** Wait until the visitor has entered a key. */
@@ -62,7 +68,23 @@ async function askForKey(reason) {
     };
     $("key").addEventListener("submit", enter);
   });
-  sessionStorage.setItem("key", key);
+  storeKey();
   $("key").hidden = true;
   before.focus();
+}
+
+// A browser that blocks a site's cookies throws for its storage, too; the key then lasts as long as
+// the page.
+function storedKey() {
+  try {
+    return sessionStorage.getItem("key");
+  } catch {
+    return null;
+  }
+}
+
+function storeKey() {
+  try {
+    sessionStorage.setItem("key", key);
+  } catch {}
 }

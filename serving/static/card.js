@@ -2,13 +2,13 @@
 
 import { curvesFigure } from "./curves.js";
 import { $, element, percent, points, scrolling, table } from "./dom.js";
-import { modelNames, records, titleOf, versionsOf } from "./records.js";
+import { int8Note, modelNames, recipeName, records, titleOf, versionsOf } from "./records.js";
 
 /** Show a model's card, or the first model's if there is none of that name. */
 export function showCard(asked) {
   const name = modelNames().includes(asked) ? asked : modelNames()[0];
   const versions = versionsOf(name);
-  const headings = versions.map(({ version, recipe }) => `version ${version}, ${recipe} recipe`);
+  const headings = versions.map(({ version, recipe }) => `version ${version}, ${recipeName(recipe)}`);
   const rows = (cells) => cells.map(([text, cell]) => [text, ...versions.map(cell)]);
   $("view-card").replaceChildren(
     element("h2", { tabIndex: -1 }, `${titleOf(name)}’s card`),
@@ -19,7 +19,8 @@ export function showCard(asked) {
       `A convolutional network of ${versions[0].parameters.toLocaleString("en")} parameters that ` +
         "tells CIFAR-10’s ten classes apart, made to see overfitting and what reduces it. It is no " +
         "tool for decisions about people, safety or money: it gives every image one of its classes, " +
-        "whatever it shows.",
+        "whatever it shows." +
+        int8Note(versions[0]),
     ),
     scrolling(table("Training", ["", ...headings], rows(TRAINING))),
     scrolling(table("What it is worth", ["", ...headings], rows(WORTH))),
@@ -69,8 +70,8 @@ const WORTH = [
   ["same answer when mirrored", (r) => known(r.stability, (s) => percent(s.mirrored))],
   ["when moved by 2 pixels", (r) => known(r.stability, (s) => percent(s.shifted))],
   [
-    "takes pure noise for",
-    (r) => known(r.noise, (n) => `${n.most_common_class}, ${percent(n.confidence)} sure`),
+    "takes pure noise most often for",
+    (r) => known(r.noise, (n) => `${n.most_common_class} in ${percent(n.share)}; ${percent(n.confidence)} sure`),
   ],
 ];
 

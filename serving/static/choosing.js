@@ -27,7 +27,7 @@ export function listen(see) {
       const content = await (await ask("static/ship.png")).blob();
       if (number === choices) choose([new File([content], "ship.png", { type: content.type })]);
     } catch (error) {
-      showError(error.message);
+      if (number === choices) showError(error.message);
     }
   });
   document.addEventListener("paste", (event) => {

@@ -6,29 +6,27 @@ import { vary } from "./stability.js";
 
 /** Buttons that show more about an image's answers; `asked` are their request's parameters. */
 export function closerLook(file, card, asked) {
-  const status = element("p", { role: "status", class: "quiet" });
   const place = element("div");
+  const stability = toggle("Does the answer hold?", async () => {
+    const models = await vary(file, card);
+    place.append(...models);
+    return models;
+  });
+  const explanation = toggle("What does it look at?", () => explain(file, card, asked));
   return element(
     "div",
     {},
-    element(
-      "div",
-      { class: "buttons" },
-      toggle("Does the answer hold?", status, async () => {
-        const models = await vary(file, card);
-        place.append(...models);
-        return models;
-      }),
-      toggle("What does it look at?", status, () => explain(file, card, asked)),
-    ),
-    status,
+    element("div", { class: "buttons" }, stability.button, explanation.button),
+    stability.status,
+    explanation.status,
     place,
   );
 }
 
-/** A button that shows and hides the elements that `load` makes at the first press. */
-function toggle(text, status, load) {
+/** A button that shows and hides the elements that `load` makes at the first press, and its status. */
+function toggle(text, load) {
   const button = element("button", { type: "button", "aria-pressed": "false" }, text);
+  const status = element("p", { role: "status", class: "quiet" });
   let parts = null;
   let loading = false;
   button.addEventListener("click", async () => {
@@ -52,5 +50,5 @@ function toggle(text, status, load) {
     button.setAttribute("aria-pressed", String(shown));
     for (const part of parts) part.hidden = !shown;
   });
-  return button;
+  return { button, status };
 }

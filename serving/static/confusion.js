@@ -1,10 +1,11 @@
 // A confusion matrix as a table: the more images a cell counts, the darker it is.
 
 import { element, percent, scrolling, table } from "./dom.js";
+import { recipeName } from "./records.js";
 
 export function confusionTable({ recipe, classes, confusion_matrix: matrix, test_accuracy: accuracy }) {
   const made = table(
-    `With the ${recipe} recipe: right on ${percent(accuracy)}`,
+    `With ${recipeName(recipe)}: right on ${percent(accuracy)}`,
     ["", ...classes],
     classes.map((name, i) => [name, ...matrix[i].map(String)]),
   );

@@ -1,6 +1,7 @@
 // Learning curves: training and validation accuracy by epoch; where they part, a model overfits.
 
 import { element, percent, shape } from "./dom.js";
+import { recipeName } from "./records.js";
 
 const [WIDTH, HEIGHT] = [320, 180];
 const [LEFT, RIGHT, TOP, BOTTOM] = [34, 314, 8, 160];
@@ -53,14 +54,14 @@ export function curvesFigure(title, records) {
 function legend(records) {
   const lines = [element("span", { class: "train" }, "training, while it trains"), " ", element("span", { class: "validation" }, "validation")];
   if (records.length === 1) return lines;
-  return [...lines, ` · solid: ${records[0].recipe}, dashed: ${records[1].recipe} recipe`];
+  return [...lines, ` · solid: ${recipeName(records[0].recipe)}, dashed: ${recipeName(records[1].recipe)}`];
 }
 
 function inWords(records) {
   return records
     .map(({ recipe, history }) => {
       const { accuracy, val_accuracy: validation } = history.at(-1);
-      return `Last, with the ${recipe} recipe: ${percent(accuracy)} and ${percent(validation)}.`;
+      return `Last, with ${recipeName(recipe)}: ${percent(accuracy)} and ${percent(validation)}.`;
     })
     .join(" ");
 }
@@ -71,7 +72,7 @@ function isCrossed({ history }) {
 
 function note(records) {
   const plain = records.map(
-    ({ recipe, train_accuracy: accuracy }) => `${percent(accuracy)} with the ${recipe} recipe`,
+    ({ recipe, train_accuracy: accuracy }) => `${percent(accuracy)} with ${recipeName(recipe)}`,
   );
   return element(
     "p",

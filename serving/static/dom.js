@@ -69,4 +69,5 @@ export function showError(message, retry) {
   button.addEventListener("click", () => retry());
   $("error").replaceChildren(message, ...(retry ? [" ", button] : []));
   $("error").hidden = !message;
+  if (message) $("error").scrollIntoView({ block: "nearest" });
 }

@@ -2,7 +2,7 @@
 
 import { curvesFigure } from "./curves.js";
 import { $, element, percent, points, table } from "./dom.js";
-import { shownRecords } from "./records.js";
+import { int8Note, shownRecords } from "./records.js";
 
 /** Fill in a card for each model that is shown. */
 export function showModels() {
@@ -48,7 +48,8 @@ function model(record, opened) {
         "p",
         { class: "quiet" },
         "The article’s training accuracy, and so its gap, is a mean over its last epoch; ours is of " +
-          "the finished network.",
+          "the finished network." +
+          int8Note(record),
       ),
     ),
   );

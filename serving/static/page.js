@@ -36,10 +36,13 @@ async function start() {
   document
     .querySelector("nav")
     .append(element("a", { href: `#card/${modelNames()[0]}` }, "Model cards"));
-  window.addEventListener("hashchange", async () => {
-    if (await showView()) document.querySelector(".view:not([hidden]) > h2[tabindex]")?.focus();
-  });
+  window.addEventListener("hashchange", openView);
   await showView();
+}
+
+/** Show the view that the URL names, and move the focus to it. */
+async function openView() {
+  if (await showView()) document.querySelector(".view:not([hidden]) > h2[tabindex]")?.focus();
 }
 
 /** Show the view that the URL names: #card/first, say. Return whether it is still the newest. */
@@ -57,7 +60,7 @@ async function showView() {
   try {
     await VIEWS[name](argument);
   } catch (error) {
-    if (number === latest) showError(error.message, showView);
+    if (number === latest) showError(error.message, openView);
   }
   return number === latest;
 }

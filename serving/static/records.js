@@ -21,8 +21,15 @@ export function titleOf(name) {
   return versionsOf(name)[0].title;
 }
 
-export function recipeName({ recipe }) {
+export function recipeName(recipe) {
   return recipe === "article" ? "the article’s recipe" : `the ${recipe} recipe`;
+}
+
+/** Which figures are the int8 file's, if the service runs that; otherwise nothing. */
+export function int8Note({ sha256, int8 }) {
+  return int8?.sha256 === sha256
+    ? " The int8 file answers: figures of test images are its own, all others the float32 file’s."
+    : "";
 }
 
 /** The chosen version; empty for each model's newest. */
@@ -47,7 +54,7 @@ export function addVersions(choose) {
     input.checked = i === 0;
     input.addEventListener("change", choose);
     const text = version
-      ? recipeName(records.find((record) => record.version === version))
+      ? recipeName(records.find((record) => record.version === version).recipe)
       : "the newest recipe of each";
     $("versions").append(element("label", {}, input, ` ${text}`));
   }

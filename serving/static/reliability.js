@@ -1,11 +1,12 @@
 // A reliability diagram: how often a network is right at each confidence.
 
 import { element, percent, points, shape } from "./dom.js";
+import { recipeName } from "./records.js";
 
 const [SIDE, LEFT, TOP] = [200, 30, 8];
 
 export function reliabilityFigure({ recipe, calibration }) {
-  const title = `With the ${recipe} recipe`;
+  const title = `With ${recipeName(recipe)}`;
   if (!calibration) {
     return element("figure", {}, element("strong", {}, title), element("p", {}, "Not measured."));
   }

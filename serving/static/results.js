@@ -171,9 +171,9 @@ function worth({ class: name, details }) {
   }
   if (details.right_when_this_class !== null) {
     const really = details.most_often_really.map((c) => `${c.true_class} (${of100(c.share)})`);
+    const others = really.length ? `; the others are most often: ${really.join(", ")}` : "";
     sentences.push(
-      `Of 100 test images that it calls ${name}, ${of100(details.right_when_this_class)} are; ` +
-        `most of the others: ${really.join(", ")}.`,
+      `Of 100 test images that it calls ${name}, ${of100(details.right_when_this_class)} are${others}.`,
     );
   }
   return sentences.join(" ");

@@ -1,4 +1,4 @@
-// Regularization techniques, each alone: accuracy and gap with their spread over the seeds.
+// Changes to the article's recipe: accuracy and gap with their spread over the seeds.
 
 import { choice, element, points, scrolling, shape, table } from "./dom.js";
 import { spread, written } from "./spread.js";
@@ -45,7 +45,9 @@ export function techniques(results, compared) {
       element(
         "p",
         {},
-        `One change at a time to the article’s recipe, on the ${model} model after ${epochs} epochs.`,
+        `The article’s recipe, here the baseline, and changes to it, on the ${model} model for up ` +
+          `to ${epochs} epochs.`,
+        figures.some(({ name }) => name === "combined") ? " “combined” is all of them at once." : "",
       ),
       element("p", {}, selects[0], " ", selects[1]),
       said,

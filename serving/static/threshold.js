@@ -1,6 +1,6 @@
 // The confidence below which a model gives no answer, and what that buys on the test set.
 
-import { $, element, of100 } from "./dom.js";
+import { $, element, of100, percent } from "./dom.js";
 import { shownRecords } from "./records.js";
 
 let thresholds = [0]; // for which the records have figures
@@ -35,9 +35,9 @@ export function showThreshold() {
 
 function buys(record, least) {
   const { coverage, accuracy } = coverageAt(record, least);
-  const at = least ? `at ${String(least).slice(1)}` : "asked always,";
-  const right = of100(coverage * (accuracy ?? 0));
-  return `${record.title}: ${at} it answers ${of100(coverage)} of 100 test images and is right on ${right} of those.`;
+  const at = least ? `at ${of100(least)} %` : "asked always,";
+  const right = accuracy === null ? "" : `, ${percent(accuracy)} of them rightly`;
+  return `${record.title}: ${at} it answers ${percent(coverage)} of the test images${right}.`;
 }
 
 function coverageAt({ calibration }, least) {

@@ -12,9 +12,11 @@ import requests
 from PIL import Image
 
 from models.familiarity import agreement
+from models.record import Record
 from serving import explanation, stability
 from serving.registry import load_classifiers
 from serving.settings import Settings
+from serving.worth import worth
 from tests.helpers import MODELS, ROOT, check_problem, png, run_server, upload
 from training.data import load_test
 
@@ -121,6 +123,17 @@ def test_details_are_what_the_record_says_of_such_answers(server: str) -> None:
             edges = np.linspace(0, 1, len(bins) + 1)[1:-1]
             expected = bins[np.digitize(answer["confidence"], edges, right=True)]["accuracy"]
             assert details["right_when_this_sure"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_handful_of_test_images_says_nothing() -> None:
+    record = Record.model_validate_json((ROOT / "models/final/2/metadata.json").read_bytes())
+    assert record.calibration
+    bins = record.calibration.reliability
+    assert any(0 < found.count < 30 for found in bins)
+    for i, found in enumerate(bins):
+        right = worth(record, 0, (i + 0.5) / len(bins))["right_when_this_sure"]
+        expected = found.accuracy if found.count >= 30 else None
+        assert right == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("path", ["/stability", "/explanations"])

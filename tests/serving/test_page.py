@@ -1,11 +1,14 @@
 """The page in a real headless Chromium, driven by Playwright."""
 
+import base64
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import requests
 from playwright.sync_api import Browser, Page, Route, expect
 
@@ -190,9 +193,13 @@ def test_the_page_asks_for_the_key(browser: Browser) -> None:
         page.close()
 
 
-def test_it_fits_a_phone_and_follows_the_dark_mode(page: Page) -> None:
+def test_it_fits_a_phone_and_follows_the_dark_mode(page: Page, tmp_path: Path) -> None:
     page.click("#example")
     expect(page.locator(".answer").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    (tmp_path / f"{'x' * 90}.png").write_text("no image")
+    page.set_input_files("#file", tmp_path / f"{'x' * 90}.png")
+    expect(page.locator(".result .problem")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     background = "getComputedStyle(document.body).backgroundColor"
     page.emulate_media(color_scheme="light")
@@ -248,8 +255,84 @@ def test_an_example_that_comes_late_does_not_replace_a_later_choice(
     expect(page.locator(".result h2")).to_have_text("chosen.png")
 
 
+@pytest.mark.parametrize("way", ["paste", "drop"])
+def test_an_image_can_be_pasted_and_dropped(page: Page, way: str) -> None:
+    page.evaluate(TRANSFER, [way, base64.b64encode(SHIP.read_bytes()).decode()])
+    expect(page.locator(".result h2")).to_have_text("ship.png")
+    expect(page.locator(".answer").first).to_be_visible()
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator("h1")).not_to_be_in_viewport()
+    page.evaluate(TRANSFER, [way, None])  # text
+    expect(page.locator("#error")).to_be_in_viewport()
+    expect(page.locator(".result h2")).to_have_text("ship.png")
+
+
+def test_an_answer_that_comes_late_is_not_shown(page: Page) -> None:
+    waiting: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        if waiting:
+            route.continue_()
+        waiting.append(route)
+
+    page.route("**/predict*", hold_the_first)
+    page.set_input_files("#file", SHIP)
+    expect(page.locator(".result")).to_have_attribute("aria-busy", "true")
+    page.get_by_label("the article’s recipe").check()
+    answers = page.locator(".answers")
+    expect(answers).to_be_visible()
+    newest = answers.inner_text()
+    with page.expect_response("**/predict*"):
+        waiting[0].continue_()
+    page.wait_for_timeout(200)  # in which it would replace the answers
+    assert answers.inner_text() == newest
+
+
+def test_a_browser_that_stores_nothing_is_served(browser: Browser, server: str) -> None:
+    page = browser.new_page()
+    page.add_init_script(
+        "Object.defineProperty(window, 'sessionStorage', { get() { throw new Error(); } })"
+    )
+    page.goto(server)
+    expect(page.locator(".model")).to_have_count(len(MODELS))
+    page.close()
+
+
+def test_the_figures_of_int8_files_are_said_to_be_so(browser: Browser, server: str) -> None:
+    page = browser.new_page()
+    one = requests.get(f"{server}/models/final").json()
+    for served, times in ((one["sha256"], 0), (one["int8"]["sha256"], 1)):
+        models = json.dumps({"models": [{**one, "sha256": served}]})
+        page.route("**/models", partial(Route.fulfill, body=models))
+        page.goto(f"{server}/#card/final")
+        page.reload()
+        expect(page.get_by_role("heading", name="Final model’s card")).to_be_visible()
+        expect(page.locator("#view-card").get_by_text("The int8 file answers")).to_have_count(times)
+    page.close()
+
+
+def test_an_answer_of_another_service_is_said_to_be_so(page: Page) -> None:
+    page.route("**/predict*", lambda route: route.fulfill(body="<html>Please log in.</html>"))
+    page.set_input_files("#file", SHIP)
+    expect(page.locator(".result .problem")).to_contain_text("is not the service’s")
+
+
 def test_a_file_that_is_far_too_large_is_said_to_be_so(page: Page, tmp_path: Path) -> None:
     large = tmp_path / "large.png"
     large.write_bytes(SHIP.read_bytes() + bytes(40 * 2**20))
     page.set_input_files("#file", large)
     expect(page.locator(".result .problem")).to_contain_text("too large")
+
+
+# Pastes or drops a file, or text if there is none.
+TRANSFER = """([way, content]) => {
+  const transfer = new DataTransfer();
+  if (content === null) transfer.setData("text/plain", "text");
+  else {
+    const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
+    transfer.items.add(new File([bytes], "ship.png", { type: "image/png" }));
+  }
+  const event = { bubbles: true, clipboardData: transfer, dataTransfer: transfer };
+  const kind = { paste: ClipboardEvent, drop: DragEvent }[way];
+  document.body.dispatchEvent(new kind(way, event));
+}"""

@@ -27,10 +27,6 @@ def ask(server: str, path: str, file: Path, query: str = "") -> Any:
     return requests.post(f"{server}/{path}?resize=true&{query}", files=files).json()
 
 
-def half_up(share: float) -> int:
-    return int(100 * share + 0.5)  # as JavaScript rounds
-
-
 def test_a_threshold_shows_its_accuracy_and_has_models_abstain(
     page: Page, server: str, noise: Path
 ) -> None:
@@ -44,10 +40,9 @@ def test_a_threshold_shows_its_accuracy_and_has_models_abstain(
         page.keyboard.press("ArrowRight")
         for record, answer in zip(records, answers, strict=True):
             at = record["calibration"]["coverage"][i]
-            given, right = half_up(at["coverage"]), half_up(at["coverage"] * (at["accuracy"] or 0))
             expect(page.locator("#buys")).to_contain_text(
-                f"at {str(at['threshold'])[1:]} it answers {given} of 100 test images "
-                f"and is right on {right} of those"
+                f"at {100 * at['threshold']:.0f} % it answers {100 * at['coverage']:.1f} % of the "
+                f"test images, {100 * at['accuracy']:.1f} % of them rightly"
             )
             said = page.locator(f"[data-model={answer['model']}] .said")
             if answer["confidence"] < at["threshold"]:
@@ -118,6 +113,9 @@ def test_a_refusal_of_a_closer_look_is_shown(page: Page) -> None:
     button = page.get_by_role("button", name="Does the answer hold?")
     button.click()
     expect(page.locator(".result .problem")).to_have_text("Too many.")
+    page.get_by_role("button", name="What does it look at?").click()
+    expect(page.locator(".map")).to_have_count(len(MODELS))
+    expect(page.locator(".result .problem")).to_have_text("Too many.")  # still
     page.unroute("**/stability*")
     button.click()
     expect(page.locator(".strip").first).to_be_visible()

@@ -98,7 +98,8 @@ def test_the_recipes_of_a_model_stand_against_each_other(
     for i, version in enumerate(reversed(versions)):
         points = (lines.nth(2 * i).get_attribute("points") or "").split()
         assert len(points) == len(version["history"])
-        title = f"With the {version['recipe']} recipe"
+        recipe = version["recipe"].replace("article", "article’s")
+        title = f"With the {recipe} recipe"
         diagram = study_page.locator("svg.reliability").nth(i)
         error = 100 * version["calibration"]["expected_calibration_error"]
         bins = [b for b in version["calibration"]["reliability"] if b["count"]]
