@@ -1,7 +1,7 @@
 # The service alone: no TensorFlow, no compiler, no installer.
 #   docker build -t classifier .                 with NVIDIA's libraries; without a GPU it uses the CPU
 #   docker build -t classifier --target cpu .    without them
-#   docker run -p 8000:8000 --read-only --tmpfs /tmp [--gpus all] classifier
+#   docker run -p 8000:8000 --read-only --tmpfs /tmp --stop-timeout 35 [--gpus all] classifier
 # The cpu stages stand before the gpu ones: buildah builds every stage up to its target.
 ARG BASE_IMAGE=python:3.12-slim
 
@@ -37,15 +37,16 @@ sys.exit(server.getresponse().status != 200)"]
 CMD ["python", "-m", "serving"]
 
 # What changes most comes last, so that a new model or new code leaves the libraries' layer alone.
+# The user can read it whatever the umask of the checkout.
 FROM runtime AS cpu
 COPY --from=build-cpu /app/.venv .venv
-COPY models models
-COPY serving serving
+COPY --chmod=755 models models
+COPY --chmod=755 serving serving
 
 FROM build-cuda-provider AS build-gpu
 RUN uv sync --locked --extra cuda
 
 FROM runtime AS gpu
 COPY --from=build-gpu /app/.venv .venv
-COPY models models
-COPY serving serving
+COPY --chmod=755 models models
+COPY --chmod=755 serving serving

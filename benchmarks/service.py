@@ -205,8 +205,8 @@ def main(seconds: int, version: str, precision: Precision, workers: int, cores: 
     limits = bare(every), bare(every[:1])
     command = (
         *(("taskset", "--cpu-list", cores) if cores else ()),
-        *(sys.executable, "-m", "serving", "--port", "0", "--precision", precision),
-        *("--workers", str(workers)),
+        *(sys.executable, "-m", "serving", "--port", "0", "--provider", "cpu"),
+        *("--precision", precision, "--workers", str(workers)),
     )
     with running(*command) as (address, pid, start):
         print(f"Ready in {start:.1f} s, {resident_mebibytes(pid):.0f} MiB resident.")

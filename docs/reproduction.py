@@ -13,8 +13,8 @@ PAGE = """\
 
 <!-- Generated from the records by `python -m docs`; edit docs/reproduction.py instead. -->
 
-Every published figure comes from a record, and every record from one of these commands. Set
-`CIFAR10_DIR` to the folder of the official batches; otherwise they are downloaded.
+Every figure of a model comes from a record or a study, and each of these from one of the commands
+here. Set `CIFAR10_DIR` to the folder of the official batches; otherwise they are downloaded.
 
 ## The models
 

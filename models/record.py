@@ -42,9 +42,20 @@ def version_folders(models_dir: Path, name: str = "*") -> list[Path]:
 
     Left out are those that are unfinished or set aside: their name, or their model's, starts with a
     dot.
+
+    Raises:
+        OSError: one of these folders cannot be read.
     """
-    found = [path for path in models_dir.glob(f"{name}/*/") if path.name.isdecimal()]
-    return [path for path in found if not path.parent.name.startswith(".")]
+    if not models_dir.is_dir():
+        return []
+    models = models_dir.iterdir() if name == "*" else [models_dir / name]
+    return [
+        version
+        for model in models
+        if model.is_dir() and not model.name.startswith(".")
+        for version in model.iterdir()
+        if version.name.isdecimal() and version.is_dir()
+    ]
 
 
 class Epoch(BaseModel):

@@ -17,7 +17,6 @@ from prometheus_client import (
     generate_latest,
     values,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.samples import Sample
 
 from models.record import CLASSES
@@ -247,6 +246,8 @@ class Metrics:
     def _summed(self) -> CollectorRegistry:
         if SHARED not in os.environ:
             return self.registry
+        from serving.shared_metrics import SharedMetrics  # noqa: PLC0415  # not on Windows
+
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        registry.register(SharedMetrics(os.environ[SHARED]))
         return registry

@@ -53,6 +53,8 @@ def read_settings(**options: Any) -> Settings:
         return Settings(**options)
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:  # it is about several settings
+            raise click.UsageError(first["msg"].removeprefix("Value error, ")) from error
         name = str(first["loc"][0]).removeprefix(PREFIX).lower()
         flag = f"--{name.replace('_', '-')} ({', '.join(variables(name))})"
         shown = repr(first["input"]) if Settings.model_fields[name].repr else "not a value for it"

@@ -1,4 +1,4 @@
-"""The usual metrics of a process, for a master and its workers together."""
+"""The usual metrics of a process, for a master and all processes below it together."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -10,17 +10,12 @@ from prometheus_client.registry import Collector
 
 
 class Processes(Collector):
-    """The usual metrics of a process, summed over the master and its workers."""
+    """The usual metrics of a process, summed over the master, its workers and their decoders."""
 
     def collect(self) -> Iterator[Metric]:
         """Return each metric, read from /proc."""
-        master = getppid()
-        try:
-            children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-        except OSError:  # only Linux has it
-            children = []
         families: dict[str, Metric] = {}
-        pids = [str(master), *children]
+        pids = list(_with_descendants(str(getppid())))
         for pid in pids:
             for family in ProcessCollector(pid=partial(int, pid), registry=None).collect():
                 known = families.setdefault(family.name, family)
@@ -35,6 +30,16 @@ class Processes(Collector):
             ended = sum(map(_seconds_of_ended, pids))
             seconds.samples = [live._replace(value=live.value + ended)]
         return iter(families.values())
+
+
+def _with_descendants(pid: str) -> Iterator[str]:
+    yield pid
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:  # only Linux has it, or the process has ended just now
+        return
+    for child in children:
+        yield from _with_descendants(child)
 
 
 def _seconds_of_ended(pid: str) -> float:

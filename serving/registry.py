@@ -105,7 +105,7 @@ def load_classifiers(settings: Settings) -> Classifiers:
             )
         provider = "cpu"
     files = []
-    for folder in version_folders(models_dir):
+    for folder in _version_folders(models_dir):
         record = _read_record(folder)
         if precision == "int8":
             files.append((folder / INT8_MODEL_FILE, _of_int8(record, folder)))
@@ -162,6 +162,13 @@ def _start(
             record.epochs,
         )
     return classifiers
+
+
+def _version_folders(models_dir: Path) -> list[Path]:
+    try:
+        return version_folders(models_dir)
+    except OSError as error:
+        raise StartError(f"cannot read {error.filename}: {error.strerror}") from error
 
 
 def _read_record(folder: Path) -> Record:

@@ -23,12 +23,12 @@ from gevent.monkey import get_original
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.ggevent import GeventWorker
 
-# Before gunicorn has gevent replace the locks: with Python's own, counting takes half as long, and
-# never waits while holding one.
-from prometheus_client import multiprocess
-
 from serving.errors import AddressError, StartError
 from serving.settings import Settings
+
+# Before gunicorn has gevent replace the locks: with Python's own, prometheus_client counts in half
+# the time, and never waits while holding one.
+from serving.shared_metrics import add_ended
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -58,14 +58,23 @@ def serve(settings: Settings) -> None:
             listener.bind((settings.host, settings.port))
         except OSError as error:
             raise AddressError(settings.host, settings.port, error) from error
-        # Otherwise the signal would leave check_start()'s process behind.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        signal.signal(signal.SIGTERM, _stop_start)
         check_start(settings)
+        try:
+            listener.listen()  # another service may have loaded its models faster
+        except OSError as error:
+            raise AddressError(settings.host, settings.port, error) from error
         place = METRICS_PLACE if os.access(METRICS_PLACE, os.W_OK) else None
         metrics_dir = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(
             "", "serving-", place
         )
         _Server(settings, listener, metrics_dir).run()
+
+
+def _stop_start(*_: object) -> None:
+    for process in multiprocessing.active_children():  # check_start()'s, which may be stuck
+        process.kill()
+    sys.exit(128 + signal.SIGTERM)
 
 
 def check_start(settings: Settings) -> None:
@@ -238,7 +247,7 @@ class _Server(BaseApplication):
             self.wait(connection, worker)
 
     def child_exit(self, _arbiter: Any, worker: Any) -> None:
-        multiprocess.mark_process_dead(worker.pid, self.metrics_dir)  # type: ignore[no-untyped-call]
+        add_ended(worker.pid, self.metrics_dir)
 
     def on_exit(self, _arbiter: Any) -> None:
         shutil.rmtree(self.metrics_dir, ignore_errors=True)

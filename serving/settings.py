@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -11,6 +11,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -115,7 +116,7 @@ class Settings(BaseSettings):
     client_timeout: PositiveInt = Field(
         120,
         description="Seconds for a connection's next request to arrive, and again for its body; "
-        "load balancers keep idle connections for up to 60.",
+        "set more than your load balancer keeps idle connections (AWS 60 s, Google Cloud 600).",
     )
     graceful_timeout: PositiveInt = Field(
         30, description="Seconds after SIGTERM before requests still in progress are cut off."
@@ -150,6 +151,15 @@ class Settings(BaseSettings):
         description="Number of proxies in front of the service; that many values of each header "
         "are trusted: X-Forwarded-For, -Proto, -Host, -Port and -Prefix.",
     )
+
+    @model_validator(mode="after")
+    def _check_metrics_key(self) -> Self:
+        if self.metrics_need_key and not self.api_key:
+            raise ValueError(
+                "--metrics-need-key (SERVING_METRICS_NEED_KEY) is true, but there is no key; set "
+                "SERVING_API_KEY"
+            )
+        return self
 
     @property
     def read_limit(self) -> int:

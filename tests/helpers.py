@@ -122,6 +122,13 @@ def connect(server: str) -> socket.socket:
     return socket.create_connection((address.hostname or "", address.port or 0), timeout=60)
 
 
+def in_flight(server: str) -> float:
+    """Return how many requests are being answered, this one for the metrics included."""
+    metrics = requests.get(f"{server}/metrics").text
+    [value] = re.findall(r"^serving_http_requests_in_flight (\S+)$", metrics, re.MULTILINE)
+    return float(value)
+
+
 def exchange(server: str, sent: bytes) -> tuple[int, bytes, bytes]:
     """Send bytes over a connection of their own; return the status, the head and the body."""
     with connect(server) as client:
@@ -170,6 +177,9 @@ def listening(
             yield match[1], process.pid
         finally:
             process.terminate()
-            process.wait()
-            reader.join()
+            try:
+                process.wait(120)
+            finally:
+                process.kill()
+                reader.join()
     assert process.returncode == 0

@@ -68,6 +68,8 @@ def test_a_wrong_field_is_not_taken() -> None:
     with pytest.raises(kubernetes_validate.ValidationError, match="readinesProbe"):
         kubernetes_validate.validate(deployment, KUBERNETES[-1], strict=True)
 
+
+def test_a_wrong_field_is_not_taken_by_kserve() -> None:
     wrong = copy.deepcopy(INFERENCE_SERVICE["spec"])
     wrong["predictor"]["protocolVersion"] = "v2"
     with pytest.raises(jsonschema.ValidationError, match="protocolVersion"):
@@ -116,6 +118,19 @@ def test_both_ways_run_the_same_pod() -> None:
         assert base[field] == kserve[field]
     for field in ("image", "resources", "securityContext", "volumeMounts"):
         assert container(base)[field] == container(kserve)[field]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        of_base, of_kserve = container(base)[probe], container(kserve)[probe]
+        assert {**of_base, "httpGet": None} == {**of_kserve, "httpGet": None}
+    protocol = {"name": "PROTOCOL", "value": "v2"}
+    assert [v for v in container(kserve)["env"] if v != protocol] == container(base)["env"]
+
+
+def test_compose_passes_every_setting_on() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    inside = {"host", "port", "models_dir"}  # of the container
+    wanted = {variables(name)[-1] for name in Settings.model_fields if name not in inside}
+    for service in services.values():
+        assert service["environment"] == dict.fromkeys(wanted)
 
 
 def test_large_images_fit_into_the_memory() -> None:

@@ -1,7 +1,7 @@
 """The documentation is what the code says, and its links lead somewhere."""
 
 import re
-import shlex
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from click.testing import CliRunner
 
 from docs import configuration, http
 from docs.__main__ import main
-from serving.__main__ import main as serving
 from serving.errors import STATUSES
 from tests.helpers import ROOT
 from tests.test_deploy import metrics_in
@@ -74,13 +73,12 @@ def test_paths_that_are_named_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_take_the_options_that_are_shown(page: Path) -> None:
-    training = pytest.importorskip("training.__main__", reason="needs the training group").main
-    commands = {"serving": serving, "training": training}
-    for package, arguments in re.findall(
-        r"^(?:uv run .*)?python -m (serving|training)\b([^#|\n]*)", page.read_text(), re.MULTILINE
+    pytest.importorskip("training.__main__", reason="needs the training group")
+    for module, arguments in re.findall(
+        r"python -m (benchmarks\.\w+|docs|serving|training)\b(?!\.)([^#|`\n]*)", page.read_text()
     ):
-        words = shlex.split(arguments)
-        check_options(commands[package], words)
+        name = module if "." in module else f"{module}.__main__"
+        check_options(import_module(name).main, arguments.split())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -93,10 +91,12 @@ def test_recipes_and_modules_that_are_named_exist(page: Path) -> None:
         assert find_spec(module), f"there is no {module}"
 
 
-def check_options(group: click.Group, words: list[str]) -> None:
-    named = [word for word in words if not word.startswith("-")]
-    name = named[0] if named and named[0] in group.commands else group.default_cmd_name  # type: ignore[attr-defined]
-    known = {option for parameter in group.commands[name].params for option in parameter.opts}
+def check_options(command: click.Command, words: list[str]) -> None:
+    if isinstance(command, click.Group):
+        named = [word for word in words if not word.startswith("-")]
+        name = named[0] if named and named[0] in command.commands else command.default_cmd_name  # type: ignore[attr-defined]
+        command = command.commands[name]
+    known = {option for parameter in command.params for option in parameter.opts}
     assert {word.split("=")[0] for word in words if word.startswith("--")} <= known | {"--help"}
 
 

@@ -157,8 +157,11 @@ def improved_models(records: dict[str, list[Record]]) -> dict[str, Record]:
 
 
 def _record_files(models_dir: Path, name: str) -> list[Path]:
-    paths = [folder / RECORD_FILE for folder in version_folders(models_dir, name)]
-    return sorted(path for path in paths if path.exists())
+    try:
+        paths = [folder / RECORD_FILE for folder in version_folders(models_dir, name)]
+        return sorted(path for path in paths if path.exists())
+    except OSError as error:
+        raise RecordError(f"cannot read {error.filename}: {error.strerror}") from error
 
 
 def _texts(

@@ -4,6 +4,7 @@ import io
 import random
 import struct
 import time
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 
@@ -130,9 +131,15 @@ def test_headers_that_lie(width: int, height: int) -> None:
 
 def test_a_decompression_bomb_is_not_unpacked() -> None:
     packed = zlib.compress(bytes(300 * 2**20), 9)  # 300 MiB of zeros in 300 kB
-    check(png_that_claims(32, 32, packed))
-    text = b"comment\0\0" + packed
-    check(png_that_claims(32, 32, b"")[:33] + png_chunk(b"zTXt", text) + SEEDS[4][33:])
+    pixels = png_that_claims(32, 32, packed)
+    text = pixels[:33] + png_chunk(b"zTXt", b"comment\0\0" + packed) + SEEDS[4][33:]
+    profile = pixels[:33] + png_chunk(b"iCCP", b"profile\0\0" + packed) + SEEDS[4][33:]
+    tracemalloc.start()
+    for bomb in (pixels, text, profile):
+        check(bomb)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20 * 2**20
     with pytest.raises(TooLargeError, match="too many pixels"):
         decode(png_that_claims(10_000, 10_000, packed), name="it", resize=True)
 

@@ -104,6 +104,7 @@ def test_a_large_request_takes_turns_with_small_ones(classifiers: Classifiers) -
     assert len(slow.session.sizes) <= 3
     assert slow.session.sizes[:2] == [16, 3]
     np.testing.assert_allclose(large.get()[0], first.classify(many), atol=1e-5)
+    assert slow.session.sizes[2] == 2  # an eighth, while small ones may come
     assert sum(slow.session.sizes) == 128 + 3
     assert batcher.waiting == 0
 

@@ -11,6 +11,7 @@ import pytest
 import requests
 import tritonclient.http as triton
 
+from serving.protocol import HEADER_LENGTH
 from serving.settings import Settings
 from tests.helpers import check_problem, image_input, png, upload
 
@@ -108,7 +109,18 @@ def test_tritons_client_compresses_both_ways(server: str, coding: str, binary: b
     )
 
 
-@pytest.mark.parametrize("path", ["/models", "/openapi.json", "/static/page.css"])
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_binary_answers_are_compressed(server: str, coding: str) -> None:
+    url, images = f"{server}/v2/models/first/infer", bytes(128 * 32 * 32 * 3)
+    headers = {HEADER_LENGTH: "0", "Accept-Encoding": coding}
+    answer = requests.post(url, data=images, headers=headers)
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert answer.headers["Content-Encoding"] == coding
+
+
+@pytest.mark.parametrize(
+    "path", ["/models", "/openapi.json", "/static/page.css", "/static/results.js"]
+)
 def test_long_answers_are_compressed_when_asked(server: str, path: str) -> None:
     plain = requests.get(f"{server}{path}", headers={"Accept-Encoding": "identity"})
     assert "Content-Encoding" not in plain.headers

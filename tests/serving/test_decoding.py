@@ -53,8 +53,9 @@ def noise() -> npt.NDArray[np.uint8]:
 
 
 @pytest.fixture
-def decoders() -> Iterator[Decoders]:
-    yield Decoders(Settings(decoders=1, decoder_timeout=30, decode_timeout=1))
+def decoders(request: pytest.FixtureRequest) -> Iterator[Decoders]:
+    limits = {"decoder_timeout": 30, "decode_timeout": 1, **getattr(request, "param", {})}
+    yield Decoders(Settings(decoders=1, **limits))
     for pid in decoders_of(os.getpid()):
         os.kill(pid, signal.SIGKILL)
 
@@ -110,8 +111,10 @@ def test_the_memory_of_images_that_wait_for_a_decoder_is_bounded(
     assert len(decoders.decode([largest], resize=True)) == 1  # there is room again
 
 
-def test_the_wait_for_a_decoder_is_bounded(noise: npt.NDArray[np.uint8]) -> None:
-    decoders = Decoders(Settings(decoders=1, decoder_timeout=0.1, decode_timeout=5))
+@pytest.mark.parametrize("decoders", [{"decoder_timeout": 0.1, "decode_timeout": 5}], indirect=True)
+def test_the_wait_for_a_decoder_is_bounded(
+    decoders: Decoders, noise: npt.NDArray[np.uint8]
+) -> None:
     decoders.decode([upload(noise)], resize=True)
     (stuck,) = decoders_of(os.getpid())
     os.kill(stuck, signal.SIGSTOP)

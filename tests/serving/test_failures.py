@@ -20,6 +20,7 @@ from tests.helpers import (
     ROOT,
     check_problem,
     connect,
+    in_flight,
     listening,
     png,
     replace_model,
@@ -177,12 +178,3 @@ def test_a_stop_cuts_a_request_that_does_not_end() -> None:
 
 def is_ok(url: str) -> bool:
     return requests.get(url).status_code == 200
-
-
-def in_flight(server: str) -> float:
-    [line] = [
-        line
-        for line in requests.get(f"{server}/metrics").text.splitlines()
-        if line.startswith("serving_http_requests_in_flight ")
-    ]
-    return float(line.split()[1])

@@ -1,6 +1,7 @@
 """The service over the bundled models, through real HTTP."""
 
 import io
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -149,6 +150,17 @@ def test_a_version_without_its_curves_still_answers(first_alone: Path) -> None:
     assert missing.content_type == "application/problem+json"
     assert "first version 1 has no curves.png" in missing.get_json()["detail"]
     assert client.get("/models/first").status_code == 200
+
+
+def test_a_model_of_another_name_is_served(first_alone: Path, image: npt.NDArray[np.uint8]) -> None:
+    (first_alone / "mine").mkdir()
+    version = (first_alone / "first" / "1").rename(first_alone / "mine" / "7")
+    record = json.loads((version / "metadata.json").read_text())
+    (version / "metadata.json").write_text(json.dumps({**record, "name": "mine", "version": 7}))
+    client = create_app(Settings(models_dir=first_alone, provider="cpu")).test_client()
+    answer = client.post("/predict?model=mine", data=png(image), content_type="image/png")
+    [model] = answer.get_json()["predictions"][0]["models"]
+    assert (model["model"], model["version"]) == ("mine", 7)
 
 
 def test_a_limit_below_a_mebibyte_is_named(first_alone: Path) -> None:

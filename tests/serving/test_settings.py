@@ -1,15 +1,13 @@
 """Options and variables, and which counts."""
 
-from pathlib import Path
-
 import pytest
 from click.testing import CliRunner
 
 from serving import errors
 from serving.__main__ import main
 from serving.problems import status_of
+from serving.registry import load_classifiers
 from serving.settings import Settings, variables
-from tests.helpers import refusal
 
 
 def test_variables_have_one_prefix_but_for_what_platforms_set(
@@ -49,6 +47,8 @@ def test_help_names_every_setting() -> None:
             ["--cors-origins", "https://a.com?"],
             ["--cors-origins", "is no origin", "https://a.com?"],
         ),
+        (["--api-key", "a secret"], ["--api-key", "SERVING_API_KEY", "not a value for it"]),
+        (["--metrics-need-key", "true"], ["--metrics-need-key", "SERVING_API_KEY"]),
     ],
 )
 def test_a_wrong_value_is_named(options: list[str], words: list[str]) -> None:
@@ -56,12 +56,13 @@ def test_a_wrong_value_is_named(options: list[str], words: list[str]) -> None:
     assert result.exit_code == 2
     for word in words:
         assert word in result.output
+    assert "secret" not in result.output
 
 
-def test_an_option_without_a_default_is_taken(tmp_path: Path) -> None:
-    # In a process of its own: it forks, and here there may be threads.
-    options = ("--threads", "2", "--max-batch", "8", "--models-dir", str(tmp_path))
-    assert "holds no models" in refusal(*options)
+def test_a_batch_is_as_large_as_it_may_be() -> None:
+    for asked, found in ((None, 16), (8, 8)):
+        first, *_ = load_classifiers(Settings(provider="cpu", max_batch=asked))
+        assert first.max_batch == found
 
 
 def test_every_error_has_a_status() -> None:

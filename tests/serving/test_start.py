@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -127,6 +128,31 @@ def test_a_taken_port_is_named_before_models_are_loaded(server: str, tmp_path: P
     line = refusal("--port", port, "--models-dir", str(tmp_path))
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in line
     assert "--port" in line
+
+
+def test_a_port_that_another_service_took_meanwhile_is_named() -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        port = str(other.getsockname()[1])
+        command = (sys.executable, "-m", "serving", "--port", port)
+        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as starting:
+            wait_for(lambda: children_of(starting.pid))
+            other.listen()
+            _, log = starting.communicate(timeout=60)
+    assert f"cannot listen on 127.0.0.1:{port}" in error_line(starting.returncode, log)
+
+
+def test_a_folder_that_may_not_be_read_is_named(models_dir: Path) -> None:
+    (models_dir / "first").chmod(0)
+    user = os.geteuid()
+    os.seteuid(user or 65534)  # root may read everything
+    try:
+        with pytest.raises(StartError, match=r"cannot read .*: Permission denied"):
+            load_classifiers(Settings(models_dir=models_dir, provider="cpu"))
+    finally:
+        os.seteuid(user)
+        (models_dir / "first").chmod(0o700)
 
 
 def test_models_that_memory_does_not_hold() -> None:

@@ -138,22 +138,6 @@ def test_image_files_are_answered_as_predict_does(server: str, client: Any) -> N
         client.infer("second", [files_input(*[b""] * 129)])
 
 
-@pytest.mark.parametrize("coding", ["gzip", "deflate"])
-def test_both_directions_are_compressed(client: Any, coding: str) -> None:
-    inputs, outputs = [files_input(*[SHIP] * 128)], wanted(False)
-    plain = client.infer("first", inputs, outputs=outputs)
-    packed = client.infer(
-        "first",
-        inputs,
-        outputs=outputs,
-        request_compression_algorithm=coding,
-        response_compression_algorithm=coding,
-    )
-    expected = plain.as_numpy("probabilities")
-    assert expected.shape == (128, 10)
-    np.testing.assert_allclose(packed.as_numpy("probabilities"), expected, atol=2e-5)
-
-
 def test_the_other_options_do_no_harm(client: Any, image: npt.NDArray[np.uint8]) -> None:
     result = client.infer(
         "first",

@@ -14,6 +14,8 @@ from training.data import Split
 
 ENDLESS = 100_000  # epochs, for a training that a test stops
 
+STARTED: list[subprocess.Popen[str]] = []
+
 _COMMAND = """
 import sys
 from tests.training.generated import generate
@@ -36,8 +38,11 @@ def generate(size: int, seed: int) -> Split:
 
 
 def start(*options: str, before: str = "", **environment: str) -> subprocess.Popen[str]:
-    """Start `python -m training` on generated images, after the code `before`."""
-    return subprocess.Popen(
+    """Start `python -m training` on generated images, after the code `before`.
+
+    It ends with the test at the latest.
+    """
+    process = subprocess.Popen(
         [sys.executable, "-c", f"{before}\n{_COMMAND}", *options],
         cwd=ROOT,
         env={**os.environ, "CIFAR10_DIR": "generated", **environment},
@@ -45,6 +50,8 @@ def start(*options: str, before: str = "", **environment: str) -> subprocess.Pop
         stderr=subprocess.PIPE,
         text=True,
     )
+    STARTED.append(process)
+    return process
 
 
 def finished_epochs(run_dir: Path) -> int:
