@@ -75,7 +75,8 @@ def test_paths_that_are_named_exist(page: Path) -> None:
 def test_commands_take_the_options_that_are_shown(page: Path) -> None:
     pytest.importorskip("training.__main__", reason="needs the training group")
     for module, arguments in re.findall(
-        r"python -m (benchmarks\.\w+|docs|serving|training)\b(?!\.)([^#|`\n]*)", page.read_text()
+        r"""python -m (benchmarks\.\w+|docs|serving|training)\b(?!\.)([^#|`"&\n]*)""",
+        page.read_text(),
     ):
         name = module if "." in module else f"{module}.__main__"
         check_options(import_module(name).main, arguments.split())
