@@ -41,7 +41,7 @@ def version_folders(models_dir: Path, name: str = "*") -> list[Path]:
     """Return the folders <name>/<version>/ of one model, or of all.
 
     Left out are those that are unfinished or set aside: their name, or their model's, starts with a
-    dot.
+    dot; and a disk's lost+found.
 
     Raises:
         OSError: one of these folders cannot be read.
@@ -52,7 +52,7 @@ def version_folders(models_dir: Path, name: str = "*") -> list[Path]:
     return [
         version
         for model in models
-        if model.is_dir() and not model.name.startswith(".")
+        if not model.name.startswith(".") and model.name != "lost+found" and model.is_dir()
         for version in model.iterdir()
         if version.name.isdecimal() and version.is_dir()
     ]

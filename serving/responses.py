@@ -39,7 +39,10 @@ class Worth(TypedDict):
     ]
     most_often_really: Annotated[
         list[Confusion],
-        Field(description="The two classes whose images most often get this answer by mistake."),
+        Field(
+            description="The two classes whose images most often get this answer by mistake; none "
+            "where too few images got it."
+        ),
     ]
 
 

@@ -23,11 +23,12 @@ from gevent.monkey import get_original
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.ggevent import GeventWorker
 
+# Before gunicorn has gevent replace the locks: with Python's own, counting takes half as long, and
+# never waits while holding one.
+from prometheus_client import multiprocess
+
 from serving.errors import AddressError, StartError
 from serving.settings import Settings
-
-# Before gunicorn has gevent replace the locks: with Python's own, prometheus_client counts in half
-# the time, and never waits while holding one.
 from serving.shared_metrics import add_ended
 
 if TYPE_CHECKING:
@@ -247,7 +248,13 @@ class _Server(BaseApplication):
             self.wait(connection, worker)
 
     def child_exit(self, _arbiter: Any, worker: Any) -> None:
-        add_ended(worker.pid, self.metrics_dir)
+        if Path(self.metrics_dir).parent != METRICS_PLACE:  # SIGBUS would end this process, too
+            multiprocess.mark_process_dead(worker.pid, self.metrics_dir)  # type: ignore[no-untyped-call]
+            return
+        try:
+            add_ended(worker.pid, self.metrics_dir)
+        except Exception:  # gunicorn would halt
+            logger.exception("what a worker has counted is not added up")
 
     def on_exit(self, _arbiter: Any) -> None:
         shutil.rmtree(self.metrics_dir, ignore_errors=True)

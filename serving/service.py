@@ -27,12 +27,12 @@ class Service:
 
     @contextmanager
     def decoding(self, size: int) -> Iterator[Decoders]:
-        """Time the decoding of images that will wait for models as `size` images.
+        """Check that `size` images may wait for models, then time the decoding.
 
         Raises:
-            OverloadedError: too many images are already waiting, before any work is wasted.
+            OverloadedError: too many are already waiting.
         """
-        self.batcher.check_room(size)
+        self.batcher.check_room(size)  # before work is wasted
         with self.metrics.time_decoding():
             yield self.decoders
 

@@ -21,7 +21,7 @@ def worth(record: Record, best: int, confidence: float) -> Worth:
         "most_often_really": [
             {"true_class": CLASSES[i], "share": rounded(column[i] / answered)}
             for i in others[:2]
-            if column[i]
+            if column[i] and answered >= _FEWEST
         ],
     }
 

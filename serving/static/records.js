@@ -28,7 +28,7 @@ export function recipeName(recipe) {
 /** Which figures are the int8 file's, if the service runs that; otherwise nothing. */
 export function int8Note({ sha256, int8 }) {
   return int8?.sha256 === sha256
-    ? " The int8 file answers: figures of test images are its own, all others the float32 file’s."
+    ? " The int8 file answers: figures of test images and of noise are its own, all others the float32 file’s."
     : "";
 }
 

@@ -88,7 +88,10 @@ def test_a_full_queue_refuses_at_once(classifiers: Classifiers) -> None:
     assert batcher.classify([first], images[:1])[0].shape == (1, 10)
 
 
-def test_a_large_request_takes_turns_with_small_ones(classifiers: Classifiers) -> None:
+def test_a_large_request_takes_turns_with_small_ones(
+    classifiers: Classifiers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.batching.MIXED_SECONDS", 60.0)  # even on a busy machine
     batcher = Batcher(Metrics(classifiers), Settings())
     first = classifiers.find("first")
     slow = replace(first, session=Switch(first.session))

@@ -12,7 +12,7 @@ import requests
 from PIL import Image
 
 from models.familiarity import agreement
-from models.record import Record
+from models.record import CLASSES, Record
 from serving import explanation, stability
 from serving.registry import load_classifiers
 from serving.settings import Settings
@@ -134,6 +134,9 @@ def test_a_handful_of_test_images_says_nothing() -> None:
         right = worth(record, 0, (i + 0.5) / len(bins))["right_when_this_sure"]
         expected = found.accuracy if found.count >= 30 else None
         assert right == pytest.approx(expected, abs=1e-6)
+    thin = record.model_copy(update={"confusion_matrix": [[2] * 10 for _ in CLASSES]})
+    details = worth(thin, 0, 0.5)
+    assert (details["right_when_this_class"], details["most_often_really"]) == (None, [])
 
 
 @pytest.mark.parametrize("path", ["/stability", "/explanations"])

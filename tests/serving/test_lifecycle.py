@@ -104,10 +104,13 @@ def test_a_stop_while_it_starts_leaves_no_process_behind(tmp_path: Path) -> None
     os.mkfifo(tmp_path / "first" / "1" / "metadata.json")  # it hangs, as a network's disk may
     command = [sys.executable, "-m", "serving", "--port", "0", "--models-dir", str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT) as process:
-        wait_for(lambda: children_of(process.pid))
-        [child] = children_of(process.pid)
-        process.terminate()
-        assert process.wait(60) == 128 + signal.SIGTERM
+        try:
+            wait_for(lambda: children_of(process.pid))
+            [child] = children_of(process.pid)
+            process.terminate()
+            assert process.wait(60) == 128 + signal.SIGTERM
+        finally:
+            process.kill()
     assert not Path(f"/proc/{child}").exists()
 
 
@@ -118,6 +121,9 @@ def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
         wait_for(lambda: sum("listening on" in line for line in log) == 2)
         assert len(children_of(master)) == 2
         requests.get(f"{server}/models/first")
+        large = png(np.zeros((512, 512, 3), dtype=np.uint8))
+        for _ in range(10):  # so that it has a decoder, which ends with it
+            requests.post(f"{server}/predict?resize=true", data=large)
         wait_for(lambda: any("/models/first" in line for line in log))
         [counted] = [json.loads(line)["process"] for line in log if "/models/first" in line]
         seconds = [processor_seconds(server)]

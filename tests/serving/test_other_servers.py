@@ -37,6 +37,20 @@ def test_the_server_for_windows_serves_it(image: npt.NDArray[np.uint8]) -> None:
             process.kill()
 
 
+def test_it_needs_nothing_that_windows_lacks() -> None:
+    """The service's own modules; those of others have their own ways on Windows."""
+    code = """
+import importlib, os, sys
+import serving.app  # with the libraries that it needs
+for name in [name for name in sys.modules if name.split(".")[0] == "serving"]:
+    del sys.modules[name]
+sys.modules["fcntl"] = sys.modules["resource"] = None
+del os.register_at_fork, os.sysconf
+import serving.windows
+"""
+    assert run_python("-c", code).stderr == ""
+
+
 def test_gunicorns_own_command_line_serves_it(image: npt.NDArray[np.uint8]) -> None:
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "--worker-class", "gevent"]

@@ -1,5 +1,6 @@
 """What the page shows of an answer's worth: thresholds, changed images and maps, in Chromium."""
 
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ def ask(server: str, path: str, file: Path, query: str = "") -> Any:
     return requests.post(f"{server}/{path}?resize=true&{query}", files=files).json()
 
 
+def percent(share: float) -> str:
+    """Return what JavaScript's toFixed does, which rounds a half up."""
+    return f"{Decimal(100 * share).quantize(Decimal('0.1'), ROUND_HALF_UP)} %"
+
+
 def test_a_threshold_shows_its_accuracy_and_has_models_abstain(
     page: Page, server: str, noise: Path
 ) -> None:
@@ -41,8 +47,8 @@ def test_a_threshold_shows_its_accuracy_and_has_models_abstain(
         for record, answer in zip(records, answers, strict=True):
             at = record["calibration"]["coverage"][i]
             expect(page.locator("#buys")).to_contain_text(
-                f"at {100 * at['threshold']:.0f} % it answers {100 * at['coverage']:.1f} % of the "
-                f"test images, {100 * at['accuracy']:.1f} % of them rightly"
+                f"at {100 * at['threshold']:.0f} % it answers {percent(at['coverage'])} of the "
+                f"test images, {percent(at['accuracy'])} of them rightly"
             )
             said = page.locator(f"[data-model={answer['model']}] .said")
             if answer["confidence"] < at["threshold"]:

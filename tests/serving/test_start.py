@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -137,22 +138,37 @@ def test_a_port_that_another_service_took_meanwhile_is_named() -> None:
         port = str(other.getsockname()[1])
         command = (sys.executable, "-m", "serving", "--port", port)
         with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as starting:
-            wait_for(lambda: children_of(starting.pid))
-            other.listen()
-            _, log = starting.communicate(timeout=60)
+            try:
+                wait_for(lambda: children_of(starting.pid))
+                [loading] = children_of(starting.pid)
+                os.kill(loading, signal.SIGSTOP)
+                other.listen()
+                os.kill(loading, signal.SIGCONT)
+                _, log = starting.communicate(timeout=60)
+            finally:
+                starting.kill()
     assert f"cannot listen on 127.0.0.1:{port}" in error_line(starting.returncode, log)
 
 
-def test_a_folder_that_may_not_be_read_is_named(models_dir: Path) -> None:
-    (models_dir / "first").chmod(0)
-    user = os.geteuid()
-    os.seteuid(user or 65534)  # root may read everything
-    try:
-        with pytest.raises(StartError, match=r"cannot read .*: Permission denied"):
+def test_a_folder_that_may_not_be_read_is_named_but_for_a_disks_own() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # which everybody may enter, unlike tmp_path
+        models_dir = Path(folder)
+        models_dir.chmod(0o755)
+        shutil.copytree(ROOT / "models" / "first" / "1", models_dir / "first" / "1")
+        user = os.geteuid()
+        try:
+            (models_dir / "lost+found").mkdir(0)
+            os.seteuid(user or 65534)  # root may read everything
             load_classifiers(Settings(models_dir=models_dir, provider="cpu"))
-    finally:
-        os.seteuid(user)
-        (models_dir / "first").chmod(0o700)
+            os.seteuid(user)
+            (models_dir / "second").mkdir(0)
+            os.seteuid(user or 65534)
+            with pytest.raises(StartError, match=r"cannot read .*/second: Permission denied"):
+                load_classifiers(Settings(models_dir=models_dir, provider="cpu"))
+        finally:
+            os.seteuid(user)
+            for name in ("lost+found", "second"):
+                (models_dir / name).rmdir()
 
 
 def test_models_that_memory_does_not_hold() -> None:
