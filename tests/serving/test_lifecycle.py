@@ -150,6 +150,7 @@ def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
         assert 'route="/models/<name>"' in metrics
 
 
+@pytest.mark.slow
 def test_a_stuck_worker_is_replaced_and_connections_are_limited() -> None:
     log: list[str] = []
     with run_server("--worker-timeout", "2", "--max-connections", "3", log=log) as server:
