@@ -24,9 +24,11 @@ def main(check: bool) -> None:
     for name, page in PAGES.items():
         path = FOLDER / name
         text = page()
-        if check and (not path.exists() or not http.same(path.read_text("utf-8"), text)):
+        if path.exists() and http.same(path.read_text("utf-8"), text):
+            continue
+        if check:
             outdated.append(name)
-        elif not check:
+        else:
             write_text(path, text)
     if outdated:
         raise click.ClickException(
