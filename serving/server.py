@@ -85,8 +85,14 @@ def check_start(settings: Settings) -> None:
         StartError: as create_app(), or the process was killed.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as process:
+        # A handler that raises while Python forks is ignored, and this process would not stop.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:
-            process.submit(_start_once, settings).result()
+            started = process.submit(_start_once, settings)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        try:
+            started.result()
         except BrokenProcessPool as error:
             raise StartError(
                 "a process was killed while it loaded the models, as the system does when memory "
