@@ -80,11 +80,8 @@ async def overload(address: str, rate: float, seconds: int, pid: int) -> None:
 @click.option("--factor", default=4.0, help="Requests sent, as a multiple of those answered.")
 def main(seconds: int, factor: float) -> None:
     """Measure all three models' rate at 32 clients, then send a multiple of it."""
-    with running(sys.executable, "-m", "serving", "--port", "0", "--provider", "cpu") as (
-        address,
-        pid,
-        _,
-    ):
+    command = (sys.executable, "-m", "serving", "--port", "0", "--provider", "cpu")
+    with running(*command) as (address, pid, _):
         rate = load(f"{address}/predict", clients=32, seconds=5).rate
         print(
             f"{rate:.0f} requests/s at 32 clients; sending {factor * rate:.0f} for {seconds} s.\n"

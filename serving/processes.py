@@ -1,7 +1,7 @@
 """The usual metrics of a process, for a master and all processes below it together."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -19,35 +19,32 @@ class Processes(Collector):
     def collect(self) -> Iterator[Metric]:
         """Return each metric, read from /proc."""
         master = str(os.getppid())
-        families = _summed(_with_descendants(master))
-        if "process_cpu_seconds" in families:
-            families["process_cpu_seconds"] = _processor_time([master, *_children_of(master)])
+        families: dict[str, Metric] = {}
+        for pid in _with_descendants(master):
+            for family in ProcessCollector(pid=partial(int, pid), registry=None).collect():
+                known = families.setdefault(family.name, family)
+                if known is family:
+                    continue
+                [one], [other] = known.samples, family.samples
+                join = min if family.name == "process_start_time_seconds" else sum
+                known.samples = [one._replace(value=join((one.value, other.value)))]
+        if seconds := families.get("process_cpu_seconds"):
+            [live] = seconds.samples
+            seconds.samples = [live._replace(value=_processor_seconds(master))]
         return iter(families.values())
 
 
-def _processor_time(pids: list[str]) -> Metric:
-    """Return the time of processes and of all for whose end they have waited."""
-    ended = _seconds_of_ended(pids)
+def _processor_seconds(master: str) -> float:
+    """Return the time of a master, of its workers, and of all for whose end they have waited."""
+    pids = [*_children_of(master), master]
+    before = None
     while True:
-        time = _summed(pids)["process_cpu_seconds"]
-        before, ended = ended, _seconds_of_ended(pids)
-        if ended == before:  # else one ended meanwhile, and would count twice
-            [live] = time.samples
-            time.samples = [live._replace(value=live.value + ended)]
-            return time
-
-
-def _summed(pids: Iterable[str]) -> dict[str, Metric]:
-    families: dict[str, Metric] = {}
-    for pid in pids:
-        for family in ProcessCollector(pid=partial(int, pid), registry=None).collect():
-            known = families.setdefault(family.name, family)
-            if known is family:
-                continue
-            [one], [other] = known.samples, family.samples
-            join = min if family.name == "process_start_time_seconds" else sum
-            known.samples = [one._replace(value=join((one.value, other.value)))]
-    return families
+        # The master comes last, so that the live times lie between the two sums that must agree:
+        # else a worker ended meanwhile, and would count twice or not at all.
+        live, ended = map(sum, zip(*map(_ticks, pids), strict=True))
+        if ended == before:
+            return (live + ended) / os.sysconf("SC_CLK_TCK")
+        before = ended
 
 
 def _with_descendants(pid: str) -> Iterator[str]:
@@ -63,13 +60,11 @@ def _children_of(pid: str) -> list[str]:
         return []
 
 
-def _seconds_of_ended(pids: Iterable[str]) -> float:
-    """Return the processor time of processes' children that have ended, theirs included."""
-    ticks = 0
-    for pid in pids:
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended just now
-            continue
-        ticks += int(fields[13]) + int(fields[14])
-    return ticks / os.sysconf("SC_CLK_TCK")
+def _ticks(pid: str) -> tuple[int, int]:
+    """Return the processor time of a process, and of its children for whose end it has waited."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended just now
+        return 0, 0
+    user, system, ended_user, ended_system = map(int, fields[11:15])
+    return user + system, ended_user + ended_system
