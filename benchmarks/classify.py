@@ -25,7 +25,7 @@ from benchmarks.service import ROOT, shared_once_mebibytes
 from serving.classifier import Classifier
 from serving.registry import load_classifiers
 from serving.settings import Precision, Settings
-from training import data
+from training.data import cifar10 as data
 
 TARGET = 0.8  # of the limit
 MORE = 10  # times as many files, for which memory should stay the same

@@ -14,9 +14,9 @@ import tensorflow as tf
 from jax.profiler import ProfileData  # reads TensorFlow's traces, too
 from keras import layers
 
-from training import data
 from training.architectures import ARCHITECTURES
-from training.data import Split
+from training.data import cifar10 as data
+from training.data.cifar10 import Split
 from training.recipes import ARTICLE
 from training.train import train
 

@@ -48,7 +48,8 @@ def all_command(
     force: bool,
 ) -> None:
     """Train, export, evaluate, quantize and record."""
-    from training import data, pipeline, plots, report
+    from training import pipeline, plots, report
+    from training.data import cifar10 as data
 
     cifar10 = data.load(data.find(data_dir))
     configs = [
@@ -86,7 +87,8 @@ def train_command(
     distribute: bool,
 ) -> None:
     """Only train, without exporting; with any Keras backend (KERAS_BACKEND=jax, say)."""
-    from training import data, pipeline
+    from training import pipeline
+    from training.data import cifar10 as data
     from training.distribute import distributed
     from training.strategy import ALONE
 
@@ -116,7 +118,8 @@ def export_command(
     It needs the TensorFlow backend, whichever one trained the run. The record says how many epochs
     the model was trained for.
     """
-    from training import data, pipeline, report
+    from training import pipeline, report
+    from training.data import cifar10 as data
 
     configs = [
         pipeline.Config(model, recipe, runs_dir=runs_dir, models_dir=models_dir) for model in models
@@ -133,7 +136,8 @@ def export_command(
 @options("models", "data_dir", "models_dir")
 def quantize_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
     """Make the int8 file of every exported version again, as `export` does."""
-    from training import data, report
+    from training import report
+    from training.data import cifar10 as data
 
     report.record_files(models, models_dir)  # refuses, before Keras is imported, if there is none
     from training import pipeline
@@ -149,8 +153,9 @@ def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: P
 
     Needs only the exported files: no run folder, no TensorFlow.
     """
-    from training import data, report
+    from training import report
     from training.checkpoints import locked
+    from training.data import cifar10 as data
     from training.remeasure import remeasure
 
     files = report.record_files(models, models_dir)
@@ -186,7 +191,7 @@ def verify_command(
     Exits with status 1 if one differs by more than 0.1 points. Needs no TensorFlow.
     """
     from serving.settings import Settings
-    from training import data
+    from training.data import cifar10 as data
     from training.verify import DifferenceError, verify
 
     settings = Settings(models_dir=models_dir, provider=provider, precision=precision)
@@ -207,7 +212,8 @@ def familiarity_command(data_dir: Path | None, models_dir: Path) -> None:
     Uses the bundled improved models, and writes familiarity.json and FAMILIARITY.md. Needs no
     TensorFlow.
     """
-    from training import data, report
+    from training import report
+    from training.data import cifar10 as data
     from training.familiarity import measure_familiarity
     from training.unfamiliar import unfamiliar_images
 
@@ -279,7 +285,7 @@ def study_command(
     start the command several times, and the processes share the runs.
     """
     from models.study import Setting
-    from training import data
+    from training.data import cifar10 as data
     from training.study import study
 
     comparison = COMPARISONS[recipe]

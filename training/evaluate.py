@@ -14,7 +14,7 @@ from models.record import (
     Score,
     Stability,
 )
-from training.data import Split
+from training.data.cifar10 import Split
 from training.predict import Images, Logits, Probabilities, predict, predict_with_logits
 
 RELIABILITY_BINS = 15  # of equal width

@@ -18,7 +18,7 @@ from models.record import MODEL_FILE, RECORD_FILE, Extension, Record
 from training import TrainingError
 from training.architectures import build
 from training.checkpoints import Run, clear, locked, save
-from training.data import Split
+from training.data.cifar10 import Split
 from training.predict import Images, predict_keras, predict_with_logits
 from training.recipes import Recipe
 from training.remeasure import read_file

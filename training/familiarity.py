@@ -25,7 +25,7 @@ from models.familiarity import (
     agreement,
 )
 from models.record import MODEL_FILE
-from training.data import Cifar10
+from training.data.cifar10 import Cifar10
 from training.files import write_text
 from training.predict import Images, predict_with_logits
 from training.recipes import VERSIONS, Recipe

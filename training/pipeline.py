@@ -12,9 +12,10 @@ import click
 import keras
 
 from models.record import CLASSES, MODEL_FILE, Int8, Provenance, Record
-from training import TrainingError, data
+from training import TrainingError
 from training.architectures import ARCHITECTURES, describe
 from training.checkpoints import Run, check_recipe, locked, read_run
+from training.data import cifar10 as data
 from training.evaluate import measure, score_training
 from training.files import check_writable
 from training.predict import predict

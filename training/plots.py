@@ -14,7 +14,7 @@ from PIL import Image
 from pydantic_core import to_json
 
 from models.record import CLASSES, Epoch, ReliabilityBin
-from training.data import Split
+from training.data.cifar10 import Split
 from training.files import replaced
 
 if TYPE_CHECKING:

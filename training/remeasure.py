@@ -13,7 +13,7 @@ from serving.classifier import start_session
 from serving.errors import StartError
 from serving.providers import CPU
 from training import TrainingError, first_reason
-from training.data import Cifar10
+from training.data.cifar10 import Cifar10
 from training.evaluate import measure, score_training
 from training.files import write_text
 from training.recipes import Recipe

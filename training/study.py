@@ -11,7 +11,7 @@ from pathlib import Path
 from models.record import Score
 from models.study import Result, Setting
 from training.checkpoints import InUseError, Run, locked, read_run
-from training.data import Cifar10, Split
+from training.data.cifar10 import Cifar10, Split
 from training.evaluate import score
 from training.files import check_writable, write_text
 from training.predict import predict_keras

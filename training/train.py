@@ -29,7 +29,7 @@ from training.checkpoints import (
     save,
     write_run,
 )
-from training.data import Split
+from training.data.cifar10 import Split
 from training.optimizers import ConvolutionalMuon, LaterSchedule
 from training.provenance import commit, machine
 from training.recipes import Recipe

@@ -12,7 +12,7 @@ from serving.providers import CPU
 from serving.registry import load_classifiers
 from serving.settings import Settings
 from training import TrainingError
-from training.data import Split
+from training.data.cifar10 import Split
 
 TOLERANCE = 0.1  # points of accuracy
 

@@ -18,7 +18,7 @@ from serving.registry import load_classifiers
 from serving.settings import Settings
 from serving.worth import worth
 from tests.helpers import MODELS, ROOT, check_problem, png, run_server, upload
-from training.data import load_test
+from training.data.cifar10 import load_test
 
 SHIP = (ROOT / "serving" / "static" / "ship.png").read_bytes()
 IMAGES = 200

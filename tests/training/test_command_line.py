@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers import ROOT
 from tests.training.generated import start
-from training.data import Cifar10
+from training.data.cifar10 import Cifar10
 from training.files import WriteError
 from training.pipeline import Config, check_training, export_model, train_model
 from training.publish import ReplaceError

@@ -11,7 +11,7 @@ from tests.helpers import replace_model
 from training import TrainingError
 from training.architectures import build
 from training.checkpoints import read_run
-from training.data import Cifar10
+from training.data.cifar10 import Cifar10
 from training.export import export
 from training.extend import ExtendError
 from training.model_card import model_card

@@ -22,7 +22,7 @@ from tests.helpers import ROOT
 from training.__main__ import main
 from training.architectures import build, describe
 from training.checkpoints import locked
-from training.data import Cifar10
+from training.data.cifar10 import Cifar10
 from training.recipes import ABLATIONS, ARTICLE, IMPROVED, TECHNIQUES, Recipe
 from training.report import check_report, read_record
 from training.results import COMPARISONS

@@ -20,7 +20,7 @@ from tests.helpers import ROOT, png, run_server, upload
 from tests.training.generated import ENDLESS, finished_epochs, start, stop_after_epochs
 from training.architectures import build
 from training.checkpoints import RunError, load, read_run
-from training.data import Cifar10
+from training.data.cifar10 import Cifar10
 from training.export import ExportError, export, verify
 from training.pipeline import Config, export_model, train_model
 from training.predict import predict
