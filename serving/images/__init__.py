@@ -22,7 +22,16 @@ from serving.images.color import to_srgb
 from serving.images.encoded import EncodedImage, UnreadVariantError
 from serving.images.formats import name_format
 
-__all__ = ["ACCEPTED", "FORMATS", "MAX_PIXELS", "MIMETYPES", "DecodedImage", "decode", "is_small"]
+__all__ = [
+    "ACCEPTED",
+    "FORMATS",
+    "MAX_PIXELS",
+    "MIMETYPES",
+    "DecodedImage",
+    "decode",
+    "is_small",
+    "resample",
+]
 
 MIMETYPES = frozenset(
     f"image/{kind}" for kind in ("png", "jpeg", "jpg", "webp", "gif", "bmp", "x-ms-bmp", "avif")
@@ -108,6 +117,11 @@ def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
     return DecodedImage(pixels, *_displayed(encoded))
 
 
+def resample(image: Image.Image) -> Image.Image:
+    """Return the largest centered square, resampled to 32×32."""
+    return ImageOps.fit(image, SIZE, Image.Resampling.BICUBIC)
+
+
 def is_small(content: bytes) -> bool:
     """Return whether decode() without `resize` takes a few milliseconds, whatever the bytes are.
 
@@ -146,7 +160,7 @@ def _displayed(encoded: EncodedImage) -> tuple[int, int]:
 def _load(encoded: EncodedImage, *, resize: bool) -> npt.NDArray[np.uint8]:
     image = encoded.load(resize)
     if resize:
-        image = ImageOps.fit(image, SIZE, Image.Resampling.BICUBIC)
+        image = resample(image)
     if encoded.orientation in _TRANSPOSES:
         image = image.transpose(_TRANSPOSES[encoded.orientation])
     return np.asarray(to_srgb(image, encoded.color))
