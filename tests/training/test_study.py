@@ -291,10 +291,11 @@ def test_random_labels_are_told_from_true_ones(tiny: Cifar10) -> None:
 
 def test_fewer_images_get_as_many_updates(tiny: Cifar10, tmp_path: Path) -> None:
     whole, _ = tiny.train.split_at(1 - ARTICLE["first"].validation_split)
-    recipe = replace(ARTICLE["first"], training_images=len(whole.labels) // 4, label_noise=0.5)
+    images = len(whole.labels) // 4
+    recipe = replace(ARTICLE["first"], training_images=images, label_noise=0.5)
     part = training_part(recipe, tiny.train, seed=0)
     counts = np.bincount(part.true_labels, minlength=10)
-    assert set(counts) == {recipe.training_images // 10}
+    assert set(counts) == {images // 10}
     run = train(
         "first", recipe, tiny.train, epochs=1, seed=0, precision="float32", run_dir=tmp_path
     )
