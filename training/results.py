@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from models.study import BASELINE, STUDY_FILE, Compared, Result, Study, read_study
 from training import TrainingError, first_reason
-from training.recipes import ABLATIONS, ARTICLE, TECHNIQUES, Recipe
+from training.recipes import ABLATIONS, ARTICLE, EXPERIMENTS, TECHNIQUES, Recipe
 
 
 class ResultsError(TrainingError):
@@ -133,7 +133,7 @@ strengths are in `training/recipes.py`.
 _ABLATIONS = """\
 # Ablations of the improved recipe
 
-`python -m training study --recipe improved` measures the ablations and keeps the results in
+`python -m training study --vary improved` measures the ablations and keeps the results in
 `ablations.json`; `python -m training report` writes this page from there. Each is one change to the
 improved recipe, which is the baseline here, but `adam`, which has a learning rate of its own and no
 weight decay; they are in `training/recipes.py`. The recipe is chosen by the validation accuracy.
@@ -152,11 +152,42 @@ _CLIPPED = """\
 {some} losses are clipped at 16.1 for each image, which understates those of overconfident networks.
 """
 
+_RANDOM_LABELS = """\
+# Random labels: a network learns anything by heart
+
+`python -m training study --vary random-labels` replaces a share of the training labels by random
+ones, uniform over all classes, and keeps the results in `random-labels.json`. The labels of the
+validation and test images stay true.
+"""
+_LESS_DATA = """\
+# Less training data
+
+`python -m training study --vary less-data` trains on fewer images, as many of each class, without
+and with random flips and shifts, and keeps the results in `less-data.json`. Every run has as many
+updates as one on all 40,000 images, which is the baseline.
+"""
+_WIDTH = """\
+# Narrower and wider networks
+
+`python -m training study --vary width` multiplies the filters of each convolution and the units of
+each hidden layer, and keeps the results in `width.json`.
+"""
+
 COMPARISONS = {
     "article": Comparison(TECHNIQUES, STUDY_FILE, "STUDY.md", "study.png", _TECHNIQUES),
     "improved": Comparison(
         ABLATIONS, "ablations.json", "ABLATIONS.md", "ablations.png", _ABLATIONS
     ),
+    **{
+        name: Comparison(
+            EXPERIMENTS[name], f"{name}.json", f"{name.upper()}.md", f"{name}.png", introduction
+        )
+        for name, introduction in (
+            ("random-labels", _RANDOM_LABELS),
+            ("less-data", _LESS_DATA),
+            ("width", _WIDTH),
+        )
+    },
 }
 VARIANTS = list(
     dict.fromkeys(
