@@ -5,7 +5,8 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from statistics import fmean
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, computed_field, model_validator
 
@@ -24,7 +25,8 @@ CLASSES = (
 )
 IMAGE_SIZE = 32  # pixels, both sides
 
-# The ONNX contract: `image`, uint8 [batch, 32, 32, 3] RGB -> `probabilities`, float32 [batch, 10].
+# The ONNX contract: `image`, uint8 [batch, 32, 32, 3] RGB -> `probabilities`, float32
+# [batch, number of classes].
 INPUT = "image"
 OUTPUT = "probabilities"
 BATCH = "batch"
@@ -158,6 +160,20 @@ class Part(BaseModel):
     libraries: dict[str, str]
 
 
+class DatasetRecord(BaseModel):
+    """The images that a model was trained and measured on."""
+
+    name: str
+    source: str  # what was read
+    counts: dict[str, dict[str, int]]  # images by part (training, validation, test) and class
+    split: str  # how the parts were made
+    duplicates: int  # images that repeat another's pixels
+    contradictions: int  # of those, the ones with another label than the image that they repeat
+    sha256: str  # over the pixels and labels of training, validation and test images, in order
+    license: str | None = None  # None: not known
+    md5: dict[str, str] = {}  # of CIFAR-10's official files
+
+
 class Extension(BaseModel):
     """A bundled version from whose weights a longer training started, with a new optimizer."""
 
@@ -175,7 +191,7 @@ class Provenance(BaseModel):
 
 
 class Measured(BaseModel):
-    """Measurements of one exported file on the 10,000 test images and on noise."""
+    """Measurements of one exported file on the test images and on noise."""
 
     test_loss: float  # mean cross-entropy
     confusion_matrix: list[list[int]]  # [true class][predicted class]
@@ -185,28 +201,25 @@ class Measured(BaseModel):
     calibration: Calibration | None = None
     stability: Stability | None = None
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        size = len(CLASSES)
-        if [len(row) for row in self.confusion_matrix] != [size] * size:
-            raise ValueError(f"confusion_matrix is not {size} by {size}")
-        return self
-
     @computed_field
     @cached_property  # the service reads it for each image
     def test_accuracy(self) -> float:
         """Top-1 accuracy on the whole test set."""
-        correct = sum(self.confusion_matrix[i][i] for i in range(len(CLASSES)))
+        correct = sum(row[i] for i, row in enumerate(self.confusion_matrix))
         return correct / sum(map(sum, self.confusion_matrix))
 
     @computed_field
     @property
-    def class_accuracy(self) -> dict[str, float]:
-        """Test accuracy by true class."""
-        return {
-            name: row[i] / sum(row)
-            for i, (name, row) in enumerate(zip(CLASSES, self.confusion_matrix, strict=True))
-        }
+    def balanced_accuracy(self) -> float:
+        """Mean of the classes' test accuracies, which a large class does not dominate."""
+        return fmean(row[i] / sum(row) for i, row in enumerate(self.confusion_matrix))
+
+    @computed_field
+    @property
+    def majority_share(self) -> float:
+        """Share of the most common class in the test set: the accuracy of always answering it."""
+        images = [sum(row) for row in self.confusion_matrix]
+        return max(images) / sum(images)
 
 
 class Int8(Measured):
@@ -228,6 +241,7 @@ class Record(Measured):
     name: str
     title: str
     version: int
+    network: str  # the architecture: first, second or final
     layers: str
     parameters: int
     non_trainable_parameters: int
@@ -235,16 +249,17 @@ class Record(Measured):
     seed: int
     epochs: int  # requested; `epochs_completed` counts the finished ones
     precision: str  # Keras' dtype policy in training; the exported file is float32
+    flips: bool  # whether it was trained on mirrored images, too
     history: list[Epoch]
     # Of the exported file on plain images: no dropout, no augmentation, no label smoothing.
     evaluated_train: Score
     evaluated_validation: Score
     # The file divides its logits by this; fitted on the validation set. None: not scaled.
     temperature: float | None = None
-    article: Article
+    article: Article | None = None  # None: the article has no such model
     classes: list[str]
     sha256: str  # of model.onnx
-    dataset_md5: dict[str, str]
+    dataset: DatasetRecord
     libraries: dict[str, str]
     export_libraries: dict[str, str]
     backend: str
@@ -253,12 +268,24 @@ class Record(Measured):
     provenance: Provenance | None = None  # None: exported before it was recorded
     int8: Int8 | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _check_form(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and "dataset_md5" in fields:
+            raise ValueError("it is of release 0.4 or earlier; export the model again")
+        return fields
+
     @model_validator(mode="after")
     def _check_history_and_classes(self) -> Self:
         if not self.history:
             raise ValueError("history holds no finished epoch")
-        if tuple(self.classes) != CLASSES:
-            raise ValueError(f"classes are {self.classes}, not CIFAR-10's {list(CLASSES)}")
+        size = len(self.classes)
+        files: list[Measured] = [self, self.int8] if self.int8 else [self]
+        for measured in files:
+            if [len(row) for row in measured.confusion_matrix] != [size] * size:
+                raise ValueError(f"confusion_matrix is not {size} by {size}, as the classes are")
+        if not all(map(sum, self.confusion_matrix)):
+            raise ValueError("confusion_matrix has a class without a test image")
         return self
 
     def of_int8(self) -> Self:
@@ -276,6 +303,15 @@ class Record(Measured):
     def extensions(self) -> list[Extension]:
         """As in its provenance."""
         return self.provenance.extensions if self.provenance else []
+
+    @computed_field
+    @property
+    def class_accuracy(self) -> dict[str, float]:
+        """Test accuracy by true class."""
+        return {
+            name: row[i] / sum(row)
+            for i, (name, row) in enumerate(zip(self.classes, self.confusion_matrix, strict=True))
+        }
 
     @computed_field
     @property

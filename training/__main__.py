@@ -7,9 +7,16 @@ from typing import Literal
 
 import click
 
-from training.command_line import OPTIONS, TrainingGroup, options
+from training.command_line import LoadData, TrainingGroup, data_options, options
 from training.recipes import ARTICLE
 from training.results import COMPARISONS, VARIANTS
+
+TRAINING = (
+    *("models", "recipe", "epochs", "seed", "precision", "name", "no_flips"),
+    *("models_dir", "runs_dir", "fresh", "extend"),
+)
+
+IMAGES = ".images"  # in the runs folder: pixels that were decoded once
 
 # Keras and its backend take seconds to import, so each command imports them when it runs.
 
@@ -33,40 +40,47 @@ def main() -> None:
 
 
 @main.command()
-@options(*OPTIONS)
+@data_options
+@options(*TRAINING, "terms", "force")
 def all_command(
     models: Sequence[str],
     recipe: str,
     epochs: int | None,
     seed: int,
     precision: str,
-    data_dir: Path | None,
+    name: str | None,
+    no_flips: bool,
+    load_data: LoadData,
     models_dir: Path,
     runs_dir: Path,
     fresh: bool,
     extend: bool,
+    terms: str | None,
     force: bool,
 ) -> None:
     """Train, export, evaluate, quantize and record."""
     from training import pipeline, plots, report
-    from training.data import cifar10 as data
 
-    cifar10 = data.load(data.find(data_dir))
+    _check_name(name, models)
     configs = [
-        pipeline.Config(model, recipe, epochs, seed, precision, runs_dir, models_dir)
+        pipeline.Config(
+            *(model, recipe, epochs, seed, precision, runs_dir, models_dir, name, not no_flips)
+        )
         for model in models
     ]
+    dataset = load_data(cache=runs_dir / IMAGES)
     for config in configs:
-        pipeline.check_training(config, force=force)
-    pipeline.train_models(configs, cifar10, fresh=fresh, extend=extend)
-    plots.first_images(cifar10.train, runs_dir / "first-ten-images.png")
+        pipeline.check_training(config, dataset, force=force)
+    pipeline.train_models(configs, dataset, fresh=fresh, extend=extend)
+    plots.first_images(dataset, runs_dir / "first-ten-images.png")
     for config in configs:
-        pipeline.export_model(config, cifar10, force=force)
+        pipeline.export_model(config, dataset, force=force, terms=terms)
     report.write_report(models_dir, skip_broken=True)
 
 
 @main.command()
-@options(*(name for name in OPTIONS if name != "force"))
+@data_options
+@options(*TRAINING)
 @click.option(
     "--distribute",
     is_flag=True,
@@ -79,7 +93,9 @@ def train_command(
     epochs: int | None,
     seed: int,
     precision: str,
-    data_dir: Path | None,
+    name: str | None,
+    no_flips: bool,
+    load_data: LoadData,
     models_dir: Path,
     runs_dir: Path,
     fresh: bool,
@@ -88,29 +104,35 @@ def train_command(
 ) -> None:
     """Only train, without exporting; with any Keras backend (KERAS_BACKEND=jax, say)."""
     from training import pipeline
-    from training.data import cifar10 as data
     from training.distribute import distributed
     from training.strategy import ALONE
 
     if extend and distribute:
         raise click.UsageError("--extend is for one worker: leave out --distribute, or --extend")
+    _check_name(name, models)
     configs = [
-        pipeline.Config(model, recipe, epochs, seed, precision, runs_dir, models_dir)
+        pipeline.Config(
+            *(model, recipe, epochs, seed, precision, runs_dir, models_dir, name, not no_flips)
+        )
         for model in models
     ]
     with distributed() if distribute else nullcontext(ALONE) as strategy:
-        cifar10 = data.load(data.find(data_dir))
-        pipeline.train_models(configs, cifar10, fresh=fresh, extend=extend, strategy=strategy)
+        dataset = load_data(cache=runs_dir / IMAGES)
+        pipeline.train_models(configs, dataset, fresh=fresh, extend=extend, strategy=strategy)
 
 
 @main.command()
-@options("models", "recipe", "data_dir", "models_dir", "runs_dir", "force")
+@data_options
+@options("models", "recipe", "name", "no_flips", "models_dir", "runs_dir", "terms", "force")
 def export_command(
     models: Sequence[str],
     recipe: str,
-    data_dir: Path | None,
+    name: str | None,
+    no_flips: bool,
+    load_data: LoadData,
     models_dir: Path,
     runs_dir: Path,
+    terms: str | None,
     force: bool,
 ) -> None:
     """Export, evaluate, quantize and record the run that `train` left, finished or not.
@@ -119,55 +141,64 @@ def export_command(
     the model was trained for.
     """
     from training import pipeline, report
-    from training.data import cifar10 as data
 
+    _check_name(name, models)
     configs = [
-        pipeline.Config(model, recipe, runs_dir=runs_dir, models_dir=models_dir) for model in models
+        pipeline.Config(
+            model,
+            recipe,
+            runs_dir=runs_dir,
+            models_dir=models_dir,
+            name=name,
+            flips=not no_flips,
+        )
+        for model in models
     ]
     for config in configs:
-        pipeline.check_export(config, force=force)
-    cifar10 = data.load(data.find(data_dir))
+        pipeline.check_export(config)
+    dataset = load_data(cache=runs_dir / IMAGES)
     for config in configs:
-        pipeline.export_model(config, cifar10, force=force)
+        pipeline.export_model(config, dataset, force=force, terms=terms)
     report.write_report(models_dir, skip_broken=True)
 
 
 @main.command()
-@options("models", "data_dir", "models_dir")
-def quantize_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
+@data_options
+@options("names", "models_dir")
+def quantize_command(names: Sequence[str], load_data: LoadData, models_dir: Path) -> None:
     """Make the int8 file of every exported version again, as `export` does."""
     from training import report
-    from training.data import cifar10 as data
 
-    report.record_files(models, models_dir)  # refuses, before Keras is imported, if there is none
+    report.record_files(names, models_dir)  # refuses, before Keras is imported, if there is none
     from training import pipeline
 
-    pipeline.quantize_models(list(models), data.load(data.find(data_dir)), models_dir)
+    pipeline.quantize_models(names, load_data(), models_dir)
     report.write_report(models_dir, skip_broken=True)
 
 
 @main.command()
-@options("models", "data_dir", "models_dir")
-def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
+@data_options
+@options("names", "models_dir")
+def evaluate_command(names: Sequence[str], load_data: LoadData, models_dir: Path) -> None:
     """Measure exported versions again, and rewrite their records.
 
     Needs only the exported files: no run folder, no TensorFlow.
     """
     from training import report
     from training.checkpoints import locked
-    from training.data import cifar10 as data
     from training.remeasure import remeasure
 
-    files = report.record_files(models, models_dir)
-    cifar10 = data.load(data.find(data_dir))
-    for file in files:
+    files = report.record_files(names, models_dir)
+    dataset = load_data()
+    for file in report.trained_on(files, dataset):
         with locked(models_dir, wait=True):
-            remeasure(file.parent, cifar10)
+            remeasure(file.parent, dataset)
     report.write_report(models_dir, skip_broken=True)
 
 
 @main.command()
-@options("data_dir", "models_dir")
+@data_options
+@options("models_dir")
 @click.option(
     "--provider",
     type=click.Choice(["auto", "cpu", "cuda"]),
@@ -181,7 +212,7 @@ def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: P
     help="Arithmetic of the models.",
 )
 def verify_command(
-    data_dir: Path | None,
+    load_data: LoadData,
     models_dir: Path,
     provider: Literal["auto", "cpu", "cuda"],
     precision: Literal["float32", "int8"],
@@ -191,12 +222,11 @@ def verify_command(
     Exits with status 1 if one differs by more than 0.1 points. Needs no TensorFlow.
     """
     from serving.settings import Settings
-    from training.data import cifar10 as data
     from training.verify import DifferenceError, verify
 
     settings = Settings(models_dir=models_dir, provider=provider, precision=precision)
     different = []
-    for result in verify(settings, data.load_test(data.find(data_dir))):
+    for result in verify(settings, load_data()):
         click.echo(result)
         if result.differs:
             different.append(f"{result.name} version {result.version}")
@@ -205,19 +235,19 @@ def verify_command(
 
 
 @main.command()
-@options("data_dir", "models_dir")
-def familiarity_command(data_dir: Path | None, models_dir: Path) -> None:
+@data_options
+@options("models_dir")
+def familiarity_command(load_data: LoadData, models_dir: Path) -> None:
     """Measure how well scores tell CIFAR-10's test images from images of none of its classes.
 
     Uses the bundled improved models, and writes familiarity.json and FAMILIARITY.md. Needs no
     TensorFlow.
     """
     from training import report
-    from training.data import cifar10 as data
     from training.familiarity import measure_familiarity
     from training.unfamiliar import unfamiliar_images
 
-    measure_familiarity(models_dir, data.load(data.find(data_dir)), unfamiliar_images())
+    measure_familiarity(models_dir, load_data(), unfamiliar_images())
     report.write_report(models_dir)
 
 
@@ -264,7 +294,8 @@ def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
     default="article",
     help="What to vary: a recipe's ingredients, or of the article's recipe the named property.",
 )
-@options("epochs", "precision", "data_dir", "models_dir", "runs_dir")
+@data_options
+@options("epochs", "precision", "models_dir", "runs_dir")
 def study_command(
     model: str,
     techniques: Sequence[str],
@@ -272,7 +303,7 @@ def study_command(
     vary: str,
     epochs: int | None,
     precision: str,
-    data_dir: Path | None,
+    load_data: LoadData,
     models_dir: Path,
     runs_dir: Path,
 ) -> None:
@@ -286,7 +317,6 @@ def study_command(
     another process is training: start the command several times, and the processes share the runs.
     """
     from models.study import BASELINE, Setting
-    from training import data
     from training.study import study
 
     comparison = COMPARISONS[vary]
@@ -304,10 +334,15 @@ def study_command(
         comparison,
         techniques or variants,
         range(seeds),
-        data.load(data.find(data_dir)),
+        load_data(cache=runs_dir / IMAGES),
         runs_dir=runs_dir,
         models_dir=models_dir,
     )
+
+
+def _check_name(name: str | None, models: Sequence[str]) -> None:
+    if name and len(models) > 1:
+        raise click.UsageError("--name names one model: choose it with --model")
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from models.record import MODEL_FILE, RECORD_FILE, Extension, Record
 from training import TrainingError
 from training.architectures import build
 from training.checkpoints import Run, clear, locked, save
-from training.data.cifar10 import Split
-from training.predict import Images, predict_keras, predict_with_logits
+from training.data import Dataset
+from training.data.dataset import Images
+from training.predict import predict_keras, predict_with_logits
 from training.recipes import Recipe
 from training.remeasure import read_file
 from training.report import read_record
@@ -36,7 +37,7 @@ class ExtendError(TrainingError):
 def extend(
     folder: Path,
     recipe: Recipe,
-    split: Split,
+    dataset: Dataset,
     *,
     epochs: int,
     seed: int,
@@ -45,16 +46,18 @@ def extend(
 ) -> None:
     """Write a run into `run_dir` that continues the version in `folder` to `epochs` epochs.
 
-    `split` is the training set.
-
     Raises:
         ExtendError: there is no such version, it already has that many epochs or was trained with
-            another seed or precision, or its file does not fit the recipe's network.
+            other images, another seed or precision, or its file does not fit the recipe's network.
         BundleError: its file is not the one that its record describes.
     """
     if not (folder / RECORD_FILE).exists():
         raise ExtendError(f"{folder} holds no version to extend; train without --extend")
     record = read_record(folder / RECORD_FILE)
+    if record.dataset.sha256 != dataset.sha256:
+        raise ExtendError(
+            f"{folder} was trained on other images than {dataset.name} has now; use those"
+        )
     for option, found, given in (
         ("--seed", record.seed, seed),
         ("--precision", record.precision, precision),
@@ -65,8 +68,8 @@ def extend(
     if done >= epochs:
         raise ExtendError(f"{folder} was trained for {done} epochs; extend it to more, by --epochs")
     onnx_bytes = read_file(folder / MODEL_FILE, record.sha256)
-    network = build(record.name, recipe)
-    images = split.images[:_IMAGES]
+    network = build(record.network, recipe, dataset.task)
+    images = dataset.train.images[:_IMAGES]
     try:
         _set_weights(network, onnx.load_from_string(onnx_bytes), images)
     except (StopIteration, ValueError) as error:
@@ -76,10 +79,11 @@ def extend(
     _check_same_logits(network, onnx_bytes, record, images)
     run = _run(record, recipe, epochs)
     model = compile_model(
-        record.name,
+        record.network,
         recipe,
+        dataset.task,
         record.precision,
-        steps=steps_per_epoch(recipe, split),
+        steps=steps_per_epoch(recipe, dataset),
         epochs=epochs,
         trained=done,
     )
@@ -92,12 +96,13 @@ def extend(
 
 def _run(record: Record, recipe: Recipe, epochs: int) -> Run:
     return Run(
-        model=record.name,
+        model=record.network,
         recipe=record.recipe,
         hyperparameters=recipe.hyperparameters,
         seed=record.seed,
         epochs=epochs,
         precision=record.precision,
+        dataset=record.dataset.sha256,
         backend=record.backend,
         device=record.device,
         libraries=record.libraries,

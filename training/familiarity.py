@@ -25,10 +25,11 @@ from models.familiarity import (
     agreement,
 )
 from models.record import MODEL_FILE
-from training.data.cifar10 import Cifar10
+from training.data import Dataset
+from training.data.dataset import Images
 from training.files import write_text
-from training.predict import Images, predict_with_logits
-from training.recipes import VERSIONS, Recipe
+from training.predict import predict_with_logits
+from training.recipes import VERSIONS
 from training.remeasure import read_file
 from training.report import RecordError, improved_models, read_records
 
@@ -36,7 +37,7 @@ Scores = npt.NDArray[np.float32]  # [N]
 
 
 def measure_familiarity(
-    models_dir: Path, cifar10: Cifar10, unfamiliar: Mapping[str, Images]
+    models_dir: Path, dataset: Dataset, unfamiliar: Mapping[str, Images]
 ) -> MeasuredFamiliarity:
     """Measure every score of the bundled improved models, and write them into `models_dir`.
 
@@ -44,8 +45,11 @@ def measure_familiarity(
         RecordError: it has none, or a record is broken.
         BundleError: a file is missing or is not its record's.
     """
-    validation = cifar10.train.split_at(1 - Recipe.validation_split)[1]
-    sets = {"validation": validation.images, "test": cifar10.test.images, **unfamiliar}
+    sets = {
+        "validation": dataset.validation.images,
+        "test": dataset.test.images,
+        **unfamiliar,
+    }
     files = {
         name: read_file(models_dir / name / str(record.version) / MODEL_FILE, record.sha256)
         for name, record in sorted(improved_models(read_records(models_dir)).items())

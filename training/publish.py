@@ -11,22 +11,34 @@ from training.report import version_plots
 
 
 class ReplaceError(TrainingError):
-    """A bundled version was trained longer than what would replace it."""
+    """A bundled version was trained longer than what would replace it, or on other images."""
 
 
-def check_replaceable(folder: Path, epochs: int, *, force: bool = False) -> None:
-    """Check, before hours of work, that a version of `epochs` epochs may be published.
+def check_replaceable(
+    folder: Path, epochs: int, images_sha256: str, *, force: bool = False
+) -> None:
+    """Check, before hours of work, that a version may be published.
+
+    It will be of `epochs` epochs, on the images with this SHA-256.
 
     Raises:
         WriteError: its folder cannot be written.
-        ReplaceError: the version there was trained for more epochs, and `force` is not set.
+        ReplaceError: the version there was trained for more epochs or on other images, and `force`
+            is not set.
     """
     check_writable(folder.parent)
     _recover(folder)
     try:
-        bundled = len(json.loads((folder / RECORD_FILE).read_bytes())["history"])
+        known = json.loads((folder / RECORD_FILE).read_bytes())
+        bundled, images = len(known["history"]), known["dataset"]
+        other = images["sha256"] != images_sha256 and f"{images['name']!r}"
     except (OSError, ValueError, KeyError, TypeError):  # there is none, or none worth keeping
         return
+    if other and not force:
+        raise ReplaceError(
+            f"{folder} was trained on other images, {other}; use --name or --models-dir to write "
+            "elsewhere, or --force to replace it"
+        )
     if bundled > epochs and not force:
         raise ReplaceError(
             f"{folder} was trained for {bundled} epochs, and {epochs} would replace them; "

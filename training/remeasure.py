@@ -13,17 +13,16 @@ from serving.classifier import start_session
 from serving.errors import StartError
 from serving.providers import CPU
 from training import TrainingError, first_reason
-from training.data.cifar10 import Cifar10
+from training.data import Dataset
 from training.evaluate import measure, score_training
 from training.files import write_text
-from training.recipes import Recipe
 
 
 class BundleError(TrainingError):
     """A version's folder lacks a file, or holds one that its record does not describe."""
 
 
-def remeasure(folder: Path, cifar10: Cifar10) -> Record:
+def remeasure(folder: Path, dataset: Dataset) -> Record:
     """Measure each file of a version, and rewrite its record.
 
     The record may be of an earlier form that lacks some of these fields. What it says of training
@@ -37,12 +36,12 @@ def remeasure(folder: Path, cifar10: Cifar10) -> Record:
     try:
         known = json.loads(path.read_bytes())
         onnx_bytes = read_file(folder / MODEL_FILE, known["sha256"])
-        training, validation = score_training(onnx_bytes, cifar10.train, Recipe.validation_split)
+        training, validation = score_training(onnx_bytes, dataset)
         known |= {"evaluated_train": training, "evaluated_validation": validation}
-        known |= measure(onnx_bytes, cifar10.test).model_dump()
+        known |= measure(onnx_bytes, dataset).model_dump()
         if known.get("int8"):
             int8 = read_file(folder / INT8_MODEL_FILE, known["int8"]["sha256"])
-            known["int8"] |= measure(int8, cifar10.test).model_dump()
+            known["int8"] |= measure(int8, dataset).model_dump()
         record = Record.model_validate(known)
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror}") from error

@@ -1,5 +1,6 @@
 """Every table and plot that shows a figure, from the records and the study."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from pydantic import ValidationError
 from models.familiarity import FAMILIARITY_FILE, MeasuredFamiliarity, read_familiarity
 from models.record import CURVES_FILE, RECORD_FILE, RELIABILITY_FILE, Record, version_folders
 from training import TrainingError, first_reason, plots
+from training.data import Dataset
 from training.familiarity_page import FAMILIARITY_PAGE, familiarity_page
 from training.files import write_text
-from training.model_card import model_card
+from training.model_card import MODELS_PAGE_MARK, model_card, models_page
 from training.recipes import ARTICLE, VERSIONS
 from training.results import COMPARISONS, Comparison, study_accuracies, study_page
 from training.tables import README_TABLES, replace_tables
@@ -114,18 +116,42 @@ def read_record(path: Path) -> Record:
 
 
 def record_files(names: Sequence[str], models_dir: Path) -> list[Path]:
-    """Return the paths of the named models' records, the oldest version of each first.
+    """Return the paths of the named models' records, or of all, the oldest version of each first.
 
     Raises:
         RecordError: there is none.
     """
-    files = [file for name in names for file in _record_files(models_dir, name)]
+    files = [file for name in names or ["*"] for file in _record_files(models_dir, name)]
     if not files:
         raise RecordError(
-            f"{models_dir} holds no version of {' or '.join(names)}; export one first: "
-            "python -m training export, or name another folder with --models-dir"
+            f"{models_dir} holds no version of {' or '.join(names) or 'any model'}; export one "
+            "first: python -m training export, or name another folder with --models-dir"
         )
     return files
+
+
+def trained_on(files: Sequence[Path], dataset: Dataset) -> list[Path]:
+    """Return the paths of the records of these images, and say which others are left out.
+
+    Raises:
+        RecordError: there is none.
+    """
+    found = []
+    for file in files:
+        try:
+            images = json.loads(file.read_bytes())["dataset"]["sha256"]
+        except (OSError, ValueError, KeyError, TypeError):  # whoever reads it says what is wrong
+            images = dataset.sha256
+        if images == dataset.sha256:
+            found.append(file)
+        else:
+            click.echo(f"{file.parent} is left out: it was trained on other images", err=True)
+    if not found:
+        raise RecordError(
+            f"no model was trained on the images of {dataset.name} as they are now; name others "
+            "with --data-dir, or another folder of models with --models-dir"
+        )
+    return found
 
 
 def read_records(models_dir: Path, *, skip_broken: bool = False) -> dict[str, list[Record]]:
@@ -173,11 +199,19 @@ def _texts(
             texts[models_dir / comparison.page] = study_page(comparison, done)
     if (familiarity := _familiarity(models_dir)) is not None:
         texts[models_dir / FAMILIARITY_PAGE] = familiarity_page(familiarity)
+    overview = models_dir / "README.md"
+    if records and _is_ours(overview):
+        texts[overview] = models_page(records)
     if readme is not None:
         done = COMPARISONS["article"].read_current(models_dir)
         tables = {name: table(records, done) for name, table in README_TABLES.items()}
         texts[readme] = replace_tables(readme.read_text("utf-8"), tables)
     return texts
+
+
+def _is_ours(page: Path) -> bool:
+    """Return whether there is no such page yet, or one that `report` wrote."""
+    return not page.exists() or page.read_text("utf-8", "replace").startswith(MODELS_PAGE_MARK)
 
 
 def _familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
@@ -220,8 +254,10 @@ def _plots(
             "training": [r.train_accuracy for r in records],
             "validation": [r.validation_accuracy for r in records],
             "test": [r.test_accuracy for r in records],
-            "test, the article's": [r.article.test_accuracy for r in records],
         }
+        articles = [r.article for r in records if r.article]
+        if len(articles) == len(records):
+            accuracies["test, the article's"] = [article.test_accuracy for article in articles]
         found.append((models_dir / COMPARISON_FILE, plots.comparison, (labels, accuracies)))
     for comparison in COMPARISONS.values():
         if (done := comparison.read_current(models_dir)).compared:

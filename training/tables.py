@@ -1,5 +1,6 @@
 """README's tables, from the records and the study."""
 
+import re
 from collections.abc import Callable, Mapping
 
 from models.record import Record
@@ -43,10 +44,9 @@ def reproduction_table(records: Records, done: Study) -> str:
     """Return the article's figures beside ours for its recipe, in the article's own metric."""
     rows = []
     for name, of_model in records.items():
-        ours = [r for r in of_model if r.recipe == "article"]
-        if not ours:
+        ours = [r for r in of_model if r.recipe == "article" and r.article]
+        if not ours or not (article := ours[0].article):
             continue
-        article = ours[0].article
         figures = [article.train_accuracy, article.validation_accuracy, article.test_accuracy]
         rows.append(_row(f"`{name}`", "the article", "", "1", *map(per_cent, figures)))
         for precision, of_seed in _reproductions(name, ours, done).items():
@@ -100,6 +100,11 @@ def epochs_of(record: Record) -> str:
     """Return the epochs of a version, and those requested if they differ."""
     done, asked = record.epochs_completed, record.epochs
     return f"{done}" if done == asked else f"{done} of {asked}"
+
+
+def escaped(name: str) -> str:
+    """Return a class or data set's name as Markdown that shows it as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>|#&])", r"\\\1", name)
 
 
 def per_cent(share: float | None, digits: int = 2) -> str:

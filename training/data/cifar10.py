@@ -31,6 +31,7 @@ TRAIN_MD5 = {
 TEST_MD5 = {"test_batch": "40351d587109b95175f43aff81a1287e"}
 MD5 = TRAIN_MD5 | TEST_MD5
 
+SHA256 = "199cf1510374d290717601e589aebcbe313f67539358d04d3ce64029b7e2b549"  # as a Dataset's
 TASK = Task(
     classes=len(CLASSES),
     pixel_mean=(125.3, 123.0, 113.9),

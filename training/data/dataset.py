@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from models.record import DatasetRecord
 from training import TrainingError
 
 Images = npt.NDArray[np.uint8]  # [N, 32, 32, 3], RGB
@@ -71,6 +72,24 @@ class Dataset:
             digest.update(np.ascontiguousarray(part.images).data)
             digest.update(part.labels.astype("<i8").data)
         return digest.hexdigest()
+
+    def record(self, terms: str | None = None) -> DatasetRecord:
+        """Return what a model's record says of the images; `terms` names their licence."""
+        duplicates, contradictions = self.repeats
+        return DatasetRecord(
+            name=self.name,
+            source=self.source,
+            counts={
+                name: dict(zip(self.classes, np.bincount(part.labels).tolist(), strict=True))
+                for name, part in self.parts.items()
+            },
+            split=self.split,
+            duplicates=duplicates,
+            contradictions=contradictions,
+            sha256=self.sha256,
+            license=terms,
+            md5=self.md5,
+        )
 
     @cached_property
     def repeats(self) -> tuple[int, int]:
