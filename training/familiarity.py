@@ -53,11 +53,12 @@ def measure_familiarity(
     files = {
         name: read_file(models_dir / name / str(record.version) / MODEL_FILE, record.sha256)
         for name, record in sorted(improved_models(read_records(models_dir)).items())
+        if tuple(record.classes) == dataset.classes
     }
     if not files:
         raise RecordError(
-            f"{models_dir} holds no version {VERSIONS['improved']}, the improved recipe's; name "
-            "another folder with --models-dir"
+            f"{models_dir} holds no version {VERSIONS['improved']}, the improved recipe's, of the "
+            f"classes of {dataset.name}; name another folder with --models-dir"
         )
     logits = {name: _logits(onnx_bytes, sets) for name, onnx_bytes in files.items()}
     qualities = [

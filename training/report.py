@@ -227,8 +227,10 @@ def _familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
 def _stale_familiarity(records: dict[str, list[Record]], models_dir: Path) -> str | None:
     """Return what to do where familiarity was measured on other files than the bundled ones."""
     measured = _familiarity(models_dir)
-    improved = {name: record.sha256 for name, record in improved_models(records).items()}
-    if measured is None or measured.models == improved:
+    if measured is None:
+        return None
+    improved = improved_models(records)
+    if measured.models == {n: r.sha256 for n, r in improved.items() if n in measured.models}:
         return None
     return (
         f"{models_dir / FAMILIARITY_FILE} is of other models than the bundled ones, so the service "

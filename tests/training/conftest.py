@@ -6,14 +6,14 @@ import pytest
 
 pytest.importorskip("keras", reason="needs the training group: uv sync --group training")
 
-from tests.training.generated import STARTED, generate
-from training.data.cifar10 import Cifar10
+from tests.training.generated import STARTED, dataset, generate
+from training.data import Dataset
 
 
 @pytest.fixture
-def tiny() -> Cifar10:
+def tiny() -> Dataset:
     """Generated images that a network can learn: each class has a brightness of its own."""
-    return Cifar10(train=generate(320, seed=1), test=generate(200, seed=2))
+    return dataset(generate(320, seed=1), generate(200, seed=2))
 
 
 @pytest.fixture(autouse=True)

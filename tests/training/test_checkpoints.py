@@ -11,7 +11,7 @@ import pytest
 
 from tests.training.generated import ENDLESS, finished_epochs, start, stop_after_epochs
 from training.checkpoints import RunError, locked, read_run
-from training.data.cifar10 import Cifar10
+from training.data import Dataset
 from training.files import WriteError
 from training.pipeline import Config, train_model
 
@@ -33,7 +33,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     ],
 )
 def test_a_damaged_file_is_named_and_can_be_started_over(
-    tiny: Cifar10, tmp_path: Path, file: str, damage: Callable[[bytes], bytes | None]
+    tiny: Dataset, tmp_path: Path, file: str, damage: Callable[[bytes], bytes | None]
 ) -> None:
     config = Config("first", epochs=1, runs_dir=tmp_path)
     train_model(config, tiny)
@@ -50,7 +50,7 @@ def test_a_damaged_file_is_named_and_can_be_started_over(
 
 
 def test_of_two_trainings_in_one_folder_the_second_is_refused(
-    tiny: Cifar10, tmp_path: Path
+    tiny: Dataset, tmp_path: Path
 ) -> None:
     config = Config("first", epochs=1, runs_dir=tmp_path)
     with (
@@ -62,7 +62,7 @@ def test_of_two_trainings_in_one_folder_the_second_is_refused(
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_the_first_epoch(
-    tiny: Cifar10, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tiny: Dataset, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "first").touch()
     with pytest.raises(WriteError, match=rf"cannot write into {tmp_path}/first/1: Not a directory"):
@@ -70,7 +70,7 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_first_epoch(
     assert "Epoch 1" not in capfd.readouterr().out
 
 
-def test_a_full_disk_keeps_the_epoch_before(tiny: Cifar10, tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_epoch_before(tiny: Dataset, tmp_path: Path) -> None:
     train_model(Config("first", epochs=1, runs_dir=tmp_path), tiny)
     before = contents(tmp_path / "first" / "1")
     # A limit on a file's size fails as a full disk does, in the midst of a write.
@@ -90,7 +90,7 @@ def test_a_full_disk_keeps_the_epoch_before(tiny: Cifar10, tmp_path: Path) -> No
 
 
 def test_a_loss_that_is_not_finite_ends_with_one_line_and_keeps_the_epochs_before(
-    tiny: Cifar10, tmp_path: Path
+    tiny: Dataset, tmp_path: Path
 ) -> None:
     config = Config("first", epochs=1, runs_dir=tmp_path)
     train_model(config, tiny)

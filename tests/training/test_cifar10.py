@@ -14,18 +14,21 @@ import pytest
 
 from tests.helpers import ROOT
 from training.data import DataError
-from training.data.cifar10 import find, load, load_test
+from training.data.cifar10 import SHA256, find, load, load_test
 
 
 def test_official_batches(cifar10_dir: Path) -> None:
     cifar10 = load(cifar10_dir)
-    assert cifar10.train.images.shape == (50_000, 32, 32, 3)
+    assert cifar10.train.images.shape == (40_000, 32, 32, 3)
+    assert cifar10.validation.images.shape == (10_000, 32, 32, 3)
     assert cifar10.test.images.shape == (10_000, 32, 32, 3)
     assert cifar10.train.images.dtype == cifar10.test.images.dtype == np.uint8
-    assert np.array_equal(np.bincount(cifar10.train.labels), [5000] * 10)
+    labels = np.concatenate([cifar10.train.labels, cifar10.validation.labels])
+    assert np.array_equal(np.bincount(labels), [5000] * 10)
     assert np.array_equal(np.bincount(cifar10.test.labels), [1000] * 10)
     # The first training image is a frog on brown ground, the first test image a cat.
     assert (cifar10.train.labels[0], cifar10.test.labels[0]) == (6, 3)
+    assert cifar10.sha256 == SHA256
     red, _, blue = cifar10.train.images[0].mean(axis=(0, 1))
     assert red > blue
 

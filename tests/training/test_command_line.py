@@ -1,6 +1,7 @@
 """The commands: what they refuse, in one line and before hours of work, and what they leave be."""
 
 import importlib.util
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import ROOT
-from tests.training.generated import start
-from training.data.cifar10 import Cifar10
+from tests.training.generated import dataset, generate, start
+from training.data import Dataset
+from training.data.cifar10 import SHA256
 from training.files import WriteError
 from training.pipeline import Config, check_training, export_model, train_model
 from training.publish import ReplaceError
@@ -56,20 +58,24 @@ def test_without_models_there_is_nothing_to_do(tmp_path: Path, command: str) -> 
     assert f"{tmp_path} holds no version of final; export one first" in line
 
 
-def test_verify_takes_neither_tensorflow_nor_keras() -> None:
+def test_verify_takes_neither_tensorflow_nor_keras(tmp_path: Path) -> None:
     # The test images are others here, so that every accuracy differs.
     report = (
         "import atexit, sys; atexit.register(lambda: print("
         "{'tensorflow', 'keras', 'jax', 'onnxruntime'} & sys.modules.keys()))"
     )
-    process = start("verify", "--provider", "cpu", before=report)
+    shutil.copytree(ROOT / "models/first/1", tmp_path / "first/1")
+    path = tmp_path / "first/1/metadata.json"
+    split = generate(320, seed=1)
+    path.write_text(path.read_text().replace(SHA256, dataset(split, split).sha256))
+    process = start(*("verify", "--provider", "cpu", "--models-dir", str(tmp_path)), before=report)
     output, errors = process.communicate(timeout=300)
     assert "Error: the accuracy differs from the recorded: first version" in errors
     assert output.splitlines()[-1] == "{'onnxruntime'}"
 
 
 def test_a_version_that_was_trained_longer_is_replaced_by_force_alone(
-    tiny: Cifar10, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     models = tmp_path / "models"
     longer = Config("first", epochs=2, runs_dir=tmp_path / "longer", models_dir=models)
@@ -81,8 +87,8 @@ def test_a_version_that_was_trained_longer_is_replaced_by_force_alone(
     shorter = replace(longer, epochs=1, runs_dir=tmp_path / "shorter")
     refused = rf"{models}/first/1 was trained for 2 epochs, and 1 would replace them; use --force"
     with pytest.raises(ReplaceError, match=refused):
-        check_training(shorter)
-    check_training(shorter, force=True)
+        check_training(shorter, tiny)
+    check_training(shorter, tiny, force=True)
     train_model(shorter, tiny)
     before = (models / "first/1/metadata.json").read_bytes()
     with pytest.raises(ReplaceError, match=refused):
@@ -104,13 +110,13 @@ def test_a_version_that_was_trained_longer_is_replaced_by_force_alone(
 
 
 def test_a_models_folder_that_cannot_be_written_is_found_before_the_first_epoch(
-    tmp_path: Path,
+    tiny: Dataset, tmp_path: Path
 ) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "first").touch()
     config = Config("first", runs_dir=tmp_path / "runs", models_dir=tmp_path / "models")
     with pytest.raises(WriteError, match=rf"cannot write into {tmp_path}/models/first"):
-        check_training(config)
+        check_training(config, tiny)
 
 
 def test_files_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
@@ -130,7 +136,9 @@ def test_a_third_recipe_makes_a_third_version(tmp_path: Path) -> None:
         "r.VERSIONS['mine'] = 3"
     )
     folders = ("--runs-dir", str(tmp_path / "runs"), "--models-dir", str(tmp_path / "models"))
-    process = start("--model", "first", "--recipe", "mine", *folders, before=recipe)
+    process = start(
+        *("--model", "first", "--recipe", "mine", "--epochs", "1"), *folders, before=recipe
+    )
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert f"written to {tmp_path}/models/first/3; the service answers with it " in output

@@ -1,10 +1,8 @@
 """Images of one's own: what is read, how it is divided, and what is refused in one line."""
 
-import os
 import re
 import shutil
 import unicodedata
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from PIL import Image
 
 from serving.images import decode
 from training import data
-from training.data import DataError, Dataset, folder
+from training.data import DataError, Dataset
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -80,14 +78,13 @@ def test_images_are_decoded_once(
         write(photos / name, 100, seed=i)
     (photos / "cat" / "notes.txt").write_text("no image")
     first = data.load(photos, cache=cache)
-    decoded = folder.decode_files
-    monkeypatch.setattr(folder, "decode_files", None)  # it would fail
+    monkeypatch.setattr("training.data.folder.decode_files", None)  # it would fail
     assert data.load(photos, cache=cache).sha256 == first.sha256
     line = f"{photos}/cat/notes.txt: The file is not an image."
     assert capsys.readouterr().err.count(line) == 2
 
     # Another file of the same name is read, and only the newest pixels are kept.
-    monkeypatch.setattr(folder, "decode_files", decoded)
+    monkeypatch.undo()
     shutil.copy(photos / "dog" / "001.png", photos / "dog" / "002.png")
     changed = data.load(photos, cache=cache)
     assert changed.sha256 != first.sha256
@@ -150,84 +147,64 @@ def test_parts_that_are_given(tmp_path: Path) -> None:
     assert counts(found) == {"training": [50, 50], "validation": [1, 1], "test": [10, 10]}
 
 
-def unreadable(path: Path) -> None:
-    path.mkdir()
-    path.chmod(0)
+Tree = dict[str, int | str | None]  # folders with that many images, links to there, and files
 
-
-REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "empty": (lambda _: None, "photos is empty; put a folder of images for each class into it"),
-    "one class": (lambda p: write(p / "cat", 20), "photos has one class, 'cat'; at least two"),
-    "few": (
-        lambda p: (write(p / "cat", 20), write(p / "dog", 19)),
-        "a class needs at least 20 images, and 'dog' has 19; add images",
-    ),
-    "an empty class": (
-        lambda p: (write(p / "cat", 20), write(p / "dog", 20), write(p / "eel", 0)),
-        "'eel' has 0;",
-    ),
-    "all the same": (
-        lambda p: (
-            write(p / "cat", 20),
-            write(p / "dog", 1),
-            [shutil.copy(p / "dog/000.png", p / f"dog/copy{i}.png") for i in range(19)],
-        ),
-        "class 'dog' has no image left .*; add images that differ",
-    ),
+REFUSED: dict[str, tuple[Tree, str]] = {
+    "empty": ({}, "photos is empty; put a folder of images for each class into it"),
+    "one class": ({"cat": 20}, "photos has one class, 'cat'; at least two"),
+    "few": ({"cat": 20, "dog": 19}, "needs at least 20 images, and 'dog' has 19; add images"),
+    "an empty class": ({"cat": 20, "dog": 20, "eel": 0}, "'eel' has 0;"),
     "folders in folders": (
-        lambda p: (write(p / "animals/cat", 20), write(p / "plants/oak", 20)),
+        {"animals/cat": 20, "plants/oak": 20},
         "animals/cat is a folder inside the class 'animals'; .* name the folder above",
     ),
     "a file beside": (
-        lambda p: (write(p / "cat", 20), (p / "labels.csv").touch()),
+        {"cat": 20, "labels.csv": None},
         "photos/labels.csv is a file where only folders of classes are read; move it",
     ),
-    "images alone": (lambda p: write(p, 20), "photos/000.png is a file where only folders"),
+    "images alone": ({".": 20}, "photos/000.png is a file where only folders"),
     "a loop": (
-        lambda p: (write(p / "cat", 20), (p / "loop").symlink_to(p)),
+        {"cat": 20, "loop": "../photos"},
         "photos/loop is a link that leads back to .*; remove it",
     ),
     "a link to itself": (
-        lambda p: (write(p / "cat", 20), (p / "loop").symlink_to("loop")),
+        {"cat": 20, "loop": "loop"},
         "photos/loop is a link that leads nowhere where",
     ),
     "case": (
-        lambda p: (write(p / "Cat", 20), write(p / "cat", 20)),
+        {"Cat": 20, "cat": 20},
         "photos/Cat and .*photos/cat differ by case or Unicode form alone; rename or merge",
     ),
     "form": (
-        lambda p: (write(p / "caf\u00e9", 20), write(p / "cafe\u0301", 20)),
+        {"caf\u00e9": 20, "cafe\u0301": 20},
         "differ by case or Unicode form alone; rename or merge",
     ),
     "a name in Latin-1": (
-        lambda p: (write(p / "cat", 20), os.mkdir(os.fsencode(p) + b"/\xe9")),  # noqa: PTH102
+        {"cat": 20, "\udce9": 20},
         "cannot be the name of a class; it needs visible characters, in UTF-8",
     ),
     "no test part": (
-        lambda p: (write(p / "train/cat", 20), write(p / "train/dog", 20)),
+        {"train/cat": 20, "train/dog": 20},
         "photos has train, but no test; add it, or put the classes' folders directly into",
     ),
     "no part to train on": (
-        lambda p: (write(p / "test/cat", 20), write(p / "val/cat", 20)),
+        {"test/cat": 20, "val/cat": 20},
         "photos has test and val, but no train; add it",
     ),
     "other classes": (
-        lambda p: [write(p / n, 20) for n in ("train/cat", "train/dog", "test/cat", "test/eel")],
+        {"train/cat": 20, "train/dog": 20, "test/cat": 20, "test/eel": 20},
         "photos/test has no folder 'dog', which another part has; all parts need the same",
     ),
     "a class without a test image": (
-        lambda p: [
-            *(write(p / n, 20, i) for i, n in enumerate(("train/cat", "train/dog", "test/cat"))),
-            write(p / "test/dog", 0),
-        ],
+        {"train/cat": 20, "train/dog": 20, "test/cat": 20, "test/dog": 0},
         "class 'dog' has no image left for testing",
     ),
     "parts and classes": (
-        lambda p: [write(p / n, 20) for n in ("train/cat", "test/cat", "extra/cat")],
+        {"train/cat": 20, "test/cat": 20, "extra/cat": 20},
         "photos/extra stands beside the folders of the parts; .* move it away",
     ),
     "parts without classes": (
-        lambda p: (write(p / "train", 20), write(p / "test", 20)),
+        {"train": 20, "test": 20},
         "photos/test/000.png is a file where only folders of classes are read",
     ),
 }
@@ -235,24 +212,40 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_folder_of_another_form_is_refused(tmp_path: Path, case: str) -> None:
-    make, words = REFUSED[case]
+    tree, words = REFUSED[case]
     photos = tmp_path / "photos"
     photos.mkdir()
-    make(photos)
-    before = sorted(tmp_path.rglob("*"))
+    for i, (name, content) in enumerate(tree.items()):
+        match content:
+            case int():
+                write(photos / name, content, seed=i)
+            case str():
+                (photos / name).symlink_to(content)
+            case None:
+                (photos / name).touch()
+    before = sorted(photos.rglob("*"))
     with pytest.raises(DataError, match=words) as refusal:
-        data.load(photos, cache=tmp_path / "runs")
+        data.load(photos)
     assert "\n" not in refusal.value.message
     assert str(photos) in refusal.value.message
-    assert [path for path in sorted(tmp_path.rglob("*")) if "runs" not in path.parts] == before
+    assert sorted(photos.rglob("*")) == before
+
+
+def test_images_that_are_all_the_same(tmp_path: Path) -> None:
+    write(tmp_path / "cat", 20)
+    write(tmp_path / "dog", 1, seed=1)
+    for copy in range(19):
+        shutil.copy(tmp_path / "dog" / "000.png", tmp_path / "dog" / f"copy{copy}.png")
+    with pytest.raises(DataError, match=r"class 'dog' has no image left .*; add images that"):
+        data.load(tmp_path)
 
 
 def test_what_is_neither_a_folder_nor_an_npz_file(tmp_path: Path) -> None:
     (tmp_path / "photos.zip").touch()
     for name in ("photos.zip", "missing"):
-        with pytest.raises(DataError, match=f"{name} is neither a folder nor an .npz file; name"):
+        with pytest.raises(DataError, match=f"{name} is neither a folder nor an .npz file; --data"):
             data.load(tmp_path / name)
-    with pytest.raises(DataError, match="--classes names the labels of an .npz file"):
+    with pytest.raises(DataError, match=r"--classes names the labels of an \.npz file"):
         data.load(tmp_path, classes="a,b")
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.record import MODEL_FILE, Extension
+from models.record import CLASSES, MODEL_FILE, Extension
 from tests.helpers import replace_model
 from training import TrainingError
 from training.architectures import build
 from training.checkpoints import read_run
-from training.data.cifar10 import Cifar10
+from training.data import Dataset
+from training.data.cifar10 import TASK
 from training.export import export
 from training.extend import ExtendError
 from training.model_card import model_card
@@ -25,7 +26,7 @@ ONE_OF_ONE = Extension(after=1, planned=1)
 
 
 def test_a_bundled_version_is_trained_further(
-    tiny: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # With BatchNorm, which an exported file holds in another form.
     recipe = replace(IMPROVED["first"], batch_normalization=True)
@@ -42,7 +43,7 @@ def test_a_bundled_version_is_trained_further(
     assert begun
     assert (begun.history, begun.extensions) == (bundled.history, [ONE_OF_ONE])
     _, logits = predict_with_logits((longer.folder / MODEL_FILE).read_bytes(), tiny.test.images)
-    network = load_trained_model(begun, recipe, longer.run_dir)
+    network = load_trained_model(begun, recipe, TASK, longer.run_dir)
     found = network.predict(tiny.test.images.astype("float32"), verbose=0)
     np.testing.assert_allclose(found, logits * (bundled.temperature or 1), atol=1e-3)
     with pytest.raises(TrainingError, match="no finished epoch yet beyond those of"):
@@ -67,7 +68,7 @@ def test_a_bundled_version_is_trained_further(
     assert "was trained for 1 of 1 planned epochs, then extended" in model_card([record])
 
 
-def test_what_cannot_be_extended_is_left_as_it_was(tiny: Cifar10, tmp_path: Path) -> None:
+def test_what_cannot_be_extended_is_left_as_it_was(tiny: Dataset, tmp_path: Path) -> None:
     config = Config("first", "improved", 1, runs_dir=tmp_path, models_dir=tmp_path / "models")
     train_model(config, tiny)
     export_model(config, tiny)
@@ -86,18 +87,22 @@ def test_what_cannot_be_extended_is_left_as_it_was(tiny: Cifar10, tmp_path: Path
     path.write_bytes(path.read_bytes() + b"more")
     with pytest.raises(BundleError, match=r"model\.onnx is not the file that"):
         extend_bundled(longer, tiny, fresh=True)
-    replace_model(config.folder, export(build("second", IMPROVED["second"])))
+    replace_model(
+        config.folder, export(build("second", IMPROVED["second"], TASK), "second", CLASSES)
+    )
     with pytest.raises(ExtendError, match=r"model\.onnx is not of the improved recipe's network"):
         extend_bundled(longer, tiny, fresh=True)
     assert read_run(config.run_dir) == before
 
 
-def test_a_new_optimizer_follows_the_longer_schedule(tiny: Cifar10) -> None:
+def test_a_new_optimizer_follows_the_longer_schedule(tiny: Dataset) -> None:
     recipe = IMPROVED["first"]
-    steps = steps_per_epoch(recipe, tiny.train)
+    steps = steps_per_epoch(recipe, tiny)
 
     def rates(trained: int) -> list[float]:
-        model = compile_model("first", recipe, "float32", steps=steps, epochs=10, trained=trained)
+        model = compile_model(
+            "first", recipe, TASK, "float32", steps=steps, epochs=10, trained=trained
+        )
         schedule = model.optimizer._learning_rate  # `learning_rate` is its value at this step
         return [float(schedule(step)) for step in range((10 - trained) * steps)]
 

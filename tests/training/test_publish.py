@@ -37,7 +37,7 @@ def test_a_kill_between_the_two_renames_loses_no_version(
     publish_killed()
     assert not folder.exists()
     with pytest.raises(ReplaceError, match="--force"):  # so it is found, and put back
-        check_replaceable(folder, epochs=1)
+        check_replaceable(folder, 1, record.dataset.sha256)
     assert (folder / "model.onnx").read_bytes() == before
 
     publish_killed()

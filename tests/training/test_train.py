@@ -15,12 +15,13 @@ import pytest
 import requests
 from numpy.typing import NDArray
 
-from models.record import Record
+from models.record import CLASSES, Record
 from tests.helpers import ROOT, png, run_server, upload
 from tests.training.generated import ENDLESS, finished_epochs, start, stop_after_epochs
 from training.architectures import build
 from training.checkpoints import RunError, load, read_run
-from training.data.cifar10 import Cifar10
+from training.data import Dataset
+from training.data.cifar10 import TASK
 from training.export import ExportError, export, verify
 from training.pipeline import Config, export_model, train_model
 from training.predict import predict
@@ -33,7 +34,7 @@ from training.train import load_trained_model, train
 STEPS = 2  # of 128, in the 256 images left of 320 by the validation split
 
 
-def test_a_killed_run_resumes_after_its_last_finished_epoch(tiny: Cifar10, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_after_its_last_finished_epoch(tiny: Dataset, tmp_path: Path) -> None:
     run_dir = tmp_path / "first" / "1"
 
     def start_training(epochs: int) -> subprocess.Popen[str]:
@@ -63,7 +64,7 @@ def test_a_killed_run_resumes_after_its_last_finished_epoch(tiny: Cifar10, tmp_p
     ]
 
 
-def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
+def test_train_export_serve(tiny: Dataset, tmp_path: Path) -> None:
     runs, models = tmp_path / "runs", tmp_path / "models"
     config = Config("first", "article", 1, 7, "mixed_bfloat16", runs, models)
     train_model(config, tiny)
@@ -92,7 +93,7 @@ def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
     )
 
     assert record.int8
-    assert record.int8.calibration_images == len(tiny.train.images)
+    assert record.int8.calibration_images == len(tiny.train)
     int8 = predict((folder / "model.int8.onnx").read_bytes(), tiny.test.images)
     float32 = predict((folder / "model.onnx").read_bytes(), tiny.test.images)
     assert np.mean(int8.argmax(1) == float32.argmax(1)) > 0.9
@@ -112,7 +113,7 @@ def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
     assert np.mean(np.array(predictions) == labels) == record.test_accuracy
 
 
-def test_a_run_says_which_part_was_trained_where(tiny: Cifar10, tmp_path: Path) -> None:
+def test_a_run_says_which_part_was_trained_where(tiny: Dataset, tmp_path: Path) -> None:
     config = Config("first", epochs=1, runs_dir=tmp_path)
     path = config.run_dir / "run.json"
     train_model(config, tiny)
@@ -145,7 +146,7 @@ def test_the_commit_is_that_of_a_checkout_alone(
     assert commit.__wrapped__() is None
 
 
-def test_another_run_is_not_mixed_into_one(tiny: Cifar10, tmp_path: Path) -> None:
+def test_another_run_is_not_mixed_into_one(tiny: Dataset, tmp_path: Path) -> None:
     config = Config("first", epochs=1, runs_dir=tmp_path)
     train_model(config, tiny)
     with pytest.raises(RunError, match=r"--seed 0, not 1; use --seed 0 .* --fresh"):
@@ -156,7 +157,7 @@ def test_another_run_is_not_mixed_into_one(tiny: Cifar10, tmp_path: Path) -> Non
 
 
 def test_averaged_weights_are_the_moving_average_of_every_step(
-    tiny: Cifar10, tmp_path: Path
+    tiny: Dataset, tmp_path: Path
 ) -> None:
     recipe = replace(ARTICLE["first"], batch_size=256, weight_averaging=0.9)  # a step per epoch
 
@@ -164,15 +165,15 @@ def test_averaged_weights_are_the_moving_average_of_every_step(
         run = train(
             "first",
             recipe,
-            tiny.train,
+            tiny,
             epochs=epochs,
             seed=0,
             precision="float32",
             run_dir=tmp_path,
         )
-        model = build("first", recipe)
+        model = build("first", recipe, TASK)
         load(model, epochs, tmp_path)
-        return model.get_weights(), load_trained_model(run, recipe, tmp_path).get_weights()
+        return model.get_weights(), load_trained_model(run, recipe, TASK, tmp_path).get_weights()
 
     first, averaged = weights_after(1)
     for weights, average in zip(first, averaged, strict=True):
@@ -183,9 +184,9 @@ def test_averaged_weights_are_the_moving_average_of_every_step(
         np.testing.assert_allclose(average, 0.9 * before + 0.1 * after, atol=1e-6)
 
 
-def test_an_export_that_computes_something_else_is_refused(tiny: Cifar10) -> None:
-    model = build("first", ARTICLE["first"])
-    found = predict(export(model), tiny.test.images)
+def test_an_export_that_computes_something_else_is_refused(tiny: Dataset) -> None:
+    model = build("first", ARTICLE["first"], TASK)
+    found = predict(export(model, "first", CLASSES), tiny.test.images)
     verify(found, model, tiny.test.images)
     model.layers[-1].bias.assign(np.linspace(0, 1, 10))
     with pytest.raises(ExportError, match="differ by"):
@@ -193,7 +194,7 @@ def test_an_export_that_computes_something_else_is_refused(tiny: Cifar10) -> Non
 
 
 def test_an_interrupted_export_leaves_the_previous_model(
-    tiny: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = Config("first", epochs=1, runs_dir=tmp_path / "runs", models_dir=tmp_path)
     train_model(config, tiny)

@@ -158,7 +158,7 @@ def read(paths: Sequence[Path], root: Path, cache: Path | None) -> tuple[Images,
 
 def _read_kept(path: Path) -> tuple[Images, dict[str, str]] | None:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return arrays["images"], json.loads(str(arrays["broken"]))
     # There is none, or it is damaged.
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

@@ -1,10 +1,10 @@
 """One .npz file of images and labels, named as Keras or MedMNIST name them."""
 
-import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -44,13 +44,11 @@ def load(path: Path, classes: str | None) -> Dataset:
     """
     try:
         # Pickles run code.
-        with np.load(path, allow_pickle=False) as arrays:
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise DataError(f"{path} holds a single array; {_FORM}")
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             given = _splits(path, arrays)
     except DataError:
         raise
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, TypeError, EOFError, MemoryError, BadZipFile, zlib.error) as error:
         raise DataError(f"cannot read {path} ({error}); {_FORM}") from error
     names = _class_names(path, classes, [split.labels for split in given.values()])
     parts, how = divide(given, names, str(path))
