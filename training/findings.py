@@ -33,10 +33,11 @@ def observations(record: Record) -> list[str]:
             f"{always}. The balanced accuracy, the mean over the classes, is "
             f"{record.balanced_accuracy:.1%}."
         )
-    if _overfits(record):
-        found.append("The gap is larger than chance explains: the model overfits.")
-    else:
-        found.append("So many test images show no overfitting: the gap lies within the interval.")
+    found.append(
+        "The gap is larger than chance explains: it overfits."
+        if _overfits(record)
+        else "The gap is within that interval: these test images show no overfitting."
+    )
     return found
 
 
@@ -53,7 +54,11 @@ def _advice(record: Record) -> str:
     if not _overfits(record):
         return ""
     by_accuracy = sorted(record.class_accuracy.items(), key=lambda item: item[1])
-    worst = [f"{name!r} ({accuracy:.0%})" for name, accuracy in by_accuracy[:_WORST]]
+    worst = [
+        f"{name!r} ({accuracy:.0%})"
+        for name, accuracy in by_accuracy[:_WORST]
+        if accuracy < record.test_accuracy
+    ]
     recipe = "--recipe improved, or " if record.recipe != "improved" else ""
     return f"Try {recipe}more images of the classes that do worst: {', '.join(worst)}."
 
@@ -63,7 +68,8 @@ def _gap(record: Record) -> float:
 
 
 def _overfits(record: Record) -> bool:
-    return record.train_accuracy > interval(record)[1]
+    low, high = interval(record)
+    return _gap(record) > (high - low) / 2
 
 
 def _images(record: Record) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from models.study import BASELINE
 
 IMAGES = 40_000  # that the lengths of the recipes were chosen for: CIFAR-10's to train on
-FACTOR = 5  # that the length changes by at the most for another number of images
+FACTOR = 4  # that the length changes by at the most for another number of images
 
 
 @dataclass(frozen=True)
