@@ -290,7 +290,7 @@ def study_command(
     """
     from models.study import BASELINE, Setting
     from training.data import cifar10 as data
-    from training.measure.study import study
+    from training.runs.study import study
 
     comparison = COMPARISONS[vary]
     variants = list(comparison.variants[model])
