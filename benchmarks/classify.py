@@ -22,8 +22,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from benchmarks.service import ROOT, shared_once_mebibytes
-from serving.classifier import Classifier
-from serving.registry import load_classifiers
+from serving.inference.classifier import Classifier
+from serving.inference.registry import load_classifiers
 from serving.settings import Precision, Settings
 from training.data import cifar10 as data
 

@@ -15,10 +15,10 @@ import tensorflow as tf
 from jax.profiler import ProfileData  # reads TensorFlow's traces, too
 from keras import layers
 
-from training.architectures import ARCHITECTURES
 from training.data import Dataset, load
-from training.recipes import ARTICLE
-from training.train import train
+from training.networks.architectures import ARCHITECTURES
+from training.networks.recipes import ARTICLE
+from training.runs.train import train
 
 STEPS = {"first": 10, "second": 3, "final": 1}  # in an epoch, before its validation
 EPOCHS = 4  # the first one builds the graph, and is not counted

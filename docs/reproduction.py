@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from models.study import Result, Study
-from training.report import read_records
-from training.results import COMPARISONS, repeats_article
+from training.report.report import read_records
+from training.report.results import COMPARISONS, repeats_article
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -26,7 +26,7 @@ here. Set `CIFAR10_DIR` to the folder of the official batches; otherwise they ar
 
 In a checkout, where a version that was trained longer is not replaced, add `--models-dir` with a
 folder of your own to each command. `--extend` continues from the version that the command above it
-bundled. A recipe means `training/recipes.py` at the commit that trained the epochs;
+bundled. A recipe means `training/networks/recipes.py` at the commit that trained the epochs;
 `metadata.json` has that commit where it is known, the device and every library's version.
 Version 1 of `first` and of `second` has the seed with the median validation accuracy of five, by a
 rule that was written down before they were trained. Epochs from before commit 10d0a59 took the

@@ -8,8 +8,8 @@ from typing import Literal
 import click
 
 from training.command_line import LoadData, TrainingGroup, data_options, options
-from training.recipes import ARTICLE
-from training.results import COMPARISONS, VARIANTS
+from training.networks.recipes import ARTICLE
+from training.report.results import COMPARISONS, VARIANTS
 
 TRAINING = (
     *("models", "recipe", "epochs", "seed", "precision", "name", "no_flips"),
@@ -59,7 +59,8 @@ def all_command(
     force: bool,
 ) -> None:
     """Train, export, evaluate, quantize and record."""
-    from training import pipeline, plots, report
+    from training import pipeline
+    from training.report import plots, report
 
     _check_name(name, models)
     configs = [
@@ -104,8 +105,8 @@ def train_command(
 ) -> None:
     """Only train, without exporting; with any Keras backend (KERAS_BACKEND=jax, say)."""
     from training import pipeline
-    from training.distribute import distributed
-    from training.strategy import ALONE
+    from training.runs.distribute import distributed
+    from training.runs.strategy import ALONE
 
     if extend and distribute:
         raise click.UsageError("--extend is for one worker: leave out --distribute, or --extend")
@@ -140,7 +141,8 @@ def export_command(
     It needs the TensorFlow backend, whichever one trained the run. The record says how many epochs
     the model was trained for.
     """
-    from training import pipeline, report
+    from training import pipeline
+    from training.report import report
 
     _check_name(name, models)
     configs = [
@@ -167,7 +169,7 @@ def export_command(
 @options("names", "models_dir")
 def quantize_command(names: Sequence[str], load_data: LoadData, models_dir: Path) -> None:
     """Make the int8 file of every exported version again, as `export` does."""
-    from training import report
+    from training.report import report
 
     report.record_files(names, models_dir)  # refuses, before Keras is imported, if there is none
     from training import pipeline
@@ -184,9 +186,9 @@ def evaluate_command(names: Sequence[str], load_data: LoadData, models_dir: Path
 
     Needs only the exported files: no run folder, no TensorFlow.
     """
-    from training import report
-    from training.checkpoints import locked
-    from training.remeasure import remeasure
+    from training.measure.remeasure import remeasure
+    from training.report import report
+    from training.runs.checkpoints import locked
 
     files = report.record_files(names, models_dir)
     dataset = load_data()
@@ -222,7 +224,7 @@ def verify_command(
     Exits with status 1 if one differs by more than 0.1 points. Needs no TensorFlow.
     """
     from serving.settings import Settings
-    from training.verify import DifferenceError, verify
+    from training.export.verify import DifferenceError, verify
 
     settings = Settings(models_dir=models_dir, provider=provider, precision=precision)
     different = []
@@ -243,9 +245,9 @@ def familiarity_command(load_data: LoadData, models_dir: Path) -> None:
     Uses the bundled improved models, and writes familiarity.json and FAMILIARITY.md. Needs no
     TensorFlow.
     """
-    from training import report
-    from training.familiarity import measure_familiarity
-    from training.unfamiliar import unfamiliar_images
+    from training.measure.familiarity import measure_familiarity
+    from training.measure.unfamiliar import unfamiliar_images
+    from training.report import report
 
     measure_familiarity(models_dir, load_data(), unfamiliar_images())
     report.write_report(models_dir)
@@ -261,7 +263,7 @@ def familiarity_command(load_data: LoadData, models_dir: Path) -> None:
 @click.option("--check", is_flag=True, help="Write nothing; fail where something would differ.")
 def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
     """Write every table and plot that shows a figure: cards, study, comparison, README's tables."""
-    from training.report import check_report, write_report
+    from training.report.report import check_report, write_report
 
     if readme is None and models_dir == Path("models"):
         readme = Path("README.md")
@@ -317,7 +319,7 @@ def study_command(
     another process is training: start the command several times, and the processes share the runs.
     """
     from models.study import BASELINE, Setting
-    from training.study import study
+    from training.runs.study import study
 
     comparison = COMPARISONS[vary]
     variants = list(comparison.variants[model])

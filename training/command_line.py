@@ -11,7 +11,7 @@ import click
 from click_default_group import DefaultGroup
 
 from training import SAME_COMMAND, StoppedError, TrainingError
-from training.recipes import ARTICLE, RECIPES
+from training.networks.recipes import ARTICLE, RECIPES
 
 if TYPE_CHECKING:
     from training.data import Dataset

@@ -14,20 +14,20 @@ import keras
 
 from models.record import MODEL_FILE, Int8, Provenance, Record
 from training import TrainingError
-from training.architectures import ARCHITECTURES, describe
-from training.checkpoints import Run, check_made_by, locked, read_run
 from training.data import Dataset, cifar10
-from training.evaluate import measure, score_training
+from training.export.publish import check_replaceable, newest_version, publish
 from training.files import check_writable
-from training.findings import findings
-from training.predict import predict
-from training.provenance import commit
-from training.publish import check_replaceable, newest_version, publish
-from training.recipes import RECIPES, VERSIONS, Recipe
-from training.remeasure import read_file
-from training.report import read_record, record_files, trained_on
-from training.strategy import ALONE, SingleProcess
-from training.train import load_trained_model, train
+from training.measure.evaluate import measure, score_training
+from training.measure.predict import predict
+from training.measure.remeasure import read_file
+from training.networks.architectures import ARCHITECTURES, describe
+from training.networks.recipes import RECIPES, VERSIONS, Recipe
+from training.report.findings import findings
+from training.report.report import read_record, record_files, trained_on
+from training.runs.checkpoints import Run, check_made_by, locked, read_run
+from training.runs.provenance import commit
+from training.runs.strategy import ALONE, SingleProcess
+from training.runs.train import load_trained_model, train
 
 ONNX_RUNTIME = packages_distributions()["onnxruntime"]  # onnxruntime-gpu, or the plain one
 
@@ -138,7 +138,7 @@ def extend_bundled(config: Config, dataset: Dataset, *, fresh: bool = False) -> 
             run folder holds a run that does not extend it.
     """
     # Imported here because it needs onnx, which training does not.
-    from training.extend import ExtendError, extend  # noqa: PLC0415
+    from training.runs.extend import ExtendError, extend  # noqa: PLC0415
 
     run = None if fresh else read_run(config.run_dir)
     if run is None:
@@ -199,7 +199,7 @@ def export_model(
     check_made_by(run, config.run_dir, config.recipe, dataset)
     check_replaceable(config.folder, len(run.history), dataset.sha256, force=force)
     # Imported here because it needs TensorFlow, which training does not.
-    from training.export import export, verify  # noqa: PLC0415
+    from training.export.export import export, verify  # noqa: PLC0415
 
     model = load_trained_model(run, config.recipe, dataset.task, config.run_dir)
     onnx_bytes = export(model, config.published, dataset.classes)
@@ -207,7 +207,7 @@ def export_model(
     temperature = None
     if config.recipe_name != "article":  # its overconfidence is a symptom to show
         # Imported here because it needs onnx, which training does not.
-        from training.calibrate import calibrate  # noqa: PLC0415
+        from training.export.calibrate import calibrate  # noqa: PLC0415
 
         onnx_bytes, temperature = calibrate(onnx_bytes, dataset.validation)
     int8_bytes, int8 = _quantize(onnx_bytes, dataset)
@@ -251,7 +251,7 @@ def _check_backend() -> None:
 def _quantize(onnx_bytes: bytes, dataset: Dataset) -> tuple[bytes, Int8]:
     """Return the int8 file and its measurements."""
     # Imported here because it needs onnx, which training does not.
-    from training.quantize import CALIBRATION_IMAGES, quantize  # noqa: PLC0415
+    from training.export.quantize import CALIBRATION_IMAGES, quantize  # noqa: PLC0415
 
     int8_bytes = quantize(onnx_bytes, dataset.train.images[:CALIBRATION_IMAGES])
     return int8_bytes, Int8(

@@ -10,9 +10,9 @@ import numpy as np
 
 from models.record import CLASSES
 from tests.helpers import ROOT, wait_for
-from training.checkpoints import read_run
 from training.data import Dataset, Split
 from training.data.cifar10 import TASK
+from training.runs.checkpoints import read_run
 
 ENDLESS = 100_000  # epochs, for a training that a test stops
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from training.architectures import build, describe
 from training.data.cifar10 import TASK
-from training.recipes import ARTICLE, IMPROVED
+from training.networks.architectures import build, describe
+from training.networks.recipes import ARTICLE, IMPROVED
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from tests.helpers import ROOT
 from tests.training.generated import dataset, generate, start
 from training.data import Dataset
 from training.data.cifar10 import SHA256
+from training.export.publish import ReplaceError
 from training.files import WriteError
 from training.pipeline import Config, check_training, export_model, train_model
-from training.publish import ReplaceError
-from training.report import RecordError, write_report
+from training.report.report import RecordError, write_report
 
 
 def error_line(*options: str, **environment: str) -> str:
@@ -131,7 +131,7 @@ def test_files_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
 
 def test_a_third_recipe_makes_a_third_version(tmp_path: Path) -> None:
     recipe = (
-        "from dataclasses import replace; from training import recipes as r; "
+        "from dataclasses import replace; from training.networks import recipes as r; "
         "r.RECIPES['mine'] = {'first': replace(r.ARTICLE['first'], name='mine', epochs=1)}; "
         "r.VERSIONS['mine'] = 3"
     )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from serving.images import decode
+from serving.images.decode import decode
 from training import data
 from training.data import DataError, Dataset
 

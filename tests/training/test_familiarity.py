@@ -9,8 +9,8 @@ import pytest
 from models.familiarity import agreement, read_familiarity
 from tests.helpers import ROOT
 from training.data import cifar10
-from training.familiarity import measure_familiarity
-from training.unfamiliar import unfamiliar_images
+from training.measure.familiarity import measure_familiarity
+from training.measure.unfamiliar import unfamiliar_images
 
 
 def test_agreement_worked_by_hand() -> None:

@@ -19,7 +19,7 @@ import PIL
 
 from models.record import IMAGE_SIZE
 from serving.classify.files import decode_files
-from serving.images import DecodedImage
+from serving.images.decode import DecodedImage
 from training.data.dataset import DataError, Dataset, Images, Split, class_name, task
 from training.data.split import Part, check_counts, divide
 from training.files import check_writable, replaced

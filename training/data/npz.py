@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from models.record import IMAGE_SIZE
-from serving.images import resample
+from serving.images.decode import resample
 from training.data.dataset import DataError, Dataset, Images, Labels, Split, class_name, task
 from training.data.split import Part, divide
 
