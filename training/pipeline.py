@@ -231,7 +231,7 @@ def quantize_models(names: Sequence[str], dataset: Dataset, models_dir: Path) ->
         # A training that ends meanwhile must not lose the version that it exports.
         with locked(models_dir, wait=True):
             record = read_record(file)
-            onnx_bytes = read_file(file.parent / MODEL_FILE, record.sha256)
+            onnx_bytes = read_file(file.parent / MODEL_FILE, record.sha256, len(record.classes))
             int8_bytes, int8 = _quantize(onnx_bytes, dataset)
             publish(onnx_bytes, record.model_copy(update={"int8": int8}), models_dir, int8_bytes)
         click.echo(
@@ -251,12 +251,13 @@ def _check_backend() -> None:
 def _quantize(onnx_bytes: bytes, dataset: Dataset) -> tuple[bytes, Int8]:
     """Return the int8 file and its measurements."""
     # Imported here because it needs onnx, which training does not.
-    from training.export.quantize import CALIBRATION_IMAGES, quantize  # noqa: PLC0415
+    from training.export.quantize import calibration_images, quantize  # noqa: PLC0415
 
-    int8_bytes = quantize(onnx_bytes, dataset.train.images[:CALIBRATION_IMAGES])
+    images = calibration_images(dataset.train.images)
+    int8_bytes = quantize(onnx_bytes, images)
     return int8_bytes, Int8(
         sha256=hashlib.sha256(int8_bytes).hexdigest(),
-        calibration_images=min(CALIBRATION_IMAGES, len(dataset.train.images)),
+        calibration_images=len(images),
         **dict(measure(int8_bytes, dataset)),
     )
 

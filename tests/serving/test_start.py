@@ -191,7 +191,8 @@ def test_cuda_without_a_gpu() -> None:
     # Where it works for a trial alone, ONNX Runtime itself would go on with the CPU.
     path = ROOT / "models" / "first" / "1" / "model.onnx"
     with pytest.raises(StartError, match="does not run on CUDA"):
-        start_session(path, path.read_bytes(), onnxruntime.SessionOptions(), [CUDA, CPU], [{}, {}])
+        options = onnxruntime.SessionOptions()
+        start_session(path, path.read_bytes(), 10, options, [CUDA, CPU], [{}, {}])
 
 
 def test_serving_needs_no_training_library() -> None:

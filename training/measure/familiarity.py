@@ -51,7 +51,11 @@ def measure_familiarity(
         **unfamiliar,
     }
     files = {
-        name: read_file(models_dir / name / str(record.version) / MODEL_FILE, record.sha256)
+        name: read_file(
+            models_dir / name / str(record.version) / MODEL_FILE,
+            record.sha256,
+            len(record.classes),
+        )
         for name, record in sorted(improved_models(read_records(models_dir)).items())
         if tuple(record.classes) == dataset.classes
     }

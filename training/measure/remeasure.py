@@ -35,12 +35,13 @@ def remeasure(folder: Path, dataset: Dataset) -> Record:
     path = folder / RECORD_FILE
     try:
         known = json.loads(path.read_bytes())
-        onnx_bytes = read_file(folder / MODEL_FILE, known["sha256"])
+        classes = len(known["classes"])
+        onnx_bytes = read_file(folder / MODEL_FILE, known["sha256"], classes)
         training, validation = score_training(onnx_bytes, dataset)
         known |= {"evaluated_train": training, "evaluated_validation": validation}
         known |= measure(onnx_bytes, dataset).model_dump()
         if known.get("int8"):
-            int8 = read_file(folder / INT8_MODEL_FILE, known["int8"]["sha256"])
+            int8 = read_file(folder / INT8_MODEL_FILE, known["int8"]["sha256"], classes)
             known["int8"] |= measure(int8, dataset).model_dump()
         record = Record.model_validate(known)
     except OSError as error:
@@ -57,8 +58,8 @@ def remeasure(folder: Path, dataset: Dataset) -> Record:
     return record
 
 
-def read_file(path: Path, sha256: str) -> bytes:
-    """Return the content of a version's ONNX file.
+def read_file(path: Path, sha256: str, classes: int) -> bytes:
+    """Return the content of a version's ONNX file, of a model of so many classes.
 
     Raises:
         BundleError: it cannot be read, its SHA-256 is another, or the service could not load it.
@@ -70,7 +71,7 @@ def read_file(path: Path, sha256: str) -> bytes:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise BundleError(f"{path} is not the file that {RECORD_FILE} beside it is of")
     try:
-        start_session(path, content, onnxruntime.SessionOptions(), [CPU], [{}])
+        start_session(path, content, classes, onnxruntime.SessionOptions(), [CPU], [{}])
     except StartError as error:
         raise BundleError(str(error)) from error
     return content

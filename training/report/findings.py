@@ -19,10 +19,9 @@ def observations(record: Record) -> list[str]:
     """Return sentences on the test accuracy, on what it is worth, and on the gap."""
     low, high = interval(record)
     found = [
-        f"Right on {record.test_accuracy:.1%} of {_images(record):,} test images of "
-        f"{record.dataset.name} (95 % interval: {low:.1%} to {high:.1%}), and on "
-        f"{record.train_accuracy:.1%} of its training images; the gap is {100 * _gap(record):.1f} "
-        "points."
+        f"Right on {record.test_accuracy:.1%} of {_images(record):,} test images (95% interval: "
+        f"{low:.1%} to {high:.1%}), and on {record.train_accuracy:.1%} of the training images: a "
+        f"gap of {100 * _gap(record):.1f} points."
     ]
     most = max(range(len(record.classes)), key=lambda i: sum(record.confusion_matrix[i]))
     always = f"Always answering {record.classes[most]!r} is right on {record.majority_share:.1%}"

@@ -103,9 +103,9 @@ In per cent.
 
 Measured on the test set; confidence is the mean over the answers. The expected calibration error,
 in points, is over 15 equal-width bins of the top-1 confidence; the file divides its logits by the
-temperature, which was fitted on the validation set. The last two columns are the percentage of
-2,000 test images whose top-1 class stays the same when the image is mirrored, and when it is
-shifted by 2 pixels over a reflected border.
+temperature, which was fitted on the validation set. The last two columns are the percentage of the
+test images, at most 2,000, whose top-1 class stays the same when the image is mirrored, and when it
+is shifted by 2 pixels over a reflected border.
 
 {diagrams}
 

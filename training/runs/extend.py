@@ -67,7 +67,7 @@ def extend(
     done = record.epochs_completed
     if done >= epochs:
         raise ExtendError(f"{folder} was trained for {done} epochs; extend it to more, by --epochs")
-    onnx_bytes = read_file(folder / MODEL_FILE, record.sha256)
+    onnx_bytes = read_file(folder / MODEL_FILE, record.sha256, len(record.classes))
     network = build(record.network, recipe, dataset.task)
     images = dataset.train.images[:_IMAGES]
     try:
