@@ -130,12 +130,12 @@ def load(folder: Path) -> Dataset:
     at = len(official) * 4 // 5
     return Dataset(
         name="CIFAR-10",
-        source="its official batches",
+        source="the official batches (Krizhevsky, 2009)",
         classes=CLASSES,
         train=official.take(slice(at)),
         validation=official.take(slice(at, None)),
         test=load_test(folder),
-        split="official: of the images to train on, the last fifth, in their order, for validation",
+        split="the official test images, and for validation the last fifth of the others, in their order",
         task=TASK,
         md5=MD5,
     )

@@ -56,8 +56,8 @@ def model_card(records: list[Record]) -> str:
 # {newest.title}
 
 `{newest.name}` is a convolutional network of {newest.parameters:,} parameters that classifies
-images into the {len(newest.classes)} classes of {escaped(newest.dataset.name)}. Generated from the
-records by `python -m training report`.
+images into the {len(newest.classes)} classes of {escaped(newest.dataset.name)}. Generated from the records by
+`python -m training report`.
 
 ## Intended use
 
