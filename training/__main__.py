@@ -28,7 +28,7 @@ IMAGES = ".images"  # in the runs folder: pixels that were decoded once
     context_settings={"show_default": True},
 )
 def main() -> None:
-    """Train the article's models on CIFAR-10 and export them as verified ONNX files.
+    """Train the article's models on CIFAR-10, or on images of your own, and export them as ONNX.
 
     Without a command: `all`. A killed run resumes after its last finished epoch when it is started
     again.
@@ -59,17 +59,17 @@ def all_command(
     force: bool,
 ) -> None:
     """Train, export, evaluate, quantize and record."""
+    _check_name(name, models)
+    dataset = load_data(cache=runs_dir / IMAGES)  # refuses, before Keras is imported
     from training import pipeline
     from training.report import plots, report
 
-    _check_name(name, models)
     configs = [
         pipeline.Config(
             *(model, recipe, epochs, seed, precision, runs_dir, models_dir, name, not no_flips)
         )
         for model in models
     ]
-    dataset = load_data(cache=runs_dir / IMAGES)
     for config in configs:
         pipeline.check_training(config, dataset, force=force)
     pipeline.train_models(configs, dataset, fresh=fresh, extend=extend)
@@ -327,16 +327,19 @@ def study_command(
         raise click.UsageError(
             f"{vary} of {model} has no variant {min(unknown)}; choose from {', '.join(variants)}"
         )
+    dataset = load_data(cache=runs_dir / IMAGES)
+    baseline = comparison.variants[model][BASELINE]
     study(
         Setting(
             model=model,
-            epochs=epochs or comparison.variants[model][BASELINE].epochs,
+            epochs=epochs or baseline.epochs_for(len(dataset.train)),
             precision=precision,
+            dataset=dataset.name,
         ),
         comparison,
         techniques or variants,
         range(seeds),
-        load_data(cache=runs_dir / IMAGES),
+        dataset,
         runs_dir=runs_dir,
         models_dir=models_dir,
     )

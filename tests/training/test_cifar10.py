@@ -63,6 +63,7 @@ def test_the_folder_is_found_from_the_archive_its_parent_and_home(
 
 def test_a_missing_file_ends_the_command_with_one_line_and_nothing_written(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "batches.meta").touch()
     result = subprocess.run(
         [
             *(sys.executable, "-m", "training", "--data-dir", str(tmp_path / "data")),

@@ -15,7 +15,7 @@ from PIL import Image
 from examples.digits import write_digits
 from models.record import Record
 from serving.images.decode import decode
-from tests.helpers import png, run_server, upload
+from tests.helpers import ROOT, png, run_server, upload
 from tests.training.generated import dataset, generate
 from training import data
 from training.__main__ import main
@@ -44,6 +44,12 @@ def write_shades(folder: Path, names: tuple[str, ...], counts: tuple[int, ...]) 
             Image.fromarray(image.astype(np.uint8)).save(folder / name / f"{i}{suffix}")
 
 
+def readme_options() -> list[str]:
+    """Return the README's options for the digits, but for the folders."""
+    [command] = re.findall(r"-m training (--data-dir digits .*)", (ROOT / "README.md").read_text())
+    return re.sub("--data-dir digits | --models-dir mine", "", command).split()
+
+
 def run(*options: str | Path) -> str:
     result = CliRunner().invoke(main, [*map(str, options)])
     assert result.exit_code == 0, result.output
@@ -69,15 +75,20 @@ class Trained:
             y_test=np.array([0, 0, 0, 1]),  # one image of a class
         )
         self.output = {
-            "digits": self.train("digits", "--no-flips", "--epochs", "3"),
-            "shades": self.train("shades", "--recipe", "improved", "--epochs", "3"),
-            "letters": self.train("letters.npz", "--classes", "a,b", "--epochs", "1"),
+            "digits": self.train("digits", *readme_options(), "--epochs", "3"),
+            "shades": self.train(
+                *("shades", "--model", "first", "--recipe", "improved", "--epochs", "3"),
+                *("--license", "CC0"),
+            ),
+            "letters": self.train(
+                "letters.npz", "--model", "first", "--classes", "a,b", "--epochs", "1"
+            ),
         }
 
     def train(self, place: str, *options: str) -> str:
         name = place.removesuffix(".npz")
         path = self.places[place]
-        return run("--data-dir", path, "--model", "first", "--name", name, *self.folders, *options)
+        return run("--data-dir", path, "--name", name, *self.folders, *options)
 
     def record(self, name: str) -> Record:
         [path] = self.models.glob(f"{name}/*/metadata.json")
@@ -98,6 +109,7 @@ def test_the_record_says_what_it_is_of(trained: Trained) -> None:
     assert digits.test_accuracy > 0.9
     assert set(shades.classes) == set(ODD_NAMES)
     assert shades.dataset.counts["training"]["日本"] == 13
+    assert shades.dataset.license == "CC0"
     assert letters.classes == ["a", "b"]
     assert letters.dataset.counts["test"] == {"a": 3, "b": 1}
     assert digits.provenance
@@ -141,7 +153,7 @@ def test_other_images_models_are_left_out(trained: Trained) -> None:
 def test_a_run_goes_on_with_the_same_images_alone(
     trained: Trained, tiny: Dataset, tmp_path: Path
 ) -> None:
-    trained.train("digits", "--no-flips", "--epochs", "4")
+    trained.train("digits", *readme_options(), "--epochs", "4")
     assert len(trained.record("digits").history) == 4
     config = Config("first", epochs=5, runs_dir=tmp_path / "runs", models_dir=trained.models)
     first = train_model(replace(config, epochs=1), tiny)

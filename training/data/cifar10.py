@@ -14,6 +14,7 @@ import click
 import numpy as np
 
 from models.record import CLASSES
+from models.study import CIFAR10
 from training.data.dataset import DataError, Dataset, Split, Task
 
 ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
@@ -129,13 +130,14 @@ def load(folder: Path) -> Dataset:
     official = _load_split(folder, TRAIN_MD5)
     at = len(official) * 4 // 5
     return Dataset(
-        name="CIFAR-10",
+        name=CIFAR10,
         source="the official batches (Krizhevsky, 2009)",
         classes=CLASSES,
         train=official.take(slice(at)),
         validation=official.take(slice(at, None)),
         test=load_test(folder),
-        split="the official test images, and for validation the last fifth of the others, in their order",
+        split="the official test images, and for validation the last fifth of the others, in "
+        "their order",
         task=TASK,
         md5=MD5,
     )

@@ -12,6 +12,7 @@ from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import click
 import numpy as np
@@ -148,8 +149,10 @@ def read(paths: Sequence[Path], root: Path, cache: Path | None) -> tuple[Images,
     pixels = np.array(images, dtype=np.uint8).reshape(shape)
     if kept:
         check_writable(kept.parent)
-        with replaced(kept) as unfinished:
+        ours = kept.with_name(f"{uuid4()}.npz")  # another training may read the same images
+        with replaced(ours) as unfinished:
             np.savez(unfinished, images=pixels, broken=np.array(json.dumps(broken)))
+        ours.replace(kept)
         for older in kept.parent.glob(f"{_place(root)}*"):
             if older != kept:
                 older.unlink(missing_ok=True)

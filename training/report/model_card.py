@@ -50,13 +50,14 @@ def model_card(records: list[Record]) -> str:
         f"- Version {record.version}: {escaped(' '.join(observations(record)))}"
         for record in records
     )
+    known = f"{len(newest.classes)} classes of {escaped(newest.dataset.name)}"
     cifar10 = _CIFAR10 if newest.dataset.sha256 == SHA256 else "."
     headings = " | ".join(f"version {record.version}" for record in records)
     return f"""\
 # {newest.title}
 
 `{newest.name}` is a convolutional network of {newest.parameters:,} parameters that classifies
-images into the {len(newest.classes)} classes of {escaped(newest.dataset.name)}. Generated from the records by
+images into the {known}. Generated from the records by
 `python -m training report`.
 
 ## Intended use
