@@ -217,19 +217,16 @@ def familiarity_command(data_dir: Path | None, models_dir: Path) -> None:
 
 @main.command()
 @options("models_dir")
-@click.option(
-    "--readme",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Document whose tables are written, too.  [default: README.md with the default models]",
-)
-@click.option("--check", is_flag=True, help="Write nothing; fail where something would differ.")
-def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
-    """Write every table and plot that shows a figure: cards, study, comparison, README's tables."""
+@click.option("--check", is_flag=True, help="Write nothing; fail if a file would change.")
+def report_command(models_dir: Path, check: bool) -> None:
+    """Write every table, card and plot from the records and the studies.
+
+    With the default models folder, also the tables in README.md and docs/overfitting.md.
+    """
     from training.report import check_report, write_report
 
-    if readme is None and models_dir == Path("models"):
-        readme = Path("README.md")
-    (check_report if check else write_report)(models_dir, readme)
+    checkout = Path() if models_dir == Path("models") else None
+    (check_report if check else write_report)(models_dir, checkout)
 
 
 @main.command()

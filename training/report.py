@@ -15,7 +15,7 @@ from training.files import write_text
 from training.model_card import model_card
 from training.recipes import ARTICLE, VERSIONS
 from training.results import COMPARISONS, Comparison, study_accuracies, study_page
-from training.tables import README_TABLES, replace_tables
+from training.tables import DOCUMENT_TABLES, replace_tables
 
 COMPARISON_FILE = "comparison.png"
 
@@ -43,9 +43,9 @@ def version_plots(record: Record) -> list[Plot]:
 
 
 def write_report(
-    models_dir: Path, readme: Path | None = None, *, skip_broken: bool = False
+    models_dir: Path, checkout: Path | None = None, *, skip_broken: bool = False
 ) -> None:
-    """Write each model's card and plots, the comparison, the study's page and README's tables.
+    """Write the models' cards and plots, the studies' pages, and the tables in a checkout's documents.
 
     A plot that already shows the same data is left alone.
 
@@ -53,7 +53,7 @@ def write_report(
         RecordError: a record is broken, and `skip_broken` is not set.
     """
     records = read_records(models_dir, skip_broken=skip_broken)
-    for path, text in _texts(records, models_dir, readme).items():
+    for path, text in _texts(records, models_dir, checkout).items():
         write_text(path, text)
     for path, draw, shown in _plots(records, models_dir):
         if not plots.is_current(path, draw, *shown):
@@ -62,14 +62,14 @@ def write_report(
         click.echo(stale, err=True)
 
 
-def check_report(models_dir: Path, readme: Path | None = None) -> None:
+def check_report(models_dir: Path, checkout: Path | None = None) -> None:
     """Refuse files that differ from what `write_report` would write; compare plots by their data.
 
     Raises:
         StaleError: there are some; the message names them.
     """
     records = read_records(models_dir)
-    texts = _texts(records, models_dir, readme)
+    texts = _texts(records, models_dir, checkout)
     stale = [p for p, text in texts.items() if not p.exists() or p.read_text("utf-8") != text]
     drawn = _plots(records, models_dir)
     stale += [path for path, draw, shown in drawn if not plots.is_current(path, draw, *shown)]
@@ -165,7 +165,7 @@ def _record_files(models_dir: Path, name: str) -> list[Path]:
 
 
 def _texts(
-    records: dict[str, list[Record]], models_dir: Path, readme: Path | None
+    records: dict[str, list[Record]], models_dir: Path, checkout: Path | None
 ) -> dict[Path, str]:
     texts = {models_dir / name / "README.md": model_card(of[::-1]) for name, of in records.items()}
     for comparison in COMPARISONS.values():
@@ -173,10 +173,12 @@ def _texts(
             texts[models_dir / comparison.page] = study_page(comparison, done)
     if (familiarity := _familiarity(models_dir)) is not None:
         texts[models_dir / FAMILIARITY_PAGE] = familiarity_page(familiarity)
-    if readme is not None:
+    if checkout is not None:
         done = COMPARISONS["article"].read_current(models_dir)
-        tables = {name: table(records, done) for name, table in README_TABLES.items()}
-        texts[readme] = replace_tables(readme.read_text("utf-8"), tables)
+        for document, tables in DOCUMENT_TABLES.items():
+            path = checkout / document
+            written = {name: table(records, done) for name, table in tables.items()}
+            texts[path] = replace_tables(path.read_text("utf-8"), written)
     return texts
 
 
