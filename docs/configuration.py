@@ -9,10 +9,26 @@ INTRODUCTION = """\
 
 <!-- Generated from serving/settings.py by `python -m docs`; edit that instead. -->
 
-Each setting is an option of `python -m serving` and an environment variable; the option wins.
-Where two variables are named, the first that is set counts. An empty variable counts as not set.
-An invalid value stops the start with one line that names the option and its variables. Times are in
-seconds and sizes in bytes.
+Each setting is an option of `python -m serving` and an environment variable; the option wins. If a row
+names two variables, the first one that is set counts. An empty variable counts as not set. An invalid value
+stops the start with one line that names the option and its variables.
+
+| to | set |
+|---|---|
+| answer more small requests on several cores | `--workers 2`; each worker loads its own models |
+| answer more requests per core, in less memory | `--precision int8`, at nearly the same [accuracy](../benchmarks/README.md#int8) |
+| require an API key | `SERVING_API_KEY=one,two`; clients send `Authorization: Bearer one` or `X-API-Key: one` |
+| allow requests from other sites' pages (CORS) | `SERVING_CORS_ORIGINS=https://example.com` |
+| run behind a proxy, under any path | `SERVING_TRUSTED_PROXIES=1`, which trusts its `X-Forwarded-*` headers |
+| run on an NVIDIA GPU | `uv run --extra cuda python -m serving`, which installs CUDA's libraries |
+| use your own [gunicorn](https://gunicorn.org) configuration | `uv run gunicorn --worker-class gevent 'serving.app:create_app()'` |
+
+Send SIGHUP to the main process to reload the models folder; Ctrl-C or SIGTERM to stop. On Windows, where
+gunicorn does not run, gevent's own server takes its place, with one worker.
+
+## All settings
+
+Times are in seconds, sizes in bytes.
 
 | option | variable | default | meaning |
 |---|---|---|---|
