@@ -167,7 +167,7 @@ def _lay_out(value: Any, indent: int = 0) -> str:
     if isinstance(value, list):
         items = [f"{inner}{_lay_out(item, indent + 2)}" for item in value]
     else:
-        items = [f"{inner}"{k}": {_lay_out(v, indent + 2)}" for k, v in value.items()]
+        items = [f'{inner}"{k}": {_lay_out(v, indent + 2)}' for k, v in value.items()]
     start, end = "[]" if isinstance(value, list) else "{}"
     return "\n".join([start, ",\n".join(items), " " * indent + end])
 
