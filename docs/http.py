@@ -21,11 +21,13 @@ INTRODUCTION = """\
 
 <!-- Generated from the service by `python -m docs`; edit serving/openapi/ instead. -->
 
-One short answer for each route. The running service describes every field and status at `/openapi.json`,
-and on a page to try it at `/docs/`. Here, long lists and deep objects are cut at `…`.
+One short answer for each route. The running service describes every field and status at
+`/openapi.json`, and on a page to try it at `/docs/`. Here, long lists and deep objects are cut at
+`…`.
 
-Errors have the type `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
-Their `detail` says what to do, and [operations](operations.md#status-codes) what each status means. Booleans are
+Errors have the type `application/problem+json` ([RFC
+9457](https://www.rfc-editor.org/rfc/rfc9457)). Their `detail` says what to do, and
+[operations](operations.md#status-codes) what each status means. Booleans are
 `true` or `false`. An unknown query parameter is an error.
 
 Each route below `/v2/models/{name}` also exists below `/v2/models/{name}/versions/{version}`.
@@ -113,7 +115,8 @@ def _example(
         for p in parameters
         if p["in"] == "query" and p["name"] in {"model", "version"}
     }
-    query |= {"top_k": "1" for p in parameters if p["name"] == "top_k"}
+    if any(p["name"] == "top_k" for p in parameters):
+        query["top_k"] = "1"
     address = path.format(**EXAMPLE) + (
         "?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else ""
     )

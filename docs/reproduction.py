@@ -14,8 +14,8 @@ PAGE = """\
 
 <!-- Generated from the records by `python -m docs`; edit docs/reproduction.py instead. -->
 
-The command behind each figure of a model. Set `CIFAR10_DIR` to the folder of CIFAR-10's official batches, or
-let the command download them.
+The command behind each figure of a model. Set `CIFAR10_DIR` to the folder of CIFAR-10's official
+batches, or let the command download them.
 
 ## The models
 
@@ -25,14 +25,17 @@ let the command download them.
 {models}
 ```
 
-In a checkout, add `--models-dir` with a folder of your own to each command, because a version that was trained
-longer is not replaced. `--extend` continues from the version that the command above it bundled.
+In a checkout, add `--models-dir` with a folder of your own to each command, because a version that
+was trained longer is not replaced. `--extend` continues from the version that the command above it
+bundled.
 
-The recipe is the one in `training/recipes.py` at the commit that trained the model. `metadata.json` has that
-commit (if it was recorded), the device and the version of every library. Version 1 of `first` and `second` has
-the seed with the median validation accuracy of five; that rule was fixed before they were trained.
+The recipe is the one in `training/recipes.py` at the commit that trained the model. `metadata.json`
+has that commit (if it was recorded), the device and the version of every library. Version 1 of
+`first` and `second` has the seed with the median validation accuracy of five; that rule was fixed
+before they were trained.
 
-To measure every bundled file on your machine, and fail if an accuracy differs by more than 0.1 points:
+To measure every bundled file on your machine, and fail if an accuracy differs by more than 0.1
+points:
 
 ```sh
 uv run python -m training verify
@@ -47,17 +50,20 @@ uv run --group training python -m training familiarity
 
 ### Limits of these figures
 
-- Our targets for version 2's test accuracy were 88.0 % (`first`), 89.0 % (`second`) and 92.0 % (`final`).
-  `second` and `final` were stopped for lack of time. Every extension so far has raised them: before the last
-  one, `first` had 87.41 % after 100 epochs, `second` 87.20 % after 50 and `final` 89.51 % after 34.
-- The recipe was chosen by validation accuracy alone. But we decided how long to train with these targets in
-  view, and measured the test accuracy at each extension, so it may be slightly optimistic.
-- Epochs from before commit 10d0a59 saw the training images in the same order each time, because Keras' `fit`
-  shuffles only once when a seed is set under TensorFlow. That affects version 1 of `final`, and version 2 of
-  every model except the last 23 epochs of `final`. It costs the article's recipe a few points on new images,
-  and the improved recipe nothing that we could measure. Train at their commit to repeat them.
-- The trials that chose the recipe were not kept. [models/ABLATIONS.md](../models/ABLATIONS.md) measures its
-  ingredients again, with one seed so far:
+- Our targets for version 2's test accuracy were 88.0 % (`first`), 89.0 % (`second`) and 92.0 %
+  (`final`). `second` and `final` were stopped for lack of time. Every extension so far has raised
+  them: before the last one, `first` had 87.41 % after 100 epochs, `second` 87.20 % after 50 and
+  `final` 89.51 % after 34.
+- The recipe was chosen by validation accuracy alone. But we decided how long to train with these
+  targets in view, and measured the test accuracy at each extension, so it may be slightly
+  optimistic.
+- Epochs from before commit 10d0a59 saw the training images in the same order each time, because
+  Keras' `fit` shuffles only once when a seed is set under TensorFlow. That affects version 1 of
+  `final`, and version 2 of every model except the last 23 epochs of `final`. It costs the article's
+  recipe a few points on new images, and the improved recipe nothing that we could measure. Train at
+  their commit to repeat them.
+- The trials that chose the recipe were not kept. [models/ABLATIONS.md](../models/ABLATIONS.md)
+  measures its ingredients again, with one seed so far:
 
 ```sh
 {ablations}
@@ -65,17 +71,19 @@ uv run --group training python -m training familiarity
 
 ## Does it reproduce the article?
 
-The article's figures beside ours for the same recipe. Accuracies are in percent, ± is the standard deviation
-over n seeds. Training accuracy is the article's own metric here: Keras' running mean over the last epoch.
+The article's figures beside ours for the same recipe. Accuracies are in percent, ± is the standard
+deviation over n seeds. Training accuracy is the article's own metric here: Keras' running mean over
+the last epoch.
 
 {reproduction}
 
-- On new images, the article's runs of `first` and `second` are within half a standard deviation of our float32
-  means.
-- Its training accuracy lies outside our five runs: 1.7 points below their mean for `first`, 0.4 above it for
-  `second`. It is inside the 95 % prediction interval for one more run (±2.3 and ±0.9 points).
-- In bfloat16 with the same seed, `first` differs from float32 by at most 0.7 points, `second` by about 3, which
-  is no more than another seed does.
+- On new images, the article's runs of `first` and `second` are within half a standard deviation of
+  our float32 means.
+- Its training accuracy lies outside our five runs: 1.7 points below their mean for `first`, 0.4
+  above it for `second`. It is inside the 95 % prediction interval for one more run (±2.3 and ±0.9
+  points).
+- In bfloat16 with the same seed, `first` differs from float32 by at most 0.7 points, `second` by
+  about 3, which is no more than another seed does.
 
 The other seeds of the article's recipe:
 
@@ -93,8 +101,8 @@ The other seeds of the article's recipe:
 
 ## Tables and plots
 
-These commands write all of them, from the records and from the service. With `--check` they only compare, as CI
-does:
+These commands write all of them, from the records and from the service. With `--check` they only
+compare, as CI does:
 
 ```sh
 uv run --group training python -m training report

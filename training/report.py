@@ -45,9 +45,10 @@ def version_plots(record: Record) -> list[Plot]:
 def write_report(
     models_dir: Path, checkout: Path | None = None, *, skip_broken: bool = False
 ) -> None:
-    """Write the models' cards and plots, the studies' pages, and the tables in a checkout's documents.
+    """Write the models' cards and plots, the studies' pages, and the documents' tables.
 
-    A plot that already shows the same data is left alone.
+    The documents are those of `checkout`, if it is given. A plot that already shows the same data
+    is left alone.
 
     Raises:
         RecordError: a record is broken, and `skip_broken` is not set.

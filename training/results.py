@@ -125,31 +125,31 @@ def _signed(values: list[float]) -> str:
 _TECHNIQUES = """\
 # Regularization techniques, measured
 
-`python -m training study` measures the techniques and keeps the results in `study.json`;
-`python -m training report` writes this page from there. Each is one change to the article's recipe:
-a technique or, for `final`, the lack of layers of its own; `combined` has all techniques. Their
-strengths are in `training/recipes.py`.
+Each variant is one change to the article's recipe: a technique, or for `final` the removal of some
+of its own layers; `combined` has all techniques. `training/recipes.py` has their strengths.
+[Overfitting, measured](../docs/overfitting.md) discusses the results. `python -m training study`
+measures them into `study.json`, and `python -m training report` writes this page.
 """
 _ABLATIONS = """\
 # Ablations of the improved recipe
 
-`python -m training study --recipe improved` measures the ablations and keeps the results in
-`ablations.json`; `python -m training report` writes this page from there. Each is one change to the
-improved recipe, which is the baseline here, but `adam`, which has a learning rate of its own and no
-weight decay; they are in `training/recipes.py`. The recipe is chosen by the validation accuracy.
+Each variant is one change to the improved recipe, the baseline here. Only `adam` changes more: it
+has its own learning rate and no weight decay. `training/recipes.py` has the details. The recipe was
+chosen by validation accuracy. `python -m training study --recipe improved` measures the variants
+into `ablations.json`, and `python -m training report` writes this page.
 """
 _FIGURES = """
-All runs see the same data, with the same n seeds. Accuracies, in per cent, and losses, mean
-cross-entropies, are of a run's final weights (with early stopping, those with the lowest validation
-loss, as the recipe computes it), without dropout or augmentation. The gap is training minus
-validation accuracy, in points. ± is the standard deviation over the seeds. Δ is the difference from
-the baseline with the same seed: one that is at most twice its ± may be chance, and so may any with
-one seed.
+- All runs use the same data and the same n seeds.
+- Accuracies (in percent) and losses (mean cross-entropy) are of the final weights, without dropout
+  or augmentation. With early stopping, these are the weights with the lowest validation loss.
+- The gap is training minus validation accuracy, in points.
+- ± is the standard deviation over the seeds. Δ is the difference from the baseline with the same
+  seed. A Δ of at most twice its ± may be chance, and so may any Δ of a single seed.
 
 ![Accuracies by variant]({plot})
 """
 _CLIPPED = """\
-{some} losses are clipped at 16.1 for each image, which understates those of overconfident networks.
+{some} losses are clipped at 16.1 per image, which understates the loss of overconfident networks.
 """
 
 COMPARISONS = {
@@ -170,7 +170,7 @@ VARIANTS = list(
 
 def _section(title: str, results: dict[str, list[Result]]) -> str:
     runs = [run for of_name in results.values() for run in of_name]
-    devices = dict.fromkeys(run.device for run in runs)
+    devices = dict.fromkeys(run.device.rpartition("device:")[2] for run in runs)
     clipped = [run.losses_clipped for run in runs]
     caveat = _CLIPPED.format(some="These" if all(clipped) else "Some") if any(clipped) else ""
     baseline = results.get(BASELINE, [])
@@ -178,7 +178,7 @@ def _section(title: str, results: dict[str, list[Result]]) -> str:
         [
             f"## {title}",
             "",
-            f"On {' and '.join(devices)}.",
+            f"Measured on {' and '.join(devices)}.",
             caveat,
             "| variant | n | train | validation | Δ validation | test | gap | Δ gap "
             "| train loss | validation loss | test loss | epochs |",
