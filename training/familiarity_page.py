@@ -33,14 +33,14 @@ def familiarity_page(familiarity: MeasuredFamiliarity) -> str:
 # Out-of-distribution detection
 
 Each model assigns one of its ten classes to any image, even to noise. We measured how well several
-scores tell CIFAR-10's {familiarity.test_images:,} test images from images of other things, generated
-or cropped from photographs in scikit-image and scikit-learn:
+scores tell CIFAR-10's {familiarity.test_images:,} test images from images of other things,
+generated or cropped from photographs in scikit-image and scikit-learn:
 {counts}.
 
 The figures are areas under the ROC curve (AUROC): how often a test image scores higher than one of
 the other images. 0.5 is chance. The service uses the agreement of the three models (the negative
-Jensen-Shannon divergence of their probabilities), and only if its mean AUROC is at least {least}. The
-other scores are for comparison.
+Jensen-Shannon divergence of their probabilities), and only if its mean AUROC is at least {least}.
+The other scores are for comparison.
 
 `python -m training familiarity` measures them on the improved models' float32 files.
 
