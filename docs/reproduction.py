@@ -147,17 +147,17 @@ def _models(records: Records) -> list[str]:
     ]
 
 
-def _study(recipe: str, results: list[Result]) -> str:
+def _study(vary: str, results: list[Result]) -> str:
     """Return a command for each setting; its variants have the same seeds."""
     commands = []
     for setting in dict.fromkeys(result.setting for result in results):
         of_setting = [result for result in results if result.setting == setting]
-        variants = COMPARISONS[recipe].variants[setting.model]
+        variants = COMPARISONS[vary].variants[setting.model]
         found = {result.technique for result in of_setting}
         names = [name for name in variants if name in found]
         commands.append(
             f"uv run --group training python -m training study --model {setting.model} "
-            f"--recipe {recipe} --epochs {setting.epochs} --precision {setting.precision} "
+            f"--vary {vary} --epochs {setting.epochs} --precision {setting.precision} "
             f"--seeds {len({result.seed for result in of_setting})}"
             + ("" if names == [*variants] else "".join(f" --technique {name}" for name in names))
         )

@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from training.command_line import OPTIONS, TrainingGroup, options
-from training.recipes import ARTICLE, RECIPES
+from training.recipes import ARTICLE
 from training.results import COMPARISONS, VARIANTS
 
 # Keras and its backend take seconds to import, so each command imports them when it runs.
@@ -241,7 +241,7 @@ def report_command(models_dir: Path, check: bool) -> None:
     "techniques",
     multiple=True,
     type=click.Choice(VARIANTS),
-    help="A variant to train; repeat for several.  [default: all of the recipe's]",
+    help="A variant to train; repeat for several.  [default: all]",
 )
 @click.option(
     "--seeds",
@@ -250,17 +250,17 @@ def report_command(models_dir: Path, check: bool) -> None:
     help="How many seeds to train each variant with: 0, 1, 2 and so on.",
 )
 @click.option(
-    "--recipe",
+    "--vary",
     type=click.Choice(list(COMPARISONS)),
     default="article",
-    help="The recipe to vary.",
+    help="What to vary: a recipe's ingredients, or of the article's recipe the named property.",
 )
 @options("epochs", "precision", "data_dir", "models_dir", "runs_dir")
 def study_command(
     model: str,
     techniques: Sequence[str],
     seeds: int,
-    recipe: str,
+    vary: str,
     epochs: int | None,
     precision: str,
     data_dir: Path | None,
@@ -271,23 +271,27 @@ def study_command(
 
     The article's recipe is varied by each regularization technique, alone and all combined, and for
     `final` by leaving out layers of its own, in study.json; the improved one by an ablation at a
-    time, in ablations.json. Writes the results, their page and their plot into the models folder
-    after every run, and skips the runs that are already there, or that another process is training:
-    start the command several times, and the processes share the runs.
+    time, in ablations.json. Three experiments vary the article's recipe further: random labels,
+    less training data, and the width of the network. Writes the results, their page and their plot
+    into the models folder after every run, and skips the runs that are already there, or that
+    another process is training: start the command several times, and the processes share the runs.
     """
-    from models.study import Setting
+    from models.study import BASELINE, Setting
     from training import data
     from training.study import study
 
-    comparison = COMPARISONS[recipe]
+    comparison = COMPARISONS[vary]
     variants = list(comparison.variants[model])
     if unknown := set(techniques) - set(variants):
         raise click.UsageError(
-            f"the {recipe} recipe of {model} has no variant {min(unknown)}; "
-            f"choose from {', '.join(variants)}"
+            f"{vary} of {model} has no variant {min(unknown)}; choose from {', '.join(variants)}"
         )
     study(
-        Setting(model=model, epochs=epochs or RECIPES[recipe][model].epochs, precision=precision),
+        Setting(
+            model=model,
+            epochs=epochs or comparison.variants[model][BASELINE].epochs,
+            precision=precision,
+        ),
         comparison,
         techniques or variants,
         range(seeds),

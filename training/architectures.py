@@ -99,6 +99,10 @@ def build(name: str, recipe: Recipe) -> keras.Sequential:
     article = [layer for layer in ARCHITECTURES[name].layers() if not _is_left_out(layer, recipe)]
     network: list[keras.Layer] = [keras.Input((IMAGE_SIZE, IMAGE_SIZE, 3)), *_preprocessing(recipe)]
     for layer, following in itertools.pairwise([*article, None]):
+        if isinstance(layer, layers.Conv2D):
+            layer.filters = round(recipe.width * layer.filters)
+        elif isinstance(layer, layers.Dense) and following is not None:
+            layer.units = round(recipe.width * layer.units)
         if recipe.head_dropout and following is None:
             network.append(layers.Dropout(recipe.head_dropout))
         network.append(layer)

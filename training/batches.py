@@ -22,6 +22,9 @@ class Batches(keras.utils.PyDataset):
     `mixup` blends each image and its one-hot target with another of the batch, in shares drawn for
     the batch from Beta(mixup, mixup) (Zhang et al., 2018, arXiv:1710.09412); 0 leaves them alone.
 
+    An epoch has `examples` of them, by default each image once; if there are fewer images, each
+    comes several times, in a new order each time.
+
     Raises:
         WorkerError: a whole batch cannot be split evenly over the devices.
     """
@@ -35,6 +38,7 @@ class Batches(keras.utils.PyDataset):
         *,
         shuffle: bool,
         mixup: float = 0.0,
+        examples: int | None = None,
     ) -> None:
         super().__init__()
         if batch_size % strategy.devices:
@@ -47,7 +51,8 @@ class Batches(keras.utils.PyDataset):
         self.strategy = strategy
         self.shuffle = shuffle
         self.mixup = mixup
-        self.size = len(images) - len(images) % batch_size % strategy.devices
+        examples = examples or len(images)
+        self.size = examples - examples % batch_size % strategy.devices
         self.on_epoch_end()
 
     def __len__(self) -> int:
@@ -67,5 +72,8 @@ class Batches(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         """Shuffle for the next epoch."""
         images = len(self.images)
-        order = np.random.permutation(images) if self.shuffle else np.arange(images)
-        self.order = order[: self.size]
+        orders = [
+            np.random.permutation(images) if self.shuffle else np.arange(images)
+            for _ in range(math.ceil(self.size / images))
+        ]
+        self.order = np.concatenate(orders)[: self.size]

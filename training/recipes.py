@@ -40,6 +40,9 @@ class Recipe:
     early_stopping: int | None = None  # patience in epochs, by validation loss; keeps the best
     own_batch_normalization: bool = True  # that of the article's final model
     own_dropout: bool = True  # likewise
+    label_noise: float = 0.0  # fraction of training labels replaced by random ones
+    training_images: int | None = None  # the first ones, as many of each class; None: all
+    width: float = 1.0  # factor of each layer's filters or units, except the logits
 
     def __post_init__(self) -> None:
         # A run records all of these, so none may be without effect.
@@ -155,6 +158,32 @@ def _ablations(improved: Recipe) -> list[Recipe]:
     ]
 
 
+def _random_labels(article: Recipe) -> list[Recipe]:
+    """Return the recipe with shares of the training labels replaced by random ones."""
+    return [
+        replace(article, name=f"random-{share}", label_noise=share / 100) for share in (20, 50, 100)
+    ]
+
+
+def _less_data(article: Recipe) -> list[Recipe]:
+    """Return the recipe, plain and with flips and shifts, on less and less training images."""
+    sizes = (20_000, 10_000, 5_000, 2_500, 1_000)
+    augmented = replace(article, flips_and_shifts=True)
+    return [
+        *(replace(article, name=f"{size}-images", training_images=size) for size in sizes),
+        replace(augmented, name="flips-and-shifts"),
+        *(
+            replace(augmented, name=f"{size}-flips-and-shifts", training_images=size)
+            for size in sizes
+        ),
+    ]
+
+
+def _widths(article: Recipe) -> list[Recipe]:
+    """Return the recipe for narrower and wider networks."""
+    return [replace(article, name=f"width-{width:g}", width=width) for width in (0.25, 0.5, 2, 4)]
+
+
 def _by_name(baseline: Recipe, changed: list[Recipe]) -> dict[str, Recipe]:
     return {recipe.name: recipe for recipe in (replace(baseline, name=BASELINE), *changed)}
 
@@ -163,6 +192,15 @@ def _by_name(baseline: Recipe, changed: list[Recipe]) -> dict[str, Recipe]:
 TECHNIQUES = {model: _by_name(recipe, _techniques(recipe)) for model, recipe in ARTICLE.items()}
 TECHNIQUES["final"] |= {recipe.name: recipe for recipe in _without_layers(ARTICLE["final"])}
 ABLATIONS = {model: _by_name(recipe, _ablations(recipe)) for model, recipe in IMPROVED.items()}
+# Three experiments on what a network can learn, each with the article's recipe.
+EXPERIMENTS = {
+    name: {model: _by_name(recipe, of(recipe)) for model, recipe in ARTICLE.items()}
+    for name, of in (
+        ("random-labels", _random_labels),
+        ("less-data", _less_data),
+        ("width", _widths),
+    )
+}
 # `final` has its own dropout where these would put it.
 del TECHNIQUES["final"]["dropout"]
 del ABLATIONS["final"]["dropout-after-pools"]

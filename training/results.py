@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from models.study import BASELINE, STUDY_FILE, Compared, Result, Study, read_study
 from training import TrainingError, first_reason
-from training.recipes import ABLATIONS, ARTICLE, TECHNIQUES, Recipe
+from training.recipes import ABLATIONS, ARTICLE, EXPERIMENTS, TECHNIQUES, Recipe
 
 
 class ResultsError(TrainingError):
@@ -135,7 +135,7 @@ _ABLATIONS = """\
 
 Each variant is one change to the improved recipe, the baseline here. Only `adam` changes more: it
 has its own learning rate and no weight decay. `training/recipes.py` has the details. The recipe was
-chosen by validation accuracy. `python -m training study --recipe improved` measures the variants
+chosen by validation accuracy. `python -m training study --vary improved` measures the variants
 into `ablations.json`, and `python -m training report` writes this page.
 """
 _FIGURES = """
@@ -152,11 +152,42 @@ _CLIPPED = """\
 {some} losses are clipped at 16.1 per image, which understates the loss of overconfident networks.
 """
 
+_RANDOM_LABELS = """\
+# Random labels: a network learns anything by heart
+
+Each variant replaces a share of the training labels by random ones, uniform over all classes. The
+labels of the validation and test images stay true. `python -m training study --vary random-labels`
+measures the variants into `random-labels.json`.
+"""
+_LESS_DATA = """\
+# Less training data
+
+Each variant trains on fewer images, the same number of each class, with or without random flips
+and shifts. Every run has as many updates as the baseline, which trains on all 40,000 images.
+`python -m training study --vary less-data` measures the variants into `less-data.json`.
+"""
+_WIDTH = """\
+# Narrower and wider networks
+
+Each variant multiplies the filters of each convolution and the units of each hidden layer.
+`python -m training study --vary width` measures the variants into `width.json`.
+"""
+
 COMPARISONS = {
     "article": Comparison(TECHNIQUES, STUDY_FILE, "STUDY.md", "study.png", _TECHNIQUES),
     "improved": Comparison(
         ABLATIONS, "ablations.json", "ABLATIONS.md", "ablations.png", _ABLATIONS
     ),
+    **{
+        name: Comparison(
+            EXPERIMENTS[name], f"{name}.json", f"{name.upper()}.md", f"{name}.png", introduction
+        )
+        for name, introduction in (
+            ("random-labels", _RANDOM_LABELS),
+            ("less-data", _LESS_DATA),
+            ("width", _WIDTH),
+        )
+    },
 }
 VARIANTS = list(
     dict.fromkeys(

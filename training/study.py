@@ -14,6 +14,7 @@ from training.checkpoints import InUseError, Run, locked, read_run
 from training.data import Cifar10, Split
 from training.evaluate import score
 from training.files import check_writable, write_text
+from training.noise import training_part
 from training.predict import predict_keras
 from training.recipes import Recipe
 from training.report import write_study_page
@@ -97,7 +98,7 @@ def _evaluate(
     def evaluate(split: Split) -> Score:
         return score(predict_keras(model, split.images), split.labels)
 
-    training, validation = cifar10.train.split_at(1 - recipe.validation_split)
+    part = training_part(recipe, cifar10.train, run.seed)
     return Result(
         setting=setting,
         technique=recipe.name,
@@ -108,9 +109,12 @@ def _evaluate(
         backend=run.backend,
         device=run.device,
         parts=run.parts,
+        history=run.history,
+        parameters=model.count_params(),
+        memorization=part.memorization(model, len(part.true_labels)),
         running_train_accuracy=run.history[-1].accuracy,
-        train=evaluate(training),
-        validation=evaluate(validation),
+        train=evaluate(part.images),
+        validation=evaluate(part.validation),
         test=evaluate(cifar10.test),
         losses_clipped=False,
     )

@@ -30,6 +30,7 @@ from training.checkpoints import (
     write_run,
 )
 from training.data import Split
+from training.noise import TrainingPart, training_part
 from training.optimizers import ConvolutionalMuon, LaterSchedule
 from training.provenance import commit, machine
 from training.recipes import Recipe
@@ -133,7 +134,8 @@ def _fit(
 ) -> None:
     if run.history and strategy.is_first_worker:
         click.echo(f"{run_dir}: resuming after epoch {len(run.history)}")
-    training, validation = split.split_at(1 - recipe.validation_split)
+    part = training_part(recipe, split, run.seed)
+    training, validation = part.images, part.validation
     size = recipe.batch_size
     try:
         model.fit(
@@ -144,6 +146,7 @@ def _fit(
                 strategy,
                 shuffle=True,
                 mixup=recipe.mixup,
+                examples=part.examples,
             ),
             validation_data=Batches(
                 validation.images, _targets(validation, recipe), size, strategy, shuffle=False
@@ -151,7 +154,7 @@ def _fit(
             shuffle=False,  # of the batches; each worker would draw its own order
             epochs=run.epochs,
             initial_epoch=len(run.history),
-            callbacks=[_Checkpoint(run, recipe, run_dir, strategy)],
+            callbacks=[_Checkpoint(run, recipe, part, run_dir, strategy)],
             verbose=0 if not strategy.is_first_worker else 1 if sys.stdout.isatty() else 2,
         )
     except KeyboardInterrupt as error:
@@ -237,10 +240,18 @@ def _optimizer(recipe: Recipe, steps: int, epochs: int, trained: int) -> keras.o
 
 
 class _Checkpoint(keras.callbacks.Callback):
-    def __init__(self, run: Run, recipe: Recipe, run_dir: Path, strategy: SingleProcess) -> None:
+    def __init__(
+        self,
+        run: Run,
+        recipe: Recipe,
+        part: TrainingPart,
+        run_dir: Path,
+        strategy: SingleProcess,
+    ) -> None:
         super().__init__()
         self.run = run
         self.recipe = recipe
+        self.part = part
         self.run_dir = run_dir
         self.strategy = strategy
 
@@ -255,7 +266,9 @@ class _Checkpoint(keras.callbacks.Callback):
                 f"kept in {self.run_dir}; delete it, and train in float32, with another seed or at "
                 "a lower learning rate"
             )
-        self.run.add(Epoch(**(logs or {}), seconds=seconds))
+        self.run.add(
+            Epoch(**(logs or {}), seconds=seconds, memorization=self.part.memorization(self.model))
+        )
         if self.strategy.is_first_worker:
             with self.strategy.on_this_worker_alone():
                 save(self.run, self.recipe, self.model, self.run_dir)
