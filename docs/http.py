@@ -1,4 +1,4 @@
-"""docs/http.md: the reference of the HTTP interface, from its OpenAPI document and real answers."""
+"""docs/http.md: the HTTP reference, from the OpenAPI document and real answers."""
 
 import io
 import json
@@ -46,7 +46,7 @@ TENSOR = {
         }
     ]
 }
-CHANGING = ("/stats",)  # paths whose answers differ from call to call
+CHANGING = ("/stats",)  # paths whose answers differ between calls
 MOST_ITEMS = 1  # of a list that is shown
 MOST_NUMBERS = 4
 MOST_FIELDS = 16  # of an object in a list

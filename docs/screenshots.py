@@ -11,7 +11,7 @@ from tests.helpers import run_server
 FOLDER = Path(__file__).parent
 WIDTH = 1000  # pixels
 MARGIN = 12
-LEAST = 0.99  # the threshold shown
+LEAST = 0.99  # confidence threshold
 
 
 def main() -> None:

@@ -30,19 +30,18 @@ class Comparison:
         """Return the results so far.
 
         Raises:
-            ResultsError: their file is damaged.
+            ResultsError: the file is damaged.
         """
         path = models_dir / self.file
         try:
             return read_study(path)
         except ValidationError as error:
             raise ResultsError(
-                f"{path} does not hold a study's results ({first_reason(error)}); restore it, or "
-                "remove it to start over"
+                f"{path} is damaged ({first_reason(error)}); restore it, or remove it to start over"
             ) from error
 
     def read_current(self, models_dir: Path) -> Study:
-        """Return the results whose recipe is still one of the variants; see `read`."""
+        """Return the results whose recipe is still one of the variants, as `read` does."""
         return Study(results=[r for r in self.read(models_dir).results if self._is_current(r)])
 
     def _is_current(self, result: Result) -> bool:
@@ -50,7 +49,7 @@ class Comparison:
         return recipe is not None and recipe.matches(result.hyperparameters)
 
     def by_variant(self, done: Study, compared: Compared) -> dict[str, list[Result]]:
-        """Return the results that compare, in the variants' order."""
+        """Return the comparable results, in the variants' order."""
         results = done.of(compared)
         found = {
             name: [result for result in results if result.technique == name]
@@ -60,13 +59,13 @@ class Comparison:
 
 
 def repeats_article(result: Result) -> bool:
-    """Tell whether a run repeats the article's training: its recipe, for as many epochs."""
+    """Return whether a run repeats the article's training: same recipe, same epochs."""
     setting = result.setting
     return result.technique == BASELINE and setting.epochs == ARTICLE[setting.model].epochs
 
 
 def study_page(comparison: Comparison, done: Study) -> str:
-    """Return the page that shows the results."""
+    """Return the page of the results, in Markdown."""
     sections = [
         _section(compared.setting.title, comparison.by_variant(done, compared))
         for compared in done.compared
@@ -104,7 +103,7 @@ def spread(values: list[float], digits: int = 2) -> str:
 def changes(runs: list[Result], baseline: list[Result]) -> tuple[str, str]:
     """Return the differences of validation accuracy and gap from the baseline's, in points.
 
-    They are of runs with the same seed. Empty for the baseline itself, or where there is none.
+    Runs with the same seed are compared. Empty for the baseline itself, or without a baseline.
     """
     if not baseline or runs is baseline:
         return "", ""

@@ -25,7 +25,7 @@ def replace_tables(text: str, tables: Mapping[str, str]) -> str:
         start, end = f"<!-- table: {name} -->\n", "<!-- end -->"
         before, found, rest = text.partition(start)
         if not found or end not in rest:
-            raise MarkerError(f"the document has no place for a table: {start.strip()} … {end}")
+            raise MarkerError(f"the document lacks the marks of a table: {start.strip()} … {end}")
         text = f"{before}{start}{table}\n{rest[rest.index(end) :]}"
     return text
 
@@ -73,7 +73,7 @@ def confidence_table(records: Records, _: Study) -> str:
 
 
 def reproduction_table(records: Records, done: Study) -> str:
-    """Return the article's figures beside ours for its recipe, in the article's own metric."""
+    """Return the article's figures beside ours for its recipe, in the article's metric."""
     rows = []
     for name, of_model in records.items():
         ours = [r for r in of_model if r.recipe == "article"]
@@ -94,8 +94,8 @@ def _reproductions(
 ) -> dict[str, dict[int, tuple[float, float, float]]]:
     """Return training, validation and test accuracy by precision and seed.
 
-    They come from the bundled versions, and from the study's baseline if it is as long as the
-    article's training. A seed that is in both counts once, with the study's figures.
+    They come from the bundled versions, and from the study's baseline if it has as many epochs as
+    the article's training. A seed in both counts once, with the study's figures.
     """
     found: dict[str, dict[int, tuple[float, float, float]]] = {}
     for record in ours:
@@ -130,7 +130,7 @@ DOCUMENT_TABLES: Mapping[Path, Mapping[str, Callable[[Records, Study], str]]] = 
 
 
 def per_cent(share: float | None, digits: int = 2) -> str:
-    """Return a share in per cent, without the sign; a dash for what was not measured."""
+    """Return a fraction in percent, without the sign; a dash if it was not measured."""
     return "–" if share is None else f"{100 * share:.{digits}f}"
 
 
