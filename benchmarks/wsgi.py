@@ -18,6 +18,8 @@ from serving.settings import Settings
 class Unbatched(Batcher):
     """Runs each request by itself: for `first`, measured here, another thread costs more."""
 
+    needs_gevent = False
+
     def classify(
         self, classifiers: Iterable[Classifier], images: npt.NDArray[np.uint8]
     ) -> list[npt.NDArray[np.float32]]:

@@ -3,7 +3,7 @@
 from flask import Flask
 
 from serving.access import allow_origins, require_key, trust_proxies
-from serving.batching import Batcher
+from serving.batching import Batcher, check_gunicorn
 from serving.buffering import buffer_bodies
 from serving.compression import compress_answers, decompress_bodies
 from serving.decoding import Decoders
@@ -24,7 +24,10 @@ def create_app(settings: Settings | None = None, batcher: type[Batcher] = Batche
     Raises:
         StartError: a model is missing or altered, another file in its folder is damaged, the
             provider does not work here, or the OTEL_ variables ask for what is not installed.
+        AppImportError, RuntimeError: a gunicorn that is not the service's own cannot run it.
     """
+    if batcher.needs_gevent:
+        check_gunicorn()
     settings = settings or Settings()
     classifiers = load_classifiers(settings)
     metrics = Metrics(classifiers)

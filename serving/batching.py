@@ -11,6 +11,7 @@ import atexit
 import logging
 import math
 import os
+import sys
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,11 +20,12 @@ import gevent
 import numpy as np
 import numpy.typing as npt
 from gevent.event import AsyncResult, Event
+from gevent.monkey import is_module_patched
 from gevent.threadpool import ThreadPool
 
 from models.record import IMAGE_SIZE
 from serving.classifier import Classifier, Run, one_line, run_each
-from serving.errors import ModelError, OverloadedError
+from serving.errors import ModelError, NotReadyError, OverloadedError
 from serving.metrics import Metrics
 from serving.settings import Settings
 
@@ -77,7 +79,10 @@ class _Job:
 class Batcher:
     """Runs the models for all requests, which are greenlets of the thread that created it."""
 
+    needs_gevent = True  # a subclass may run each request where it is
+
     def __init__(self, metrics: Metrics, settings: Settings) -> None:
+        self._hub = gevent.get_hub()
         self._metrics = metrics
         self._settings = settings
         self._jobs: list[_Job] = []
@@ -108,15 +113,30 @@ class Batcher:
 
         Raises:
             OverloadedError: too many images are already waiting.
+            NotReadyError: as check_thread().
         """
+        self.check_thread()
         # A lone request is never too large.
         if self.waiting and self.waiting + size > self._settings.max_waiting:
             raise OverloadedError(
                 "Too many images wait to be classified. Send this again in a second."
             )
 
+    def check_thread(self) -> None:
+        """Check that the server runs requests where they can be put into batches.
+
+        Raises:
+            NotReadyError: it runs them in threads.
+        """
+        if self.needs_gevent and gevent.get_hub() is not self._hub:
+            raise NotReadyError(
+                "This server runs requests in threads, and the service makes batches in gevent's "
+                "loop. Run it by `python -m serving`, or by gunicorn with --worker-class gevent."
+            )
+
     def retry_failed(self, only: Collection[Classifier] | None = None) -> list[str]:
         """Return which models, of all or `only` these, failed in their last run; run them again."""
+        self.check_thread()
         failed = [c for c in self._failed if only is None or c in only]
         if not self.waiting:
             for classifier in failed:
@@ -222,6 +242,28 @@ class Batcher:
                 "Another model or version may still answer: ask for it by ?model= and ?version=, "
                 "or by its path under /v2."
             )
+        )
+
+
+def check_gunicorn() -> None:
+    """Refuse a gunicorn configuration that cannot make batches, in the way that prints one line.
+
+    Raises:
+        AppImportError: it runs requests in threads; gunicorn prints this of a worker.
+        RuntimeError: it creates the application before it forks; gunicorn prints this of itself.
+    """
+    if not os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):
+        return
+    if "gunicorn.workers.gthread" in sys.modules:
+        from gunicorn.errors import AppImportError  # noqa: PLC0415
+
+        raise AppImportError(
+            "Error: the service makes batches in gevent's loop, and gunicorn would run requests in "
+            "threads; give it --worker-class gevent in place of --threads"
+        )
+    if "gunicorn.workers.ggevent" in sys.modules and not is_module_patched("socket"):
+        raise RuntimeError(
+            "each of gunicorn's workers needs models of its own; leave out --preload"
         )
 
 
