@@ -55,7 +55,11 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, populate_by_name=True, frozen=True
     )
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on; :: is every one, of IPv6 and IPv4, or of IPv4 alone "
+        "where the host has no IPv6.",
+    )
     port: int = Field(
         8000,
         ge=0,
@@ -92,6 +96,12 @@ class Settings(BaseSettings):
     max_body: PositiveInt = Field(
         8 * 2**20, description="Maximum size of a request's body; 128 images of 32×32 take 0.5 MB."
     )
+    max_head: int = Field(
+        2**16,
+        ge=2**10,
+        description="Maximum size of a request's head, which holds the cookies and tokens of a "
+        "single sign-on.",
+    )
     max_images: PositiveInt = Field(
         128, description="Maximum images in a request, so that none holds up the others for long."
     )
@@ -121,8 +131,10 @@ class Settings(BaseSettings):
     graceful_timeout: PositiveInt = Field(
         30, description="Seconds after SIGTERM before requests still in progress are cut off."
     )
-    worker_timeout: PositiveInt = Field(
-        120, description="Seconds without a heartbeat before a worker is killed and replaced."
+    worker_timeout: NonNegativeInt = Field(
+        120,
+        description="Seconds without a heartbeat before a worker is killed and replaced; 0 never "
+        "does that.",
     )
     decoder_timeout: PositiveFloat = Field(
         10.0,
