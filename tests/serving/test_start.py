@@ -17,11 +17,11 @@ import onnxruntime
 import pytest
 import requests
 
-from serving.addresses import bind, url
-from serving.classifier import start_session
 from serving.errors import StartError
-from serving.providers import CPU, CUDA
-from serving.registry import load_classifiers
+from serving.inference.classifier import start_session
+from serving.inference.providers import CPU, CUDA
+from serving.inference.registry import load_classifiers
+from serving.server.addresses import bind, url
 from serving.settings import Settings
 from tests.helpers import (
     ROOT,
