@@ -5,14 +5,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from models.familiarity import MeasuredFamiliarity
-from serving.batching import Batcher, Images, Probabilities
-from serving.classifier import Classifier
-from serving.connections import watch_client
-from serving.decoding import Decoders, Upload
 from serving.errors import NotReadyError, ServingError
-from serving.images import DecodedImage
-from serving.metrics import Metrics
-from serving.registry import Classifiers
+from serving.images.decode import DecodedImage
+from serving.images.pool import Decoders, Upload
+from serving.inference.batching import Batcher, Images, Probabilities
+from serving.inference.classifier import Classifier
+from serving.inference.registry import Classifiers
+from serving.observability.metrics import Metrics
+from serving.server.connections import watch_client
 from serving.settings import Settings
 
 

@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from serving.images import MAX_PIXELS
+from serving.images.decode import MAX_PIXELS
 
 PREFIX = "SERVING_"
 
