@@ -100,8 +100,8 @@ class Settings(BaseSettings):
     max_pixels: PositiveInt = Field(
         MAX_PIXELS,
         le=178_956_970,  # Pillow's own limit
-        description="Maximum pixels of a request's images as they are sent; the default is what "
-        "decodes within two seconds in any format.",
+        description="Maximum pixels of a request's images as they are sent; by default those of a "
+        "50-megapixel phone, which take up to two seconds to decode.",
     )
     max_waiting: PositiveInt = Field(
         768,

@@ -85,9 +85,10 @@ def test_a_wrong_checksum_of_a_png_s_rows_is_ignored(
     for tail in (bytes(4), b"\1\2\3\4and more", b""):
         changed = content[: start - 8] + chunk(b"IDAT", packed[:-4] + tail) + content[-12:]
         assert np.array_equal(pixels(changed), expected)
-    half = packed[: len(packed) // 2]
-    with pytest.raises(BrokenImageError, match="broken"):
-        pixels(content[: start - 8] + chunk(b"IDAT", half + packed[-4:]) + content[-12:])
+    if not equal:  # else the rows are a few bytes at the start
+        half = packed[: len(packed) // 2]
+        with pytest.raises(BrokenImageError, match="broken"):
+            pixels(content[: start - 8] + chunk(b"IDAT", half) + content[-12:])
 
 
 def test_a_profile_of_rgb_says_nothing_about_inks() -> None:
