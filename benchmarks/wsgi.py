@@ -3,7 +3,7 @@
 The service makes its batches in gevent's loop, which the other servers lack.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,10 @@ class Unbatched(Batcher):
     needs_gevent = False
 
     def classify(
-        self, classifiers: Iterable[Classifier], images: npt.NDArray[np.uint8]
+        self,
+        classifiers: Iterable[Classifier],
+        images: npt.NDArray[np.uint8],
+        _: Callable[[], bool] = lambda: False,
     ) -> list[npt.NDArray[np.float32]]:
         """Return each model's probabilities."""
         return [classifier.classify(images) for classifier in classifiers]
