@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, JsonValue
 
-from models.record import Part, Score
+from models.record import Device, Part, Score
 
 STUDY_FILE = "study.json"  # in the models folder
 BASELINE = "baseline"  # the recipe unchanged
@@ -36,7 +36,7 @@ class Result(BaseModel):
     epochs_completed: int
     seconds: float
     backend: str
-    device: str
+    device: Device
     parts: list[Part] = []  # of the training; empty if it ended before they were recorded
     running_train_accuracy: float | None = None  # of the last epoch; the article's metric
     train: Score
