@@ -15,9 +15,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from models.record import CLASSES
-from serving import stability
-from serving.classifier import Classifier
-from serving.registry import load_classifiers
+from serving.inference.classifier import Classifier
+from serving.inference.registry import load_classifiers
+from serving.insights import stability
 from serving.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / "serving" / "static"
