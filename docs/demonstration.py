@@ -1,9 +1,9 @@
 """The page's drawn frog and cat, which show overfitting: `python -m docs.demonstration`.
 
 Each seed gives another drawing, with other colors, another size and place. The two were chosen to
-show overfitting, by `--search`: of 100 drawings each, those that version 2 of every model answers
-rightly, on all variants of `/stability`, too (63 frogs and 4 cats), and of these the one on which
-version 1 keeps fewest of its answers.
+show overfitting, by `--search`: among 100 drawings of each, version 2 of every model is right about
+63 frogs and 4 cats and all their variants of `/stability`; of these, they are the two on which
+version 1 keeps the fewest of its answers.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,9 +53,7 @@ class Sheet:
 
     def line(self, points: Sequence[Point], width: float, color: Color) -> None:
         """Draw a line through points."""
-        self._draw.line(
-            [self._place(point) for point in points], color, round(width * self._scale)
-        )
+        self._draw.line([self._place(point) for point in points], color, round(width * self._scale))
 
     def reduced(self) -> npt.NDArray[np.uint8]:
         """Return the drawing as uint8 [32, 32, 3]."""

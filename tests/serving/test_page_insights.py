@@ -83,10 +83,9 @@ def test_changed_images_stand_beside_each_other_by_recipe(
                 some_changed = True
                 sure = f"{100 * change['confidence']:.1f} % sure"
                 text = f"{change['variant']}: {change['class']}, {sure}"
-                image = figure.locator(".changed").get_by_alt_text(text, exact=True)
-                expect(image).to_be_visible()
-                item = figure.locator(".changed", has=image)
+                item = figure.locator(".changed").and_(figure.get_by_title(text, exact=True))
                 expect(item).to_have_text(f"{change['class']}changed")
+                expect(item.get_by_alt_text(text, exact=True)).to_be_visible()
     assert some_changed
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     button.press("Enter")
