@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import portalocker
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from models.record import Epoch, Extension, Part
+from models.record import Device, Epoch, Extension, Part
 from training import SAME_COMMAND, TrainingError, first_reason
 from training.files import WriteError, check_writable, replaced, write_text
 from training.networks.recipes import Recipe
@@ -45,7 +45,7 @@ class Run(BaseModel):
     epochs: int
     precision: str
     backend: str
-    device: str
+    device: Device
     libraries: dict[str, str]
     history: list[Epoch]
     parts: list[Part] = []  # empty in a run that predates them

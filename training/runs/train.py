@@ -14,7 +14,7 @@ import click
 import keras
 import numpy.typing as npt
 
-from models.record import CLASSES, Epoch
+from models.record import CLASSES, Epoch, short_device
 from training import SAME_COMMAND, StoppedError
 from training.data.cifar10 import Split
 from training.networks.architectures import build
@@ -286,4 +286,4 @@ def _library_versions() -> dict[str, str]:
 
 
 def _device(strategy: SingleProcess, model: keras.Model) -> str:
-    return f"{strategy.device(model)} of {machine()}"
+    return short_device(f"{strategy.device(model)} of {machine()}")
