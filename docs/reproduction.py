@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from models.study import Result, Study
-from training.report import read_records
-from training.results import COMPARISONS, repeats_article
-from training.tables import Records, reproduction_table
+from training.report.report import read_records
+from training.report.results import COMPARISONS, repeats_article
+from training.report.tables import Records, reproduction_table
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -29,8 +29,9 @@ In a checkout, add `--models-dir` with a folder of your own to each command, bec
 was trained longer is not replaced. `--extend` continues from the version that the command above it
 bundled.
 
-The recipe is the one in `training/recipes.py` at the commit that trained the model. `metadata.json`
-has that commit (if it was recorded), the device and the version of every library. Version 1 of
+The recipe is the one in `training/networks/recipes.py` at the commit that trained the model.
+`metadata.json` has that commit (if it was recorded), the device and the version of every library.
+Version 1 of
 `first` and `second` has the seed with the median validation accuracy of five; that rule was fixed
 before they were trained.
 

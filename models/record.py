@@ -3,11 +3,12 @@
 `training` writes them, `serving` reads them; both import the definitions from here.
 """
 
+import re
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, computed_field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, computed_field, model_validator
 
 # CIFAR-10's classes, in the order of its labels.
 CLASSES = (
@@ -35,6 +36,14 @@ INT8_MODEL_FILE = "model.int8.onnx"  # the same model in int8 arithmetic; not ev
 RECORD_FILE = "metadata.json"
 CURVES_FILE = "curves.png"
 RELIABILITY_FILE = "reliability.png"
+
+
+def short_device(device: str) -> str:
+    """Return a device's name without TensorFlow's path: CPU:0 for /job:…/task:0/device:CPU:0."""
+    return re.sub(r"/job:\S*/device:", "", device)
+
+
+Device = Annotated[str, AfterValidator(short_device)]  # records before 0.5 have the path
 
 
 def version_folders(models_dir: Path, name: str = "*") -> list[Path]:
@@ -154,7 +163,7 @@ class Part(BaseModel):
     first_epoch: int  # from 1
     last_epoch: int
     commit: str | None  # ends in `-dirty` if the code had changed since; null if unknown
-    device: str
+    device: Device
     libraries: dict[str, str]
 
 
@@ -248,7 +257,7 @@ class Record(Measured):
     libraries: dict[str, str]
     export_libraries: dict[str, str]
     backend: str
-    device: str
+    device: Device
     date: str  # of the export, ISO 8601
     provenance: Provenance | None = None  # None: exported before it was recorded
     int8: Int8 | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, JsonValue
 
-from models.record import Epoch, Memorization, Part, Score
+from models.record import Device, Epoch, Memorization, Part, Score
 
 STUDY_FILE = "study.json"  # in the models folder
 BASELINE = "baseline"  # the recipe unchanged
@@ -36,7 +36,7 @@ class Result(BaseModel):
     epochs_completed: int
     seconds: float
     backend: str
-    device: str
+    device: Device
     parts: list[Part] = []  # of the training; empty if it ended before they were recorded
     history: list[Epoch] = []  # likewise
     parameters: int | None = None  # likewise

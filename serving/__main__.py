@@ -1,21 +1,30 @@
 """The command line: `python -m serving --help`."""
 
+import os
+import signal
 import sys
 from typing import Any
+
+if __name__ == "__main__":
+    # A container's first process ignores SIGTERM until it has a handler, and the imports below take
+    # a second. The Dockerfile blocks the signal until here, so that none is lost before.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 import click
 from click_default_group import DefaultGroup
 
 from serving.classify.command import classify
 from serving.errors import StartError
-from serving.logs import configure_logging
+from serving.observability.logs import configure_logging
 from serving.options import read_settings, settings_options
 from serving.settings import Settings
 
 if sys.platform == "win32":
-    from serving import windows as server
+    from serving.server import windows as server
 else:
-    from serving import server
+    from serving.server import gunicorn as server
 
 
 @click.group(cls=DefaultGroup, default="serve", default_if_no_args=True)

@@ -2,20 +2,20 @@
 
 from flask import Flask
 
-from serving.access import allow_origins, require_key, trust_proxies
-from serving.batching import Batcher
-from serving.buffering import buffer_bodies
-from serving.compression import compress_answers, decompress_bodies
-from serving.decoding import Decoders
-from serving.familiarity import load_familiarity
-from serving.metrics import Metrics
-from serving.problems import register_error_handlers
-from serving.registry import load_classifiers
-from serving.responses import OrjsonProvider
+from serving.http.access import allow_origins, require_key, trust_proxies
+from serving.http.answers import OrjsonProvider
+from serving.http.buffering import buffer_bodies
+from serving.http.compression import compress_answers, decompress_bodies
+from serving.http.problems import register_error_handlers
+from serving.images.pool import Decoders
+from serving.inference.batching import Batcher, check_gunicorn
+from serving.inference.registry import load_classifiers
+from serving.insights.familiarity import load_familiarity
+from serving.observability.metrics import Metrics
+from serving.observability.telemetry import observe, start_tracing
 from serving.routes import health, inference_protocol, insights, models, page, predict, study
 from serving.service import Service
 from serving.settings import Settings
-from serving.telemetry import observe, start_tracing
 
 
 def create_app(settings: Settings | None = None, batcher: type[Batcher] = Batcher) -> Flask:
@@ -24,7 +24,10 @@ def create_app(settings: Settings | None = None, batcher: type[Batcher] = Batche
     Raises:
         StartError: a model is missing or altered, another file in its folder is damaged, the
             provider does not work here, or the OTEL_ variables ask for what is not installed.
+        AppImportError, RuntimeError: a gunicorn that is not the service's own cannot run it.
     """
+    if batcher.needs_gevent:
+        check_gunicorn()
     settings = settings or Settings()
     classifiers = load_classifiers(settings)
     metrics = Metrics(classifiers)

@@ -14,7 +14,7 @@ import pytest
 
 from serving import NAME, VERSION
 from tests.helpers import ROOT
-from training.tables import DOCUMENT_TABLES
+from training.report.tables import DOCUMENT_TABLES
 
 
 def blocks(language: str, document: str = "README.md") -> list[str]:

@@ -8,8 +8,8 @@ from typing import Literal
 import click
 
 from training.command_line import OPTIONS, TrainingGroup, options
-from training.recipes import ARTICLE
-from training.results import COMPARISONS, VARIANTS
+from training.networks.recipes import ARTICLE
+from training.report.results import COMPARISONS, VARIANTS
 
 # Keras and its backend take seconds to import, so each command imports them when it runs.
 
@@ -28,7 +28,7 @@ def main() -> None:
 
     Version 1 of a model uses the article's recipe, which overfits, version 2 the improved one. By
     default the service answers with the newest version. For a third one, add a recipe to RECIPES
-    and its number to VERSIONS in training/recipes.py, and train with --recipe.
+    and its number to VERSIONS in training/networks/recipes.py, and train with --recipe.
     """
 
 
@@ -48,7 +48,9 @@ def all_command(
     force: bool,
 ) -> None:
     """Train, export, evaluate, quantize and record."""
-    from training import data, pipeline, plots, report
+    from training import pipeline
+    from training.data import cifar10 as data
+    from training.report import plots, report
 
     cifar10 = data.load(data.find(data_dir))
     configs = [
@@ -86,9 +88,10 @@ def train_command(
     distribute: bool,
 ) -> None:
     """Train without exporting, on any Keras backend (for example KERAS_BACKEND=jax)."""
-    from training import data, pipeline
-    from training.distribute import distributed
-    from training.strategy import ALONE
+    from training import pipeline
+    from training.data import cifar10 as data
+    from training.runs.distribute import distributed
+    from training.runs.strategy import ALONE
 
     if extend and distribute:
         raise click.UsageError("--extend does not work with --distribute; leave one of them out")
@@ -116,7 +119,9 @@ def export_command(
     It needs the TensorFlow backend, even if another one trained the run. The record says how many
     epochs the model was trained for.
     """
-    from training import data, pipeline, report
+    from training import pipeline
+    from training.data import cifar10 as data
+    from training.report import report
 
     configs = [
         pipeline.Config(model, recipe, runs_dir=runs_dir, models_dir=models_dir) for model in models
@@ -133,11 +138,10 @@ def export_command(
 @options("models", "data_dir", "models_dir")
 def quantize_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
     """Quantize every exported version again, as `export` does."""
-    from training import data, report
+    from training.data import cifar10 as data
+    from training.report import report
 
-    report.record_files(
-        models, models_dir
-    )  # raises an error before Keras is imported if there is none
+    report.record_files(models, models_dir)  # an error before Keras is imported if there is none
     from training import pipeline
 
     pipeline.quantize_models(list(models), data.load(data.find(data_dir)), models_dir)
@@ -151,9 +155,10 @@ def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: P
 
     Needs only the exported files, no run folder and no TensorFlow.
     """
-    from training import data, report
-    from training.checkpoints import locked
-    from training.remeasure import remeasure
+    from training.data import cifar10 as data
+    from training.measure.remeasure import remeasure
+    from training.report import report
+    from training.runs.checkpoints import locked
 
     files = report.record_files(models, models_dir)
     cifar10 = data.load(data.find(data_dir))
@@ -188,8 +193,8 @@ def verify_command(
     Exits with status 1 if one differs by more than 0.1 points. Needs no TensorFlow.
     """
     from serving.settings import Settings
-    from training import data
-    from training.verify import DifferenceError, verify
+    from training.data import cifar10 as data
+    from training.export.verify import DifferenceError, verify
 
     settings = Settings(models_dir=models_dir, provider=provider, precision=precision)
     different = []
@@ -209,9 +214,10 @@ def familiarity_command(data_dir: Path | None, models_dir: Path) -> None:
     It uses the bundled improved models, and writes familiarity.json and FAMILIARITY.md. It needs no
     TensorFlow.
     """
-    from training import data, report
-    from training.familiarity import measure_familiarity
-    from training.unfamiliar import unfamiliar_images
+    from training.data import cifar10 as data
+    from training.measure.familiarity import measure_familiarity
+    from training.measure.unfamiliar import unfamiliar_images
+    from training.report import report
 
     measure_familiarity(models_dir, data.load(data.find(data_dir)), unfamiliar_images())
     report.write_report(models_dir)
@@ -225,7 +231,7 @@ def report_command(models_dir: Path, check: bool) -> None:
 
     With the default models folder, also the tables in README.md and docs/overfitting.md.
     """
-    from training.report import check_report, write_report
+    from training.report.report import check_report, write_report
 
     checkout = Path() if models_dir == Path("models") else None
     (check_report if check else write_report)(models_dir, checkout)
@@ -281,8 +287,8 @@ def study_command(
     several times to share the work.
     """
     from models.study import BASELINE, Setting
-    from training import data
-    from training.study import study
+    from training.data import cifar10 as data
+    from training.runs.study import study
 
     comparison = COMPARISONS[vary]
     variants = list(comparison.variants[model])

@@ -13,12 +13,8 @@ import numpy.typing as npt
 from flask import Blueprint
 
 from models.record import CLASSES
-from serving import explanation, stability
-from serving.classifier import Classifier
-from serving.decoding import Upload
 from serving.errors import BadRequestError
-from serving.parameters import Sent, boolean, single
-from serving.responses import (
+from serving.http.answers import (
     ChangedVariant,
     Image,
     ImageExplanation,
@@ -29,9 +25,14 @@ from serving.responses import (
     Variant,
     rounded,
 )
+from serving.http.parameters import Sent, boolean, single
+from serving.http.uploads import read_uploads
+from serving.images.pool import Upload
+from serving.inference.classifier import Classifier
+from serving.insights import occlusion as explanation
+from serving.insights import stability
+from serving.insights.thumbnails import to_data_url
 from serving.service import Service
-from serving.thumbnails import to_data_url
-from serving.uploads import read_uploads
 
 PARAMETERS = ("model", "version", "resize")
 
@@ -106,11 +107,10 @@ def _look_closer(
     chosen = service.classifiers.choose(sent.getlist("model"), single(sent, "version"))
     with service.metrics.count_models(chosen):
         resize = boolean(sent, "resize")
-        with service.decoding((1 + count) * len(chosen)) as decoders:
-            [image] = decoders.decode([upload], resize=resize)
+        [image] = service.decode([upload], (1 + count) * len(chosen), resize=resize)
         changed = change(image.pixels)
         batch = np.concatenate([image.pixels[np.newaxis], changed])
-        probabilities = service.batcher.classify(chosen, batch)
+        probabilities = service.classify(chosen, batch)
     uploaded: Image = {"filename": upload.filename, "width": image.width, "height": image.height}
     return Observation(uploaded, changed, chosen, probabilities)
 

@@ -6,17 +6,17 @@ import numpy as np
 from flask import Blueprint
 
 from models.record import CLASSES
-from serving.classifier import Classifier
 from serving.errors import ServingError
-from serving.familiarity import familiarity_of
-from serving.images import DecodedImage
-from serving.parameters import boolean, fraction, single, whole_number
-from serving.problems import problem_document
-from serving.responses import Answer, Familiarity, Prediction, Predictions, Refusal, rounded
+from serving.http.answers import Answer, Familiarity, Prediction, Predictions, Refusal, rounded
+from serving.http.parameters import boolean, fraction, single, whole_number
+from serving.http.problems import problem_document
+from serving.http.uploads import read_uploads
+from serving.images.decode import DecodedImage
+from serving.inference.classifier import Classifier
+from serving.insights.familiarity import familiarity_of
+from serving.insights.reliability import worth
+from serving.insights.thumbnails import to_data_url
 from serving.service import Service
-from serving.thumbnails import to_data_url
-from serving.uploads import read_uploads
-from serving.worth import worth
 
 # Every model's answer, and the image's familiarity if it was requested.
 Answers = tuple[list[Answer], Familiarity | None]
@@ -47,9 +47,8 @@ def create_blueprint(service: Service) -> Blueprint:
             least = fraction(sent, "min_confidence") or 0.0
             details, crop = boolean(sent, "details"), boolean(sent, "crop")
             resize, partial = boolean(sent, "resize"), boolean(sent, "partial")
-            with service.decoding(len(uploads) * len(chosen)) as decoders:
-                decode = decoders.decode_each if partial else decoders.decode
-                outcomes = list(decode(uploads, resize=resize))
+            decode = service.decode_each if partial else service.decode
+            outcomes = decode(uploads, len(uploads) * len(chosen), resize=resize)
             filenames = [upload.filename for upload in uploads]
             del uploads  # megabytes, which need not wait for the models
             images = [outcome for outcome in outcomes if isinstance(outcome, DecodedImage)]
@@ -76,7 +75,7 @@ def _classify(
     if not images:  # all were refused
         return iter(())
     batch = np.stack([image.pixels for image in images])
-    probabilities = service.batcher.classify(chosen, batch)
+    probabilities = service.classify(chosen, batch)
     service.metrics.count_predictions(chosen, probabilities)
     measured = service.familiarity if details else None
     familiarity = familiarity_of(measured, chosen, probabilities)

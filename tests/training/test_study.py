@@ -21,17 +21,17 @@ from models.study import (
 )
 from tests.helpers import ROOT
 from training.__main__ import main
-from training.architectures import build, describe
-from training.batches import Batches
-from training.checkpoints import locked
-from training.data import Cifar10
-from training.noise import training_part
-from training.recipes import ABLATIONS, ARTICLE, EXPERIMENTS, IMPROVED, TECHNIQUES, Recipe
-from training.report import check_report, read_record
-from training.results import COMPARISONS
-from training.strategy import ALONE
-from training.study import add_result, study
-from training.train import load_trained_model, train
+from training.data.cifar10 import Cifar10
+from training.networks.architectures import build, describe
+from training.networks.recipes import ABLATIONS, ARTICLE, EXPERIMENTS, IMPROVED, TECHNIQUES, Recipe
+from training.report.report import check_report, read_record
+from training.report.results import COMPARISONS
+from training.runs.batches import Batches
+from training.runs.checkpoints import locked
+from training.runs.noise import training_part
+from training.runs.strategy import ALONE
+from training.runs.study import add_result, study
+from training.runs.train import load_trained_model, train
 
 SETTING = Setting(model="first", epochs=2, precision="float32")
 FIRST = TECHNIQUES["first"]
@@ -53,11 +53,11 @@ def test_an_interrupted_study_resumes(
         trained.append(recipe.name)  # type: ignore[attr-defined]
         return train(name, recipe, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("training.study.train", train_and_count)
+    monkeypatch.setattr("training.runs.study.train", train_and_count)
     with pytest.raises(KeyboardInterrupt):
         run(range(1))
     assert [r.technique for r in read_study(models / STUDY_FILE).results] == trained
-    monkeypatch.setattr("training.study.train", train)
+    monkeypatch.setattr("training.runs.study.train", train)
     run(range(1))
     run(range(1))  # finds nothing left to do
 
@@ -86,11 +86,11 @@ def test_two_processes_share_a_study(
         """Train the baseline, while another process finishes dropout."""
         result = train(name, recipe, *args, **kwargs)  # type: ignore[arg-type]
         if recipe.name == BASELINE:
-            monkeypatch.setattr("training.study.train", train)
+            monkeypatch.setattr("training.runs.study.train", train)
             run(["dropout"])
         return result
 
-    monkeypatch.setattr("training.study.train", train_beside_another)
+    monkeypatch.setattr("training.runs.study.train", train_beside_another)
     with locked(runs / "l2-0"):  # as another process does that trains it
         run(names)
     assert [r.technique for r in read_study(tmp_path / STUDY_FILE).results] == ["dropout", BASELINE]

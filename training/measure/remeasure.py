@@ -1,0 +1,74 @@
+"""Measure exported versions again, using only their files: no run folder, no TensorFlow."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import click
+import onnxruntime
+from pydantic import ValidationError
+
+from models.record import INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, Record
+from serving.errors import StartError
+from serving.inference.classifier import start_session
+from serving.inference.providers import CPU
+from training import TrainingError, first_reason
+from training.data.cifar10 import Cifar10
+from training.files import write_text
+from training.measure.evaluate import measure, score_training
+from training.networks.recipes import Recipe
+
+
+class BundleError(TrainingError):
+    """A version's folder lacks a file, or a file does not match the record."""
+
+
+def remeasure(folder: Path, cifar10: Cifar10) -> Record:
+    """Measure each file of a version, and rewrite its record.
+
+    The record may be an older one that lacks some of the fields. Its fields about training stay.
+
+    Raises:
+        BundleError: a file is missing or does not match the record, or the record lacks fields that
+            cannot be measured.
+    """
+    path = folder / RECORD_FILE
+    try:
+        known = json.loads(path.read_bytes())
+        onnx_bytes = read_file(folder / MODEL_FILE, known["sha256"])
+        training, validation = score_training(onnx_bytes, cifar10.train, Recipe.validation_split)
+        known |= {"evaluated_train": training, "evaluated_validation": validation}
+        known |= measure(onnx_bytes, cifar10.test).model_dump()
+        if known.get("int8"):
+            int8 = read_file(folder / INT8_MODEL_FILE, known["int8"]["sha256"])
+            known["int8"] |= measure(int8, cifar10.test).model_dump()
+        record = Record.model_validate(known)
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        reason = first_reason(error) if isinstance(error, ValidationError) else "malformed JSON"
+        raise BundleError(
+            f"{path} is not a valid record ({reason}); restore it, or export the model again"
+        ) from error
+    write_text(path, record.model_dump_json(indent=2) + "\n")
+    click.echo(f"{record.name} version {record.version}: test accuracy {record.test_accuracy:.2%}")
+    return record
+
+
+def read_file(path: Path, sha256: str) -> bytes:
+    """Return the content of a version's ONNX file.
+
+    Raises:
+        BundleError: it cannot be read, its SHA-256 differs, or the service could not load it.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise BundleError(f"{path} does not match the SHA-256 in {RECORD_FILE}")
+    try:
+        start_session(path, content, onnxruntime.SessionOptions(), [CPU], [{}])
+    except StartError as error:
+        raise BundleError(str(error)) from error
+    return content
