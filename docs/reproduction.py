@@ -31,9 +31,8 @@ bundled.
 
 The recipe is the one in `training/networks/recipes.py` at the commit that trained the model.
 `metadata.json` has that commit (if it was recorded), the device and the version of every library.
-Version 1 of
-`first` and `second` has the seed with the median validation accuracy of five; that rule was fixed
-before they were trained.
+Version 1 of `first` and `second` has the seed with the median validation accuracy of five; that
+rule was fixed before they were trained.
 
 To measure every bundled file on your machine, and fail if an accuracy differs by more than 0.1
 points:

@@ -126,8 +126,9 @@ _TECHNIQUES = """\
 
 Each variant is one change to the article's recipe: a technique, or for `final` the removal of some
 of its own layers; `combined` has all techniques. `training/networks/recipes.py` has their
-strengths. [Overfitting, measured](../docs/overfitting.md) discusses the results. `python -m
-training study` measures them into `study.json`, and `python -m training report` writes this page.
+strengths, and [Overfitting, measured](../docs/overfitting.md) discusses the results.
+`python -m training study` measures the variants into `study.json`, and `python -m training report`
+writes this page.
 """
 _ABLATIONS = """\
 # Ablations of the improved recipe
