@@ -15,11 +15,18 @@ from serving.responses import OrjsonProvider
 from serving.routes import health, inference_protocol, insights, models, page, predict, study
 from serving.service import Service
 from serving.settings import Settings
+from serving.shared_metrics import SharedMetrics
 from serving.telemetry import observe, start_tracing
 
 
-def create_app(settings: Settings | None = None, batcher: type[Batcher] = Batcher) -> Flask:
+def create_app(
+    settings: Settings | None = None,
+    batcher: type[Batcher] = Batcher,
+    shared_metrics: SharedMetrics | None = None,
+) -> Flask:
     """Load the models and build the application around them; `batcher` runs them for requests.
+
+    Workers count together if they are given the same `shared_metrics`.
 
     Raises:
         StartError: a model is missing or altered, another file in its folder is damaged, the
@@ -27,7 +34,7 @@ def create_app(settings: Settings | None = None, batcher: type[Batcher] = Batche
     """
     settings = settings or Settings()
     classifiers = load_classifiers(settings)
-    metrics = Metrics(classifiers)
+    metrics = Metrics(classifiers, shared_metrics)
     service = Service(
         settings=settings,
         classifiers=classifiers,

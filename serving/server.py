@@ -4,16 +4,12 @@ import logging
 import multiprocessing
 import os
 import resource
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from pathlib import Path
+from multiprocessing.connection import Connection
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -23,13 +19,12 @@ from gevent.monkey import get_original
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.ggevent import GeventWorker
 
-# Before gunicorn has gevent replace the locks: with Python's own, counting takes half as long, and
-# never waits while holding one.
-from prometheus_client import multiprocess
-
 from serving.errors import AddressError, StartError
 from serving.settings import Settings
-from serving.shared_metrics import add_ended
+
+# Before gunicorn has gevent replace the locks: with Python's own, counting takes half as long, and
+# never waits while holding one.
+from serving.shared_metrics import SharedMetrics, Slot
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -38,9 +33,6 @@ IDLE_GRACE = 2.0  # seconds in which idle connections may still send a request a
 CUT_GRACE = 5  # seconds after the graceful timeout for a worker to cut off its requests and exit
 OTHER_FILES = 200  # open files of a worker besides its connections and their bodies
 RETRY_PAUSE = 1.0  # seconds before a worker that could not load the models is replaced
-# Where the workers share their metrics, if it exists. The files are memory-mapped: on a disk that
-# request bodies have filled, counting would kill a worker with SIGBUS.
-METRICS_PLACE = Path("/dev/shm")  # noqa: S108
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +57,7 @@ def serve(settings: Settings) -> None:
             listener.listen()  # another service may have loaded its models faster
         except OSError as error:
             raise AddressError(settings.host, settings.port, error) from error
-        place = METRICS_PLACE if os.access(METRICS_PLACE, os.W_OK) else None
-        metrics_dir = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(
-            "", "serving-", place
-        )
-        _Server(settings, listener, metrics_dir).run()
+        _Server(settings, listener).run()
 
 
 def _stop_start(*_: object) -> None:
@@ -84,29 +72,39 @@ def check_start(settings: Settings) -> None:
     Raises:
         StartError: as create_app(), or the process was killed.
     """
-    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as process:
-        # A handler that raises while Python forks is ignored, and this process would not stop.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        try:
-            started = process.submit(_start_once, settings)
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        try:
-            started.result()
-        except BrokenProcessPool as error:
-            raise StartError(
-                "a process was killed while it loaded the models, as the system does when memory "
-                "runs short; give the service more, or use less of it: --precision int8 "
-                "(SERVING_PRECISION) takes about half of float32's"
-            ) from error
+    # A pipe alone: a queue's semaphores would need a /dev/shm with room.
+    outcome, sender = multiprocessing.Pipe(duplex=False)
+    fork = multiprocessing.get_context("fork")
+    process = fork.Process(target=_start_once, args=(settings, sender))
+    # A handler that raises while Python forks is ignored, and this process would not stop.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    sender.close()
+    with outcome, suppress(EOFError):  # it ended without a word
+        if error := outcome.recv():
+            raise error
+    process.join()
+    if process.exitcode == -signal.SIGKILL:
+        raise StartError(
+            "a process was killed while it loaded the models, as the system does when memory "
+            "runs short; give the service more, or use less of it: --precision int8 "
+            "(SERVING_PRECISION) takes about half of float32's"
+        )
+    if process.exitcode:
+        raise StartError(f"loading the models ended with status {process.exitcode}; see above")
 
 
-def _start_once(settings: Settings) -> None:
+def _start_once(settings: Settings, sender: "Connection[StartError | None, None]") -> None:
     logging.disable(logging.INFO)
-    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
     from serving.app import create_app  # noqa: PLC0415
 
-    create_app(settings)
+    try:
+        create_app(settings)
+    except StartError as error:
+        sender.send(error)
 
 
 def _connections(most: int) -> int:
@@ -133,15 +131,17 @@ def _connections(most: int) -> int:
 
 
 class _Worker(GeventWorker):
+    slot: Slot
+
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
         self.app.wait(client, self)
         super().handle(listener, client, addr)
 
 
 class _Server(BaseApplication):
-    def __init__(self, settings: Settings, listener: socket.socket, metrics_dir: str) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
         self.settings = settings
-        self.metrics_dir = metrics_dir
+        self.metrics = SharedMetrics(settings.workers)
         host, port = listener.getsockname()[:2]
         self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self.fd = listener.detach()
@@ -165,11 +165,11 @@ class _Server(BaseApplication):
             "control_socket_disable": True,
             "on_starting": self.on_starting,
             "when_ready": self.when_ready,
+            "pre_fork": self.pre_fork,
             "post_worker_init": self.post_worker_init,
             "pre_request": self.pre_request,
             "post_request": self.post_request,
             "child_exit": self.child_exit,
-            "on_exit": self.on_exit,
         }.items():
             self.cfg.set(name, value)
 
@@ -178,7 +178,7 @@ class _Server(BaseApplication):
         from serving.app import create_app  # noqa: PLC0415
 
         try:
-            return create_app(self.settings)
+            return create_app(self.settings, shared_metrics=self.metrics)
         except StartError as error:  # check_start() passed, but the folder has changed since
             logger.error("a worker cannot start: %s", error)
             time.sleep(RETRY_PAUSE)
@@ -253,14 +253,8 @@ class _Server(BaseApplication):
         if connection := environ.get("gunicorn.socket"):
             self.wait(connection, worker)
 
-    def child_exit(self, _arbiter: Any, worker: Any) -> None:
-        if Path(self.metrics_dir).parent != METRICS_PLACE:  # SIGBUS would end this process, too
-            multiprocess.mark_process_dead(worker.pid, self.metrics_dir)  # type: ignore[no-untyped-call]
-            return
-        try:
-            add_ended(worker.pid, self.metrics_dir)
-        except Exception:  # gunicorn would halt
-            logger.exception("what a worker has counted is not added up")
+    def pre_fork(self, arbiter: Any, worker: _Worker) -> None:
+        worker.slot = self.metrics.reserve([other.slot for other in arbiter.WORKERS.values()])
 
-    def on_exit(self, _arbiter: Any) -> None:
-        shutil.rmtree(self.metrics_dir, ignore_errors=True)
+    def child_exit(self, _arbiter: Any, worker: _Worker) -> None:
+        worker.slot.end()
