@@ -23,7 +23,13 @@ from gevent.subprocess import PIPE, Popen
 
 from models.record import IMAGE_SIZE
 from serving import errors
-from serving.errors import BrokenImageError, OverloadedError, ServingError, TooLargeError
+from serving.errors import (
+    BrokenImageError,
+    NotReadyError,
+    OverloadedError,
+    ServingError,
+    TooLargeError,
+)
 from serving.images import MAX_PIXELS, DecodedImage, decode, is_small
 from serving.settings import Settings
 
@@ -52,8 +58,27 @@ class Decoders:
         self._settings = settings
         self._held = 0  # bytes of images that wait for a process, or are in one
         self._free = LifoQueue()  # the last used one first, so that the others need not start
-        for _ in range(settings.decoders):
-            self._free.put(_Process())
+        self._processes = [_Process() for _ in range(settings.decoders)]
+        for process in self._processes:
+            self._free.put(process)
+
+    def check_ready(self) -> None:
+        """Check that a decoder runs, or starts.
+
+        Raises:
+            NotReadyError: none does; the message says why.
+        """
+        if any(process.runs for process in self._processes):
+            return
+        process = self._free.get()  # each is starting, if none is free
+        try:
+            process.start()
+        except OverloadedError as error:
+            raise NotReadyError(
+                f"No decoder can be started: {error.__cause__}. The log says more."
+            ) from error
+        finally:
+            self._free.put(process)
 
     def decode(self, uploads: Sequence[Upload], *, resize: bool) -> list[DecodedImage]:
         """Decode a request's images in order, up to the first that is refused.
@@ -144,6 +169,7 @@ class _Process:
 
     def __init__(self) -> None:
         self._process: Popen | None = None
+        self.runs = False  # rather than starts
 
     def decode(self, upload: Upload, left: _TimeBudget, *, resize: bool) -> DecodedImage:
         # An idle process may have died, for example when memory ran short.
@@ -170,7 +196,7 @@ class _Process:
         """
         if left.work <= 0:
             raise _too_long(upload)
-        process = self._process or self._start()
+        process = self._process or self.start()
         order = {"bytes": len(upload.content), "name": upload.name, "resize": resize}
         begun = time.monotonic()
         done = False
@@ -191,18 +217,19 @@ class _Process:
                 left.work -= time.monotonic() - begun
                 self._end()
 
-    def _start(self) -> Popen:
+    def start(self) -> Popen:
         # Its arithmetic is on 32×32 pixels, where OpenBLAS's threads would only take memory.
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
         try:
             self._process = Popen(COMMAND, stdin=PIPE, stdout=PIPE, cwd=ROOT, env=environment)
             with gevent.Timeout(START_LIMIT, OSError("it takes too long")):
                 if not self._process.stdout.readline():
-                    raise OSError("it ended")
+                    raise OSError(f"it ended with status {self._process.wait()}")
         except OSError as error:
             self._end()
             logger.exception("no decoder could be started")
             raise OverloadedError("No decoder can be started. Send it again later.") from error
+        self.runs = True
         return self._process
 
     def _end(self) -> None:
@@ -213,6 +240,7 @@ class _Process:
                     pipe.close()
             self._process.wait()
             self._process = None
+            self.runs = False
 
 
 def _is_quick(upload: Upload, *, resize: bool) -> bool:
