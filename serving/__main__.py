@@ -10,7 +10,7 @@ from click_default_group import DefaultGroup
 import models.surroundings  # noqa: F401  # before the libraries that the others import
 from serving.classify.command import classify
 from serving.errors import StartError
-from serving.logs import configure_logging
+from serving.observability.logs import configure_logging
 from serving.options import read_settings, settings_options
 from serving.settings import Settings
 
@@ -29,9 +29,9 @@ def serve(**options: Any) -> None:
     # gunicorn reads it when it is imported, whatever it holds.
     os.environ["WEB_CONCURRENCY"] = str(settings.workers)
     if sys.platform == "win32":
-        from serving import windows as server  # noqa: PLC0415
+        from serving.server import windows as server  # noqa: PLC0415
     else:
-        from serving import server  # noqa: PLC0415
+        from serving.server import gunicorn as server  # noqa: PLC0415
     try:
         server.serve(settings)
     except StartError as error:

@@ -1,0 +1,260 @@
+"""gunicorn, configured: gevent workers serve the application, and a master supervises them."""
+
+import logging
+import multiprocessing
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import gevent
+from gevent.monkey import get_original
+from gunicorn.app.base import BaseApplication
+from gunicorn.workers.ggevent import GeventWorker
+
+from serving.errors import AddressError, StartError
+
+# Before gunicorn has gevent replace the locks: with Python's own, counting takes half as long, and
+# never waits while holding one.
+from serving.observability.shared_metrics import SharedMetrics, Slot
+from serving.settings import Settings
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+IDLE_GRACE = 2.0  # seconds in which idle connections may still send a request after SIGTERM
+CUT_GRACE = 5  # seconds after the graceful timeout for a worker to cut off its requests and exit
+OTHER_FILES = 200  # open files of a worker besides its connections and their bodies
+RETRY_PAUSE = 1.0  # seconds before a worker that could not load the models is replaced
+
+logger = logging.getLogger(__name__)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C, then finish the requests in progress; SIGHUP reloads models.
+
+    Raises:
+        StartError: the service cannot listen on the address, a model is missing or altered, or the
+            provider does not work here.
+        SystemExit: at the end.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+        except OSError as error:
+            raise AddressError(settings.host, settings.port, error) from error
+        signal.signal(signal.SIGTERM, _stop_start)
+        check_start(settings)
+        try:
+            listener.listen()  # another service may have loaded its models faster
+        except OSError as error:
+            raise AddressError(settings.host, settings.port, error) from error
+        _Server(settings, listener).run()
+
+
+def _stop_start(*_: object) -> None:
+    for process in multiprocessing.active_children():  # check_start()'s, which may be stuck
+        process.kill()
+    sys.exit(128 + signal.SIGTERM)
+
+
+def check_start(settings: Settings) -> None:
+    """Create the application in a throwaway process: gunicorn halts when its workers cannot.
+
+    Raises:
+        StartError: as create_app(), or the process was killed.
+    """
+    # A pipe alone: a queue's semaphores would need a /dev/shm with room.
+    outcome, sender = multiprocessing.Pipe(duplex=False)
+    fork = multiprocessing.get_context("fork")
+    process = fork.Process(target=_start_once, args=(settings, sender))
+    # A handler that raises while Python forks is ignored, and this process would not stop.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    sender.close()
+    with outcome, suppress(EOFError):  # it ended without a word
+        if error := outcome.recv():
+            raise error
+    process.join()
+    if process.exitcode == -signal.SIGKILL:
+        raise StartError(
+            "a process was killed while it loaded the models, as the system does when memory "
+            "runs short; give the service more, or use less of it: --precision int8 "
+            "(SERVING_PRECISION) takes about half of float32's"
+        )
+    if process.exitcode:
+        raise StartError(f"loading the models ended with status {process.exitcode}; see above")
+
+
+def _start_once(settings: Settings, sender: "Connection[StartError | None, None]") -> None:
+    logging.disable(logging.INFO)
+    from serving.app import create_app  # noqa: PLC0415
+
+    try:
+        create_app(settings)
+    except StartError as error:
+        sender.send(error)
+
+
+def _connections(most: int) -> int:
+    """Return how many connections a worker takes, once the limit of open files is raised for them.
+
+    Each may need a second file, for its body.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = 2 * most + OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return most
+    limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    allowed = max((limit - OTHER_FILES) // 2, 1)
+    if allowed < most:
+        logger.warning(
+            "a worker takes %d connections instead of %d: the system allows it %d open files "
+            "(ulimit -n)",
+            allowed,
+            most,
+            limit,
+        )
+    return allowed
+
+
+class _Worker(GeventWorker):
+    slot: Slot
+
+    def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
+        self.app.wait(client, self)
+        super().handle(listener, client, addr)
+
+
+class _Server(BaseApplication):
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        self.settings = settings
+        self.metrics = SharedMetrics(settings.workers)
+        host, port = listener.getsockname()[:2]
+        self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self.fd = listener.detach()
+        # Connections waiting for their next request, by the greenlet that reads it.
+        self.idle: WeakKeyDictionary[gevent.Greenlet, socket.socket] = WeakKeyDictionary()
+        super().__init__()
+
+    def load_config(self) -> None:
+        settings = self.settings
+        for name, value in {
+            "bind": f"fd://{self.fd}",
+            "workers": settings.workers,
+            "worker_class": _Worker,
+            "worker_connections": _connections(settings.max_connections),
+            "keepalive": settings.client_timeout,  # also limits the time for a request's head
+            "graceful_timeout": settings.graceful_timeout + CUT_GRACE,  # the master's
+            "timeout": settings.worker_timeout,
+            "proc_name": "serving",
+            "forwarded_allow_ips": "",  # access.trust_proxies() decides on these headers
+            "errorlog": None,  # on_starting() hands gunicorn's lines to the service's log
+            "control_socket_disable": True,
+            "on_starting": self.on_starting,
+            "when_ready": self.when_ready,
+            "pre_fork": self.pre_fork,
+            "post_worker_init": self.post_worker_init,
+            "pre_request": self.pre_request,
+            "post_request": self.post_request,
+            "child_exit": self.child_exit,
+        }.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> "Flask":
+        # Here, in a worker, where gevent has patched what the application imports.
+        from serving.app import create_app  # noqa: PLC0415
+
+        try:
+            return create_app(self.settings, shared_metrics=self.metrics)
+        except StartError as error:  # check_start() passed, but the folder has changed since
+            logger.error("a worker cannot start: %s", error)
+            time.sleep(RETRY_PAUSE)
+            sys.exit(1)
+
+    def on_starting(self, _arbiter: Any) -> None:
+        logging.getLogger("gunicorn.error").propagate = True
+
+    def when_ready(self, _arbiter: Any) -> None:
+        reload = signal.getsignal(signal.SIGHUP)
+        assert callable(reload)  # gunicorn's
+
+        def check_and_reload(number: int, frame: FrameType | None) -> None:
+            try:
+                check_start(self.settings)
+            except StartError as error:
+                logger.error("the models stay as they are: %s", error)
+            except Exception:  # for example, the system has no room for one more process
+                logger.exception("the models stay as they are")
+            else:
+                reload(number, frame)
+
+        signal.signal(signal.SIGHUP, check_and_reload)
+        stop = signal.getsignal(signal.SIGINT)
+        assert callable(stop)  # gunicorn's, which cuts off requests
+
+        def finish(_: int, frame: FrameType | None) -> None:
+            signal.signal(signal.SIGINT, stop)  # a second Ctrl-C does
+            stop(signal.SIGTERM, frame)
+
+        signal.signal(signal.SIGINT, finish)
+
+    def post_worker_init(self, _worker: Any) -> None:
+        # With the master's timeout, a worker would be killed before it could cut off its requests.
+        self.cfg.set("graceful_timeout", self.settings.graceful_timeout)
+        stop = signal.getsignal(signal.SIGTERM)
+        assert callable(stop)  # gunicorn's
+
+        def stop_then_hang_up(number: int, frame: FrameType | None) -> None:
+            stop(number, frame)
+            for reader in list(self.idle):
+                gevent.spawn_later(IDLE_GRACE, self.hang_up, reader)
+
+        signal.signal(signal.SIGTERM, stop_then_hang_up)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's; the master acts on it
+        logger.info("listening on %s", self.address)
+
+    def wait(self, connection: socket.socket, worker: Any) -> None:
+        """Note that a connection waits for its next request."""
+        reader = gevent.getcurrent()
+        self.idle[reader] = connection
+        if not worker.alive:  # gunicorn had promised to keep it before the stop
+            gevent.spawn_later(IDLE_GRACE, self.hang_up, reader)
+
+    def hang_up(self, reader: gevent.Greenlet) -> None:
+        """Shut down a connection if it is still idle; gunicorn would wait for it."""
+        if connection := self.idle.get(reader):
+            # Python's own shutdown: gevent's raises an error in the reader, which gunicorn logs.
+            own = get_original("socket", "socket")
+            with suppress(OSError), own(fileno=os.dup(connection.fileno())) as same:
+                same.shutdown(socket.SHUT_RD)
+
+    def pre_request(self, _worker: Any, request: Any) -> None:
+        self.idle.pop(gevent.getcurrent(), None)
+        headers = dict(request.headers)
+        length = headers.get("CONTENT-LENGTH", "0")
+        # The application may leave part of such a body unread, and gunicorn reads it all at once.
+        if "TRANSFER-ENCODING" in headers or int(length) > self.settings.read_limit:
+            request.force_close()
+
+    def post_request(self, worker: Any, _request: Any, environ: Any, _response: Any) -> None:
+        if connection := environ.get("gunicorn.socket"):
+            self.wait(connection, worker)
+
+    def pre_fork(self, arbiter: Any, worker: _Worker) -> None:
+        worker.slot = self.metrics.reserve([other.slot for other in arbiter.WORKERS.values()])
+
+    def child_exit(self, _arbiter: Any, worker: _Worker) -> None:
+        worker.slot.end()
