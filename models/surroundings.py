@@ -10,11 +10,9 @@ def open_streams() -> None:
 
     Else the next file to be opened gets the number of a closed one, and messages end up in it.
     """
-    for name, flags in (("stdin", os.O_RDONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            # Standard output cannot be written: results that nobody gets are an error.
-            stream = os.open(os.devnull, flags)
-            setattr(sys, name, os.fdopen(stream, "r" if name == "stdin" else "w"))
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
 
 
 def check_temporary_folder() -> None:

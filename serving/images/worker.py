@@ -47,7 +47,7 @@ def main() -> None:
 def _limit_memory() -> None:
     if sys.platform != "win32":
         allowed = {*resource.getrlimit(resource.RLIMIT_AS)} - {resource.RLIM_INFINITY}
-        limit = min(MEMORY_LIMIT, *allowed)
+        limit = min({MEMORY_LIMIT, *allowed})
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
