@@ -3,7 +3,8 @@
 import logging
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class Worker(GeventWorker):
-    """Serves an `app` with `settings` and with a `wait` for connections that become idle."""
+    """Serves an `app` with `settings`, which notes idle connections and can `hang_up` on them."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -47,6 +48,20 @@ class Worker(GeventWorker):
         host, *others = addr
         self.app.wait(client, self)
         super().handle(listener, client, (host.removeprefix(MAPPED), *others))
+
+    @contextmanager
+    def timeout_ctx(self) -> Iterator[None]:
+        """Limit the time for a request's head.
+
+        What has arrived is still read: a service that was frozen finds the limit past and the
+        request there at the same moment.
+        """
+        timer = gevent.get_hub().loop.timer(self.cfg.keepalive)
+        timer.start(self.app.hang_up, gevent.getcurrent())
+        try:
+            yield
+        finally:
+            timer.close()
 
     def handle_error(self, _req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer what is no request as the application answers errors."""
