@@ -15,6 +15,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from serving.images.decode import MAX_PIXELS
+
 PREFIX = "SERVING_"
 
 Provider = Literal["auto", "cpu", "cuda"]
@@ -22,7 +24,7 @@ Precision = Literal["float32", "int8"]
 
 _KEY = re.compile(r"[\x21-\x7e]+")  # what a header can carry in every client
 # Without the characters that Flask-CORS takes for a regular expression's.
-_ORIGIN = re.compile(r"\*|https?://[\w.:-]+")
+_ORIGIN = re.compile(r"\*|[A-Za-z][\w.+-]*://[\w.:-]+")
 
 
 def listed(text: str) -> list[str]:
@@ -105,6 +107,12 @@ class Settings(BaseSettings):
     max_images: PositiveInt = Field(
         128, description="Maximum images in a request, so that none holds up the others for long."
     )
+    max_pixels: PositiveInt = Field(
+        MAX_PIXELS,
+        le=178_956_970,  # Pillow's own limit
+        description="Maximum pixels of a request's images as they are sent; by default those of a "
+        "50-megapixel phone, which take up to two seconds to decode.",
+    )
     max_waiting: PositiveInt = Field(
         768,
         description="Images that wait for a model or run, summed over the models, before "
@@ -116,7 +124,7 @@ class Settings(BaseSettings):
     decoders: PositiveInt = Field(
         2,
         description="Processes that decode images to resize, files over 16 KiB, AVIF, and files "
-        "with a color profile; each takes up to 500 MB.",
+        "with a color profile; each takes up to 22 bytes a pixel.",
     )
     max_connections: PositiveInt = Field(
         800,

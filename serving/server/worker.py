@@ -17,6 +17,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from gunicorn.workers.workertmp import WorkerTmp
 from werkzeug.exceptions import default_exceptions
 
+from serving.observability.shared_metrics import Slot
 from serving.settings import Settings
 
 LOOK_LIMIT = 1.5  # seconds between two looks at a heartbeat; the master looks once in a second
@@ -37,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 class Worker(GeventWorker):
     """Serves an `app` with `settings`, which notes idle connections and can `hang_up` on them."""
+
+    slot: Slot  # of its metrics
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
