@@ -21,6 +21,7 @@ from serving.observability.shared_metrics import Slot
 from serving.settings import Settings
 
 LOOK_LIMIT = 1.5  # seconds between two looks at a heartbeat; the master looks once in a second
+ARRIVED = 0.5  # seconds to read a request that arrived before its limit
 LINGER = 2.0  # seconds for a client to read its refusal
 MAPPED = "::ffff:"  # begins an IPv4 address on a socket for both
 
@@ -56,15 +57,17 @@ class Worker(GeventWorker):
     def timeout_ctx(self) -> Iterator[None]:
         """Limit the time for a request's head.
 
-        What has arrived is still read: a service that was frozen finds the limit past and the
-        request there at the same moment.
+        A service that was frozen finds the limit past and the request there at the same moment: it
+        reads what has arrived before it hangs up.
         """
-        timer = gevent.get_hub().loop.timer(self.cfg.keepalive)
-        timer.start(self.app.hang_up, gevent.getcurrent())
+        loop = gevent.get_hub().loop
+        limit, last = loop.timer(self.cfg.keepalive), loop.timer(ARRIVED)
+        limit.start(last.start, self.app.hang_up, gevent.getcurrent())
         try:
             yield
         finally:
-            timer.close()
+            limit.close()
+            last.close()
 
     def handle_error(self, _req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer what is no request as the application answers errors."""
