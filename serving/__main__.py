@@ -4,12 +4,11 @@ import sys
 from typing import Any
 
 import click
-from click_default_group import DefaultGroup
 
 from serving.classify.command import classify
 from serving.errors import StartError
 from serving.logs import configure_logging
-from serving.options import read_settings, settings_options
+from serving.options import OpenGroup, read_settings, settings_options
 from serving.settings import Settings
 
 if sys.platform == "win32":
@@ -18,7 +17,7 @@ else:
     from serving import server
 
 
-@click.group(cls=DefaultGroup, default="serve", default_if_no_args=True)
+@click.group(cls=OpenGroup, default="serve", default_if_no_args=True)
 def main() -> None:
     """Classify images: over HTTP, or many files without a server."""
 
