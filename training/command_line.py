@@ -10,7 +10,7 @@ import click
 
 from serving.options import OpenGroup
 from training import SAME_COMMAND, StoppedError, TrainingError
-from training.recipes import ARTICLE, RECIPES
+from training.networks.recipes import ARTICLE, RECIPES
 
 BACKENDS = ("tensorflow", "jax", "torch")  # Keras' backends that can train
 # What a keras.json may set, and what the commands train with.

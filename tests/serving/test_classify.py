@@ -19,7 +19,7 @@ from PIL import Image
 
 from serving.classify import files
 from serving.classify.rows import CsvRows, JsonRows, Key, OutputError, Row, open_output
-from serving.images import DecodedImage
+from serving.images.decode import DecodedImage
 from tests.helpers import ROOT, wait_for
 
 pytestmark = pytest.mark.slow  # each starts the command and loads the models

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 from playwright.sync_api import Browser, Page
 
-from serving.images import decode, is_small
+from serving.images.decode import decode, is_small
 from tests.serving.test_images import chunk, encode
 
 RANDOM = np.random.default_rng(0)

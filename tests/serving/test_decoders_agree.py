@@ -14,7 +14,7 @@ import pyvips
 from PIL import Image, ImageCms
 
 from serving.errors import BrokenImageError, UnsupportedTypeError
-from serving.images import decode
+from serving.images.decode import decode
 
 Pixels = npt.NDArray[np.uint8]
 Variant = tuple[str, bytes]

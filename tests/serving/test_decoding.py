@@ -17,8 +17,8 @@ import pytest
 import requests
 from PIL import Image
 
-from serving.decoding import ROOM, Decoders, Upload
 from serving.errors import BrokenImageError, ImageSizeError, OverloadedError, TooLargeError
+from serving.images.pool import ROOM, Decoders, Upload
 from serving.settings import Settings
 from tests.helpers import check_problem, listening
 
@@ -36,7 +36,7 @@ def upload(pixels: npt.NDArray[np.uint8]) -> Upload:
 def decoders_of(pid: int) -> list[int]:
     """Return the ids of the decoder processes that a process has started."""
     found = subprocess.run(
-        ["pgrep", "-P", str(pid), "-f", "serving.decoder"],
+        ["pgrep", "-P", str(pid), "-f", "serving.images.worker"],
         check=False,
         capture_output=True,
         text=True,
@@ -187,7 +187,7 @@ def test_requests_are_refused_while_every_decoder_is_held(noise: npt.NDArray[np.
 def decoders_below(service: int) -> list[int]:
     """Return the ids of the decoders of a service, whose workers start them."""
     found = subprocess.run(
-        ["pgrep", "-f", "serving.decoder"], capture_output=True, text=True, check=True
+        ["pgrep", "-f", "serving.images.worker"], capture_output=True, text=True, check=True
     )
     return [pid for pid in map(int, found.stdout.split()) if _is_below(pid, service)]
 

@@ -16,7 +16,7 @@ from serving.errors import (
     TooLargeError,
     UnsupportedTypeError,
 )
-from serving.images import MAX_PIXELS, decode
+from serving.images.decode import MAX_PIXELS, decode
 
 GRADIENT = np.add.outer(np.arange(32) * 4, np.arange(32) * 4).astype(np.uint8)
 RGB = np.dstack([GRADIENT, GRADIENT[::-1], 255 - GRADIENT])

@@ -15,12 +15,12 @@ from flask import Flask
 from tritonclient.utils import InferenceServerException
 
 from models.record import CLASSES
-from serving.batching import Batcher
-from serving.decoding import Decoders
 from serving.errors import ModelError
-from serving.metrics import Metrics
-from serving.problems import register_error_handlers
-from serving.registry import Classifiers, load_classifiers
+from serving.http.problems import register_error_handlers
+from serving.images.pool import Decoders
+from serving.inference.batching import Batcher
+from serving.inference.registry import Classifiers, load_classifiers
+from serving.observability.metrics import Metrics
 from serving.routes.inference_protocol import create_blueprint
 from serving.service import Service
 from serving.settings import Settings

@@ -13,12 +13,13 @@ from PIL import Image
 
 from models.familiarity import agreement
 from models.record import CLASSES, Record
-from serving import explanation, stability
-from serving.registry import load_classifiers
+from serving.inference.registry import load_classifiers
+from serving.insights import occlusion as explanation
+from serving.insights import stability
+from serving.insights.reliability import worth
 from serving.settings import Settings
-from serving.worth import worth
 from tests.helpers import MODELS, ROOT, check_problem, png, run_server, upload
-from training.data import load_test
+from training.data.cifar10 import load_test
 
 SHIP = (ROOT / "serving" / "static" / "ship.png").read_bytes()
 IMAGES = 200

@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from serving.errors import BrokenImageError, TooLargeError
-from serving.images import decode
+from serving.images.decode import decode
 from tests.serving.test_colors import BT_2020, profile, shown
 from tests.serving.test_decoders_agree import SMOOTH, png
 from tests.serving.test_images import chunk, encode

@@ -9,7 +9,7 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
-from serving import stability
+from serving.insights import stability
 from tests.helpers import MODELS, png, upload
 from tests.serving.test_page import SHIP, predict
 

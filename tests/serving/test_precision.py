@@ -44,7 +44,7 @@ def test_records_and_answers_are_those_of_the_int8_files(int8_server: str) -> No
 @pytest.mark.slow
 def test_the_test_set_is_answered_as_recorded(int8_server: str, cifar10_dir: Path) -> None:
     """On a sample, within what chance does: processors round int8 results differently."""
-    data = pytest.importorskip("training.data", reason="needs the training group")
+    data = pytest.importorskip("training.data.cifar10", reason="needs the training group")
     split = data.load_test(cifar10_dir)
     right: dict[str, int] = {}
     for start in range(0, SAMPLE, 100):

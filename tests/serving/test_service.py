@@ -195,7 +195,7 @@ def test_health(server: str) -> None:
 def test_whole_test_set_gives_the_recorded_accuracy(
     server: str, cifar10_dir: Path, version: int
 ) -> None:
-    data = pytest.importorskip("training.data", reason="needs the training group")
+    data = pytest.importorskip("training.data.cifar10", reason="needs the training group")
     split = data.load_test(cifar10_dir)
     records = [
         record

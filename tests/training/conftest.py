@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("keras", reason="needs the training group: uv sync --group training")
 
 from tests.training.generated import STARTED, generate
-from training.data import Cifar10
+from training.data.cifar10 import Cifar10
 
 
 @pytest.fixture

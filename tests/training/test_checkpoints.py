@@ -15,10 +15,10 @@ import portalocker
 import pytest
 
 from tests.training.generated import ENDLESS, finished_epochs, start, stop_after_epochs
-from training.checkpoints import RunError, locked, read_run
-from training.data import Cifar10
+from training.data.cifar10 import Cifar10
 from training.files import WriteError, write_text
 from training.pipeline import Config, train_model
+from training.runs.checkpoints import RunError, locked, read_run
 
 
 def contents(folder: Path) -> dict[str, bytes]:

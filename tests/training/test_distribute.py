@@ -10,8 +10,8 @@ import pytest
 from tests.helpers import free_port
 from tests.training import generated
 from tests.training.generated import ENDLESS, stop_after_epochs
-from training.checkpoints import Run, read_run
-from training.distribute import ADDRESSES, WORKER, WORKERS
+from training.runs.checkpoints import Run, read_run
+from training.runs.distribute import ADDRESSES, WORKER, WORKERS
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="needs the jax group: uv sync --group jax"
