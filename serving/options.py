@@ -18,7 +18,7 @@ class OpenGroup(DefaultGroup):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the group's options, the commands, and the default command's options."""
         super().format_options(ctx, formatter)
-        name = self.default_cmd_name
+        name = self.default_cmd_name or ""
         command = self.commands[name]
         own = click.Context(command, ctx, name, **command.context_settings)
         records = (parameter.get_help_record(own) for parameter in command.params)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,16 @@ def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
     return decorate
 
 
+def check_name(_: click.Context, __: click.Parameter, name: str) -> str:
+    """Refuse a name that cannot be a model's folder."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
+        raise click.BadParameter(
+            f"{name!r} is no model's name: letters, digits, dots, dashes and underscores, a letter "
+            "or a digit first"
+        )
+    return name
+
+
 class TrainingGroup(OpenGroup):
     """Ends with one line if Keras has no backend, and on Ctrl-C outside an epoch."""
 
@@ -121,7 +132,7 @@ class TrainingGroup(OpenGroup):
 
 
 def _ignore_keras_file(backend: str) -> None:
-    """Keep Keras from reading keras.json, another project's or an older Keras'; say what it sets."""
+    """Keep Keras from reading keras.json, which may be another project's; say what it sets."""
     home = os.environ.get("KERAS_HOME") or "~/.keras"
     path = Path(home, "keras.json").expanduser()
     try:

@@ -184,7 +184,7 @@ class Models(TypedDict):
 
 
 class ComparedVersion(TypedDict):
-    """The fields by which trained versions are compared; each is as in the record, if it is there."""
+    """The fields by which trained versions are compared, as far as their records have them."""
 
     name: str
     title: str

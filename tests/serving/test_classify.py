@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import fcntl
 import json
 import os
 import pty
@@ -202,7 +201,7 @@ def test_without_locks_a_file_is_written_all_the_same(
     def fail(*_: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(fcntl, "flock", fail)
+    monkeypatch.setattr("portalocker.portalocker.LOCKER", fail)
     with open_output(tmp_path / "rows", JsonRows()) as opened:
         opened.write([Row(Key("a.png", "first", 2, "int8"), {"cat": 0.9})])
     assert json.loads((tmp_path / "rows").read_bytes())["class"] == "cat"

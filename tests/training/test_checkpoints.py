@@ -1,7 +1,6 @@
 """Run folders that are damaged, in use, full or not writable: one line, and nothing is lost."""
 
 import errno
-import fcntl
 import math
 import os
 import signal
@@ -76,7 +75,7 @@ def test_a_file_system_without_locks_is_said_and_trained_on(
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(fcntl, "flock", fail)
+    monkeypatch.setattr("portalocker.portalocker.LOCKER", fail)
     with locked(tmp_path), locked(tmp_path, wait=True):
         write_text(tmp_path / "run.json", "{}")
     lines = capsys.readouterr().err.splitlines()

@@ -12,39 +12,41 @@ _WORTH_HEADER = (
 def model_card(records: list[Record]) -> str:
     """Return the card of one model, in Markdown; `records` are its versions, the newest first."""
     newest = records[0]
-    versions = "\n".join(_version_row(record) for record in records)
-    classes = "\n".join(
-        f"| {name} | " + " | ".join(f"{100 * r.class_accuracy[name]:.1f}" for r in records) + " |"
-        for name in newest.classes
+    trained = [record for record in records if record.history]
+    tested = [record for record in records if record.test_accuracy is not None]
+    sections = [
+        _introduction(newest),
+        _training(trained) if trained else "How it was trained is not recorded.",
+        *([_by_class(tested), _worth(tested)] if tested else ["It was not measured."]),
+        _limits(records, trained),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _introduction(newest: Record) -> str:
+    kind = (
+        f"a convolutional network of {newest.parameters:,} parameters"
+        if newest.parameters
+        else "a model"
     )
-    noise = "\n".join(
-        f"- Version {record.version} classifies {100 * record.noise.share:.0f} % of 1,000 images "
-        f"of random noise as {record.noise.most_common_class}; its mean confidence on them is "
-        f"{100 * record.noise.confidence:.0f} %."
-        for record in records
-        if record.noise
-    )
-    worth = "\n".join(_worth_row(record) for record in records)
-    extensions = "".join(_extensions(record) for record in records if record.extensions)
-    layers = "\n".join(f"- Version {record.version}: {record.layers}." for record in records)
-    curves = "\n".join(_plot(record, "learning curves", CURVES_FILE) for record in records)
-    diagrams = "\n".join(
-        _plot(record, "accuracy by confidence", RELIABILITY_FILE)
-        for record in records
-        if record.calibration
-    )
-    headings = " | ".join(f"version {record.version}" for record in records)
     return f"""\
 # {newest.title}
 
-`{newest.name}` is a convolutional network of {newest.parameters:,} parameters that classifies
+`{newest.name}` is {kind} that classifies
 images into CIFAR-10's ten classes. Generated from the records by `python -m training report`.
 
 ## Intended use
 
 To study overfitting and what reduces it, and to try a prediction service. Do not use it for
-decisions about people, safety or money.
+decisions about people, safety or money."""
 
+
+def _training(records: list[Record]) -> str:
+    versions = "\n".join(_version_row(record) for record in records)
+    extensions = "".join(_extensions(record) for record in records if record.extensions)
+    layers = "\n".join(f"- Version {record.version}: {record.layers}." for record in records)
+    curves = "\n".join(_plot(record, "learning curves", CURVES_FILE) for record in records)
+    return f"""\
 ## Training
 
 CIFAR-10 (Krizhevsky, 2009): 40,000 of its training images to train on, the other 10,000 for
@@ -62,16 +64,33 @@ A version's `metadata.json` has every epoch, the confusion matrix, checksums and
 {extensions}
 {curves}
 
-The curves show the loss that the recipe minimizes, which label smoothing raises.
+The curves show the loss that the recipe minimizes, which label smoothing raises."""
 
+
+def _by_class(records: list[Record]) -> str:
+    classes = "\n".join(
+        f"| {name} | " + " | ".join(f"{100 * r.class_accuracy[name]:.1f}" for r in records) + " |"
+        for name in records[0].classes
+    )
+    headings = " | ".join(f"version {record.version}" for record in records)
+    return f"""\
 ## Test accuracy by class
 
 In per cent, of 1,000 test images per class.
 
 | class | {headings} |
 |---|{"---:|" * len(records)}
-{classes}
+{classes}"""
 
+
+def _worth(records: list[Record]) -> str:
+    worth = "\n".join(_worth_row(record) for record in records)
+    diagrams = "\n".join(
+        _plot(record, "accuracy by confidence", RELIABILITY_FILE)
+        for record in records
+        if record.calibration
+    )
+    return f"""\
 ## What an answer is worth
 
 {_WORTH_HEADER}
@@ -83,18 +102,30 @@ temperature, which was fitted on the validation set. The last two columns are th
 2,000 test images whose top-1 class stays the same when the image is mirrored, and when it is
 shifted by 2 pixels over a reflected border.
 
-{diagrams}
+{diagrams}"""
 
+
+def _limits(records: list[Record], trained: list[Record]) -> str:
+    noise = "\n".join(
+        f"- Version {record.version} classifies {100 * record.noise.share:.0f} % of 1,000 images "
+        f"of random noise as {record.noise.most_common_class}; its mean confidence on them is "
+        f"{100 * record.noise.confidence:.0f} %."
+        for record in records
+        if record.noise
+    )
+    colon = ":" if noise else "."
+    biases = (
+        " Its training\nimages were collected from the web and share its biases." if trained else ""
+    )
+    return f"""\
 ## Limits
 
-It knows ten classes and assigns one of them to every image, whatever it shows:
+It knows ten classes and assigns one of them to every image, whatever it shows{colon}
 
 {noise}
 
 Its confidence does not measure whether an image belongs to one of the ten. It sees 32×32 pixels;
-CIFAR-10's images show one large, centered object, and it is less accurate on others. Its training
-images were collected from the web and share its biases.
-"""
+CIFAR-10's images show one large, centered object, and it is less accurate on others.{biases}"""
 
 
 def _plot(record: Record, shown: str, file: str) -> str:
@@ -112,10 +143,11 @@ weights, each time with a new optimizer (dotted in its `curves.png`): {", ".join
 
 def _version_row(record: Record) -> str:
     return (
-        f"| {record.version} | {record.recipe} | {record.epochs_completed} of {record.epochs} "
-        f"| {record.precision} | {per_cent(record.train_accuracy)} "
+        f"| {record.version} | {record.recipe or '–'} "
+        f"| {record.epochs_completed} of {record.epochs or record.epochs_completed} "
+        f"| {record.precision or '–'} | {per_cent(record.train_accuracy)} "
         f"| {per_cent(record.validation_accuracy)} | {per_cent(record.generalization_gap)} "
-        f"| {per_cent(record.test_accuracy)} | {record.test_loss:.3f} "
+        f"| {per_cent(record.test_accuracy)} | {_number(record.test_loss)} "
         f"| {per_cent(record.int8.test_accuracy if record.int8 else None)} |"
     )
 
@@ -126,8 +158,12 @@ def _worth_row(record: Record) -> str:
         f"| {record.version} | {per_cent(calibration.mean_confidence if calibration else None, 1)} "
         f"| {per_cent(record.test_accuracy, 1)} "
         f"| {per_cent(calibration.expected_calibration_error if calibration else None, 1)} "
-        f"| {f'{calibration.brier_score:.3f}' if calibration else '–'} "
-        f"| {f'{record.temperature:.3f}' if record.temperature else '–'} "
+        f"| {_number(calibration.brier_score if calibration else None)} "
+        f"| {_number(record.temperature)} "
         f"| {per_cent(stability.mirrored if stability else None, 1)} "
         f"| {per_cent(stability.shifted if stability else None, 1)} |"
     )
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

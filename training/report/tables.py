@@ -43,10 +43,9 @@ def reproduction_table(records: Records, done: Study) -> str:
     """Return the article's figures beside ours for its recipe, in the article's own metric."""
     rows = []
     for name, of_model in records.items():
-        ours = [r for r in of_model if r.recipe == "article"]
-        if not ours:
+        ours = [r for r in of_model if r.recipe == "article" and r.history]
+        if not ours or not (article := ours[0].article):
             continue
-        article = ours[0].article
         figures = [article.train_accuracy, article.validation_accuracy, article.test_accuracy]
         rows.append(_row(f"`{name}`", "the article", "", "1", *map(per_cent, figures)))
         for precision, of_seed in _reproductions(name, ours, done).items():
@@ -66,8 +65,10 @@ def _reproductions(
     """
     found: dict[str, dict[int, tuple[float, float, float]]] = {}
     for record in ours:
-        figures = record.running_train_accuracy, record.history[-1].val_accuracy
-        found.setdefault(record.precision, {})[record.seed] = *figures, record.test_accuracy
+        running, test = record.running_train_accuracy, record.test_accuracy
+        if running is not None and record.seed is not None and test is not None:
+            figures = running, record.history[-1].val_accuracy
+            found.setdefault(record.precision, {})[record.seed] = *figures, test
     for result in done.results:
         setting, running = result.setting, result.running_train_accuracy
         if setting.model == name and repeats_article(result) and running is not None:
@@ -97,8 +98,10 @@ README_TABLES: Mapping[str, Callable[[Records, Study], str]] = {
 
 
 def epochs_of(record: Record) -> str:
-    """Return the epochs of a version, and those requested if they differ."""
+    """Return the epochs of a version, and those requested if they differ; a dash if not known."""
     done, asked = record.epochs_completed, record.epochs
+    if asked is None:
+        return "–"
     return f"{done}" if done == asked else f"{done} of {asked}"
 
 
@@ -112,7 +115,7 @@ def _model_row(record: Record, *, first: bool) -> str:
     return _row(
         f"`{record.name}`" if first else "",
         f"{record.version}",
-        record.recipe,
+        record.recipe or "–",
         epochs_of(record),
         per_cent(record.train_accuracy),
         per_cent(record.validation_accuracy),
