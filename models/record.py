@@ -202,7 +202,7 @@ class Measured(BaseModel):
     @computed_field(exclude_if=_is_unknown)
     @cached_property  # the service reads it for each image
     def test_accuracy(self) -> float | None:
-        """Top-1 accuracy on the whole test set; None if it was not measured."""
+        """Top-1 accuracy on the whole test set, if it was measured."""
         if not self.confusion_matrix:
             return None
         correct = sum(self.confusion_matrix[i][i] for i in range(len(CLASSES)))
@@ -211,7 +211,7 @@ class Measured(BaseModel):
     @computed_field(exclude_if=_is_unknown)
     @property
     def class_accuracy(self) -> dict[str, float]:
-        """Test accuracy by true class; empty if it was not measured."""
+        """Test accuracy by true class, if it was measured."""
         if not self.confusion_matrix:
             return {}
         return {
