@@ -1,7 +1,16 @@
 """The command line: `python -m serving --help`."""
 
+import os
+import signal
 import sys
 from typing import Any
+
+if __name__ == "__main__":
+    # A container's first process ignores SIGTERM until it has a handler, and the imports below take
+    # a second. The Dockerfile blocks the signal until here, so that none is lost before.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 import click
 

@@ -1,4 +1,4 @@
-"""What the commands share: options, and one-line errors for failures outside them."""
+"""What the commands share: options, and one-line errors."""
 
 import json
 import os
@@ -30,7 +30,7 @@ OPTIONS = {
         multiple=True,
         type=click.Choice(list(ARTICLE)),
         default=list(ARTICLE),
-        help="Model to process; repeat for several.",
+        help="Model to use; repeat for several.",
     ),
     "recipe": click.option(
         "--recipe",
@@ -62,22 +62,22 @@ OPTIONS = {
         "--models-dir",
         type=click.Path(path_type=Path, file_okay=False),
         default="models",
-        help="Where exported models, records and the study are.",
+        help="Folder of exported models, records and studies.",
     ),
     "runs_dir": click.option(
         "--runs-dir",
         type=click.Path(path_type=Path, file_okay=False),
         default="runs",
-        help="Where checkpoints go, and where a killed run is resumed from.",
+        help="Folder of checkpoints, from which a killed run resumes.",
     ),
     "fresh": click.option("--fresh", is_flag=True, help="Start over instead of resuming."),
     "extend": click.option(
         "--extend",
         is_flag=True,
-        help="Train the bundled version further, to --epochs, without the run folder that made it.",
+        help="Train the bundled version for more epochs, up to --epochs; needs no run folder.",
     ),
     "force": click.option(
-        "--force", is_flag=True, help="Replace a bundled version even if it was trained longer."
+        "--force", is_flag=True, help="Replace a bundled version that was trained longer."
     ),
 }
 
@@ -97,14 +97,14 @@ def check_name(_: click.Context, __: click.Parameter, name: str) -> str:
     """Refuse a name that cannot be a model's folder."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
         raise click.BadParameter(
-            f"{name!r} is no model's name: letters, digits, dots, dashes and underscores, a letter "
-            "or a digit first"
+            f"{name!r} cannot name a model; use letters, digits, dots, dashes and underscores, "
+            "starting with a letter or a digit"
         )
     return name
 
 
 class TrainingGroup(OpenGroup):
-    """Ends with one line if Keras has no backend, and on Ctrl-C outside an epoch."""
+    """Ends with one line if Keras' backend is missing, and on Ctrl-C outside an epoch."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -122,12 +122,12 @@ class TrainingGroup(OpenGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise StoppedError(
-                f"Stopped; what was finished before is kept, and {SAME_COMMAND} resumes from it."
+                f"Stopped; finished work is kept, and {SAME_COMMAND} resumes after it."
             ) from error
         except ModuleNotFoundError as error:
             raise TrainingError(
-                f"{error.name} is not installed, and Keras' backend is {backend}; run with "
-                "uv run --group training, or set KERAS_BACKEND to a backend that is installed"
+                f"{error.name} is not installed (Keras' backend is {backend}); run with "
+                "uv run --group training, or set KERAS_BACKEND to an installed backend"
             ) from error
 
 

@@ -1,7 +1,6 @@
 """gunicorn, configured: gevent workers serve the application, and a master supervises them."""
 
 import logging
-import multiprocessing
 import os
 import resource
 import shutil
@@ -10,8 +9,6 @@ import socket
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -21,7 +18,6 @@ from weakref import WeakKeyDictionary
 import gevent
 from gevent.monkey import get_original
 from gunicorn.app.base import BaseApplication
-from gunicorn.workers.ggevent import GeventWorker
 
 # Before gunicorn has gevent replace the locks: with Python's own, counting takes half as long, and
 # never waits while holding one.
@@ -29,6 +25,9 @@ from prometheus_client import multiprocess
 
 from serving.errors import AddressError, StartError
 from serving.observability.shared_metrics import add_ended
+from serving.server.addresses import bind, url
+from serving.server.start_check import StartCheck, check_start
+from serving.server.worker import Worker
 from serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,13 +52,8 @@ def serve(settings: Settings) -> None:
             provider does not work here.
         SystemExit: at the end.
     """
-    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((settings.host, settings.port))
-        except OSError as error:
-            raise AddressError(settings.host, settings.port, error) from error
-        signal.signal(signal.SIGTERM, _stop_start)
+    signal.signal(signal.SIGTERM, _stop_start)
+    with bind(settings.host, settings.port) as listener:
         check_start(settings)
         try:
             listener.listen()  # another service may have loaded its models faster
@@ -73,40 +67,7 @@ def serve(settings: Settings) -> None:
 
 
 def _stop_start(*_: object) -> None:
-    for process in multiprocessing.active_children():  # check_start()'s, which may be stuck
-        process.kill()
     sys.exit(128 + signal.SIGTERM)
-
-
-def check_start(settings: Settings) -> None:
-    """Create the application in a throwaway process: gunicorn halts when its workers cannot.
-
-    Raises:
-        StartError: as create_app(), or the process was killed.
-    """
-    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as process:
-        # A handler that raises while Python forks is ignored, and this process would not stop.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        try:
-            started = process.submit(_start_once, settings)
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        try:
-            started.result()
-        except BrokenProcessPool as error:
-            raise StartError(
-                "a process was killed while it loaded the models, as the system does when memory "
-                "runs short; give the service more, or use less of it: --precision int8 "
-                "(SERVING_PRECISION) takes about half of float32's"
-            ) from error
-
-
-def _start_once(settings: Settings) -> None:
-    logging.disable(logging.INFO)
-    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    from serving.app import create_app  # noqa: PLC0415
-
-    create_app(settings)
 
 
 def _connections(most: int) -> int:
@@ -132,21 +93,15 @@ def _connections(most: int) -> int:
     return allowed
 
 
-class _Worker(GeventWorker):
-    def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
-        self.app.wait(client, self)
-        super().handle(listener, client, addr)
-
-
 class _Server(BaseApplication):
     def __init__(self, settings: Settings, listener: socket.socket, metrics_dir: str) -> None:
         self.settings = settings
         self.metrics_dir = metrics_dir
-        host, port = listener.getsockname()[:2]
-        self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self.address = url(listener)
         self.fd = listener.detach()
         # Connections waiting for their next request, by the greenlet that reads it.
         self.idle: WeakKeyDictionary[gevent.Greenlet, socket.socket] = WeakKeyDictionary()
+        self.check: StartCheck | None = None  # before a reload
         super().__init__()
 
     def load_config(self) -> None:
@@ -154,17 +109,19 @@ class _Server(BaseApplication):
         for name, value in {
             "bind": f"fd://{self.fd}",
             "workers": settings.workers,
-            "worker_class": _Worker,
+            "worker_class": Worker,
             "worker_connections": _connections(settings.max_connections),
             "keepalive": settings.client_timeout,  # also limits the time for a request's head
             "graceful_timeout": settings.graceful_timeout + CUT_GRACE,  # the master's
             "timeout": settings.worker_timeout,
+            "limit_request_field_size": settings.max_head,  # one may take nearly all of it
             "proc_name": "serving",
             "forwarded_allow_ips": "",  # access.trust_proxies() decides on these headers
             "errorlog": None,  # on_starting() hands gunicorn's lines to the service's log
             "control_socket_disable": True,
             "on_starting": self.on_starting,
             "when_ready": self.when_ready,
+            "post_fork": self.post_fork,
             "post_worker_init": self.post_worker_init,
             "pre_request": self.pre_request,
             "post_request": self.post_request,
@@ -190,18 +147,30 @@ class _Server(BaseApplication):
     def when_ready(self, _arbiter: Any) -> None:
         reload = signal.getsignal(signal.SIGHUP)
         assert callable(reload)  # gunicorn's
+        reap = signal.getsignal(signal.SIGCHLD)
+        assert callable(reap)  # gunicorn's
 
-        def check_and_reload(number: int, frame: FrameType | None) -> None:
+        def begin_check(_number: int, _frame: FrameType | None) -> None:
+            logger.info("checking the models before the reload")
             try:
-                check_start(self.settings)
+                self.end_check()
+                self.check = StartCheck(self.settings)
             except StartError as error:
                 logger.error("the models stay as they are: %s", error)
-            except Exception:  # for example, the system has no room for one more process
-                logger.exception("the models stay as they are")
-            else:
-                reload(number, frame)
 
-        signal.signal(signal.SIGHUP, check_and_reload)
+        def reload_if_checked(number: int, frame: FrameType | None) -> None:
+            reap(number, frame)
+            if self.check and self.check.has_ended():
+                check, self.check = self.check, None
+                try:
+                    check.result()
+                except StartError as error:
+                    logger.error("the models stay as they are: %s", error)
+                else:
+                    reload(signal.SIGHUP, frame)
+
+        signal.signal(signal.SIGHUP, begin_check)
+        signal.signal(signal.SIGCHLD, reload_if_checked)
         stop = signal.getsignal(signal.SIGINT)
         assert callable(stop)  # gunicorn's, which cuts off requests
 
@@ -210,6 +179,18 @@ class _Server(BaseApplication):
             stop(signal.SIGTERM, frame)
 
         signal.signal(signal.SIGINT, finish)
+
+    def end_check(self) -> None:
+        if self.check:
+            self.check.kill()
+            self.check = None
+
+    def post_fork(self, arbiter: Any, worker: Any) -> None:
+        # Until the worker has handlers of its own, it has the master's, which wait in a queue.
+        signal.signal(signal.SIGTERM, worker.handle_exit)
+        while not arbiter.SIG_QUEUE.empty():
+            if arbiter.SIG_QUEUE.get() == signal.SIGTERM:
+                worker.alive = False
 
     def post_worker_init(self, _worker: Any) -> None:
         # With the master's timeout, a worker would be killed before it could cut off its requests.
@@ -263,4 +244,5 @@ class _Server(BaseApplication):
             logger.exception("what a worker has counted is not added up")
 
     def on_exit(self, _arbiter: Any) -> None:
+        self.end_check()
         shutil.rmtree(self.metrics_dir, ignore_errors=True)

@@ -14,7 +14,14 @@ export async function see(files) {
   images = files.map((file) => ({ file, card: element("section", { class: "result" }) }));
   $("results").replaceChildren(...images.map(({ card }) => card));
   showError("");
+  scrollToAnswers();
   await classifyAgain();
+}
+
+/** Move the answers up if they begin in the lower half of the screen, or above it. */
+function scrollToAnswers() {
+  const { top } = $("verdict").getBoundingClientRect();
+  if (top < 0 || top > innerHeight / 2) $("verdict").scrollIntoView();
 }
 
 /** Classify the chosen images with the models that are shown now. */

@@ -153,14 +153,49 @@ def test_files_are_named_in_several_ways(folder: Path, tmp_path: Path) -> None:
     assert rows(run("-", "--model", "first").stdout) == []  # an empty list
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_list_is_read_in_the_encoding_that_it_begins_with(encoding: str) -> None:
+    # As PowerShell and Notepad write it; Python writes a mark with two of these names.
+    mark = "\ufeff" if encoding in {"utf-16-le", "utf-16-be"} else ""
+    names = ["a.png", "Bilder/é 東京.png"]
+    content = f"{mark}{names[0]}\r\n{names[1]}\r\n".encode(encoding)
+    assert files.read_list(content) == names
+    if mark:
+        with pytest.raises(files.ListError, match=r"UTF-8.*-0"):
+            files.read_list(content[2:])
+        with pytest.raises(files.ListError, match="is not"):
+            files.read_list(content[:-1])
+
+
+def test_nul_separates_where_it_is_asked_for_or_likely() -> None:
+    assert files.read_list(b"a.png\0b\nc.png\0") == ["a.png", "b\nc.png"]
+    assert files.read_list(b"a\0b\r\0", null=True) == ["a", "b\r"]
+    assert files.read_list(b"a\nb", null=True) == ["a\nb"]
+    with pytest.raises(files.ListError, match="-0"):
+        files.read_list(b"a\0b.png\0")
+
+
+def test_a_folder_in_a_list_is_searched_where_it_is_asked_for(folder: Path) -> None:
+    listed = f"{folder / '0'}\n".encode("utf-16")
+    [row] = rows(run("-", "--model", "first", stdin=listed, status=1).stdout)
+    assert "--folders" in row["error"]
+    found = rows(run("-", "--folders", "--model", "first", stdin=listed).stdout)
+    assert len(found) == len(list((folder / "0").iterdir()))
+    wrong = run("-", stdin=listed[2:], status=1)  # as cmd /u writes it, without a mark
+    assert wrong.stdout == b""
+    assert b"UTF-16" in wrong.stderr
+
+
 def test_an_image_of_another_size_is_told_the_commands_option(tmp_path: Path) -> None:
     path = tmp_path / "wide.png"
     Image.new("RGB", (96, 32)).save(path)
     [row] = rows(run(path, status=1).stdout)
     assert "is 96×32 pixels" in row["error"]
-    assert "Add --resize" in row["error"]
+    assert row["error"].endswith("Add --resize to have its center cropped and resampled.")
     [row] = rows(run("--resize", path).stdout)
     assert row["class"]
+    [row] = rows(run("--resize", "--max-pixels", "3071", path, status=1).stdout)
+    assert "at most 3,071" in row["error"]
 
 
 @pytest.mark.parametrize("format_", [CsvRows(top_k=2), JsonRows()])
@@ -291,13 +326,13 @@ def test_a_progress_bar_on_a_terminal(folder: Path, tmp_path: Path) -> None:
     assert b"100%" in shown
 
 
-def misbehave(paths: tuple[str, ...], resize: bool) -> list[files.Decoded]:
+def misbehave(paths: tuple[str, ...], resize: bool, max_pixels: int) -> list[files.Decoded]:
     """Decode files, but hang or crash on those that are called so."""
     if "hangs" in paths:
         signal.pause()
     if "crashes" in paths:
         os.kill(os.getpid(), signal.SIGKILL)
-    return decode_group(paths, resize)
+    return decode_group(paths, resize, max_pixels)
 
 
 decode_group = files._decode_group

@@ -17,7 +17,13 @@ import pytest
 import requests
 from PIL import Image
 
-from serving.errors import BrokenImageError, ImageSizeError, OverloadedError, TooLargeError
+from serving.errors import (
+    BrokenImageError,
+    HungUpError,
+    ImageSizeError,
+    OverloadedError,
+    TooLargeError,
+)
 from serving.images.pool import ROOM, Decoders, Upload
 from serving.settings import Settings
 from tests.helpers import check_problem, listening
@@ -126,12 +132,22 @@ def test_the_wait_for_a_decoder_is_bounded(
     assert len(holder.get()) == 1
 
 
+def test_images_of_a_client_that_is_gone_are_not_decoded(
+    decoders: Decoders, noise: npt.NDArray[np.uint8]
+) -> None:
+    for image, resize in ((noise, True), (noise[:32, :32], False)):
+        for decode in (decoders.decode, decoders.decode_each):
+            with pytest.raises(HungUpError):
+                list(decode([upload(image)], lambda: True, resize=resize))
+    assert decoders_of(os.getpid()) == []
+
+
 def test_the_images_of_a_request_share_its_time(
     decoders: Decoders, noise: npt.NDArray[np.uint8]
 ) -> None:
     few = upload(np.asarray(Image.fromarray(noise).resize((400, 400))))
     with pytest.raises(TooLargeError, match="takes too long"):
-        # Under 25 megapixels, but much more than a second.
+        # Fewer pixels than the limit, but much more than a second.
         Decoders(Settings(decode_timeout=0.1, max_body=2**26)).decode([few] * 128, resize=True)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -14,13 +15,23 @@ from urllib.parse import urlsplit
 
 import onnxruntime
 import pytest
+import requests
 
 from serving.errors import StartError
 from serving.inference.classifier import start_session
 from serving.inference.providers import CPU, CUDA
 from serving.inference.registry import load_classifiers
+from serving.server.addresses import bind, url
 from serving.settings import Settings
-from tests.helpers import ROOT, children_of, error_line, refusal, replace_model, wait_for
+from tests.helpers import (
+    ROOT,
+    children_of,
+    error_line,
+    refusal,
+    replace_model,
+    run_server,
+    wait_for,
+)
 
 
 @pytest.fixture
@@ -129,6 +140,23 @@ def test_a_taken_port_is_named_before_models_are_loaded(server: str, tmp_path: P
     line = refusal("--port", port, "--models-dir", str(tmp_path))
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in line
     assert "--port" in line
+
+
+def test_the_images_address_takes_ipv6_and_ipv4() -> None:
+    [host] = re.findall(r" SERVING_HOST=(\S+)", (ROOT / "Dockerfile").read_text())
+    log: list[str] = []
+    with run_server("--host", host, log=log) as server:
+        port = urlsplit(server).port
+        for host in ("127.0.0.1", "[::1]"):
+            assert requests.get(f"http://{host}:{port}/health/ready").status_code == 200
+    clients = [json.loads(line)["client"] for line in log if "/health/ready" in line]
+    assert clients == ["127.0.0.1", "::1"]
+
+
+def test_a_host_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    with bind("::", 0) as listener:
+        assert url(listener).startswith("http://0.0.0.0:")
 
 
 def test_a_port_that_another_service_took_meanwhile_is_named() -> None:

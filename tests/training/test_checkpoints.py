@@ -59,7 +59,7 @@ def test_of_two_trainings_in_one_folder_the_second_is_refused(
     config = Config("first", epochs=1, runs_dir=tmp_path)
     with (
         locked(config.run_dir),
-        pytest.raises(RunError, match=rf"another training is writing {config.run_dir}"),
+        pytest.raises(RunError, match=rf"another training process is writing to {config.run_dir}"),
     ):
         train_model(config, tiny, fresh=True)
     train_model(config, tiny)
@@ -116,7 +116,7 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_first_epoch(
     tiny: Cifar10, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "first").touch()
-    with pytest.raises(WriteError, match=rf"cannot write into {tmp_path}/first/1: Not a directory"):
+    with pytest.raises(WriteError, match=rf"cannot write to {tmp_path}/first/1: Not a directory"):
         train_model(Config("first", epochs=1, runs_dir=tmp_path), tiny)
     assert "Epoch 1" not in capfd.readouterr().out
 
@@ -151,7 +151,7 @@ def test_a_loss_that_is_not_finite_ends_with_one_line_and_keeps_the_epochs_befor
         assert float(rate[()]) == pytest.approx(config.recipe.learning_rate)
         rate[()] = float("inf")
     before = checkpoint.read_bytes()
-    line = r"^epoch 2 came to a loss that is not finite; the epochs before it are kept in .*$"
+    line = r"^the loss of epoch 2 is not finite; the earlier epochs are kept in .*$"
     with pytest.raises(RunError, match=line):
         train_model(replace(config, epochs=5), tiny)
     run = read_run(config.run_dir)

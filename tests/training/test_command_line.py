@@ -34,7 +34,7 @@ def test_help_says_what_the_versions_are_and_nothing_else() -> None:
     command = [sys.executable, "-m", "training", "--help"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stderr == ""
-    assert "Version 1 of a model is trained by the article's recipe" in result.stdout
+    assert "Version 1 of a model uses the article's recipe" in result.stdout
     assert "--epochs" in result.stdout  # an option of the command that runs without one
 
 
@@ -67,7 +67,7 @@ def test_verify_takes_neither_tensorflow_nor_keras() -> None:
     )
     process = start("verify", "--provider", "cpu", before=report)
     output, errors = process.communicate(timeout=300)
-    assert "Error: the accuracy differs from the recorded: first version" in errors
+    assert "Error: the accuracy differs from the record: first version" in errors
     assert output.splitlines()[-1] == "{'onnxruntime'}"
 
 
@@ -78,11 +78,11 @@ def test_a_version_that_was_trained_longer_is_replaced_by_force_alone(
     longer = Config("first", epochs=2, runs_dir=tmp_path / "longer", models_dir=models)
     train_model(longer, tiny)
     export_model(longer, tiny)
-    written = f"written to {models}/first/1; the service answers with"
-    assert f"{written} it " in capsys.readouterr().out
+    written = f"written to {models}/first/1; by default the service answers with"
+    assert f"{written} it\n" in capsys.readouterr().out
 
     shorter = replace(longer, epochs=1, runs_dir=tmp_path / "shorter")
-    refused = rf"{models}/first/1 was trained for 2 epochs, and 1 would replace them; use --force"
+    refused = rf"{models}/first/1 has 2 epochs, and its replacement only 1; use --force"
     with pytest.raises(ReplaceError, match=refused):
         check_training(shorter)
     check_training(shorter, force=True)
@@ -112,7 +112,7 @@ def test_a_models_folder_that_cannot_be_written_is_found_before_the_first_epoch(
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "first").touch()
     config = Config("first", runs_dir=tmp_path / "runs", models_dir=tmp_path / "models")
-    with pytest.raises(WriteError, match=rf"cannot write into {tmp_path}/models/first"):
+    with pytest.raises(WriteError, match=rf"cannot write to {tmp_path}/models/first"):
         check_training(config)
 
 

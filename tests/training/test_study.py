@@ -256,7 +256,7 @@ def test_a_damaged_file_of_results_is_named(tmp_path: Path) -> None:
     (tmp_path / STUDY_FILE).write_text('{"results": [{}]}')
     result = CliRunner().invoke(main, ["report", "--models-dir", str(tmp_path)])
     assert result.exit_code == 1
-    assert f"{tmp_path / STUDY_FILE} does not hold a study's results" in result.output
+    assert f"{tmp_path / STUDY_FILE} is damaged" in result.output
 
 
 @pytest.mark.parametrize("model", ["first", "second"])  # one run of final takes hours

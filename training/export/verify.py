@@ -29,14 +29,14 @@ class Verified:
     version: int
     recorded: float | None  # test accuracies, fractions; None if there is none
     found: float
-    # In a probability, from the float32 file on the CPU; None for that file there.
+    # Of a probability, compared with the float32 file on the CPU; None for that file itself.
     largest_difference: float | None
     images_per_second: float
     provider: str
 
     @property
     def differs(self) -> bool:
-        """Whether the accuracy differs from the recorded one."""
+        """Whether the accuracy differs from the record."""
         return self.recorded is not None and 100 * abs(self.found - self.recorded) > TOLERANCE
 
     def __str__(self) -> str:
