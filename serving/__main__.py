@@ -14,16 +14,12 @@ if __name__ == "__main__":
 
 import click
 
+import models.surroundings  # noqa: F401  # before the libraries that the others import
 from serving.classify.command import classify
 from serving.errors import StartError
 from serving.observability.logs import configure_logging
 from serving.options import OpenGroup, read_settings, settings_options
 from serving.settings import Settings
-
-if sys.platform == "win32":
-    from serving.server import windows as server
-else:
-    from serving.server import gunicorn as server
 
 
 @click.group(cls=OpenGroup, default="serve", default_if_no_args=True)
@@ -37,6 +33,12 @@ def serve(**options: Any) -> None:
     """Serve the models over HTTP."""
     settings = read_settings(**options)
     configure_logging()
+    # gunicorn reads it when it is imported, whatever it holds.
+    os.environ["WEB_CONCURRENCY"] = str(settings.workers)
+    if sys.platform == "win32":
+        from serving.server import windows as server  # noqa: PLC0415
+    else:
+        from serving.server import gunicorn as server  # noqa: PLC0415
     try:
         server.serve(settings)
     except StartError as error:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import click
 
+import models.surroundings  # noqa: F401  # before the libraries that the others import
 from training.command_line import OPTIONS, TrainingGroup, check_name, options
 from training.networks.recipes import ARTICLE
 from training.report.results import COMPARISONS, VARIANTS

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -177,6 +178,8 @@ def open_output(path: Path | None, rows: CsvRows | JsonRows) -> Iterator[Output]
 
 def _open(path: Path | None) -> AbstractContextManager[Any]:
     if path is None:
+        if sys.stdout.name == os.devnull:  # as models.surroundings opens it
+            raise OutputError("standard output is closed; name a file with --output")
         return nullcontext(sys.stdout.buffer)
     try:
         # A pipe, say, has no rows to continue after.

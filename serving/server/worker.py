@@ -16,6 +16,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from gunicorn.workers.workertmp import WorkerTmp
 from werkzeug.exceptions import default_exceptions
 
+from serving.observability.shared_metrics import Slot
 from serving.settings import Settings
 
 LOOK_LIMIT = 1.5  # seconds between two looks at a heartbeat; the master looks once in a second
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 class Worker(GeventWorker):
     """Serves an `app` with `settings` and with a `wait` for connections that become idle."""
+
+    slot: Slot  # of its metrics
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)

