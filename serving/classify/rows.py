@@ -15,6 +15,8 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 
 import portalocker
 
+from models.locks import lock
+
 Format = Literal["csv", "jsonl"]
 
 LONGEST = 2**17  # bytes in a row; a path has up to 4,096, and at worst each is escaped
@@ -159,8 +161,8 @@ def open_output(path: Path | None, rows: CsvRows | JsonRows) -> Iterator[Output]
     with _open(path) as file:
         if path and path.is_file():
             try:
-                portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
-            except portalocker.LockException as error:
+                lock(file)
+            except portalocker.AlreadyLocked as error:
                 raise OutputError(f"another run is writing {path}") from error
             file.seek(0)
             reader = BufferedReader(file)

@@ -157,7 +157,8 @@ class Metrics:
         for classifier in classifiers:
             record = classifier.record
             info.labels(record.name, record.version, record.recipe, classifier.provider).set(1)
-            accuracy.labels(record.name, record.version).set(record.test_accuracy)
+            if record.test_accuracy is not None:
+                accuracy.labels(record.name, record.version).set(record.test_accuracy)
 
     def begin_request(self) -> None:
         """Count a request that is being answered."""

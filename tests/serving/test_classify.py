@@ -230,6 +230,20 @@ def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
         pass
 
 
+def test_without_locks_a_file_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("portalocker.portalocker.LOCKER", fail)
+    with open_output(tmp_path / "rows", JsonRows()) as opened:
+        opened.write([Row(Key("a.png", "first", 2, "int8"), {"cat": 0.9})])
+    assert json.loads((tmp_path / "rows").read_bytes())["class"] == "cat"
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path}/rows cannot be locked" in line
+
+
 def test_a_killed_run_is_resumed(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "rows.csv"
     many = "\n".join(images_in(folder)) + "\n"
