@@ -1,8 +1,7 @@
-"""What the README shows is what the records and the service say."""
+"""README.md and the documents beside it show what the records and the service say."""
 
 import json
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -15,12 +14,12 @@ import pytest
 
 from serving import NAME, VERSION
 from tests.helpers import ROOT
+from training.report.tables import DOCUMENT_TABLES
 
-README = (ROOT / "README.md").read_text()
 
-
-def blocks(language: str) -> list[str]:
-    return [part.split("```")[0].strip() for part in README.split(f"```{language}\n")[1:]]
+def blocks(language: str, document: str = "README.md") -> list[str]:
+    text = (ROOT / document).read_text()
+    return [part.split("```")[0].strip() for part in text.split(f"```{language}\n")[1:]]
 
 
 @pytest.mark.slow
@@ -29,18 +28,19 @@ def test_tables_cards_and_plots_say_what_the_records_say(tmp_path: Path) -> None
     assert result.returncode == 0, result.stderr
 
     shutil.copytree(ROOT / "models", tmp_path / "models", ignore=shutil.ignore_patterns("*.onnx"))
-    readme, card = tmp_path / "README.md", tmp_path / "models/first/README.md"
-    shutil.copy(ROOT / "README.md", readme)
+    (tmp_path / "docs").mkdir()
+    for document in DOCUMENT_TABLES:
+        shutil.copy(ROOT / document, tmp_path / document)
     assert report(tmp_path, "--check").returncode == 0
-    for path in (readme, card):
-        kept = path.read_text()
-        path.write_text(re.sub(r"\| 2 \| improved \|", "| 2 | better |", kept))
-        result = report(tmp_path, "--check")
-        assert result.returncode == 1
-        assert path.name in result.stderr
-        path.write_text(kept)
+    changed = [*map(str, DOCUMENT_TABLES), "models/first/README.md"]
+    for name in changed:
+        path = tmp_path / name
+        path.write_text(path.read_text().replace("| improved |", "| better |"))
     shutil.copy(tmp_path / "models/first/1/curves.png", tmp_path / "models/first/2/curves.png")
-    assert "first/2/curves.png" in report(tmp_path, "--check").stderr
+    result = report(tmp_path, "--check")
+    assert result.returncode == 1
+    for name in (*changed, "models/first/2/curves.png"):
+        assert name in result.stderr
 
 
 def report(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -82,12 +82,12 @@ def test_the_python_asks_as_the_curl_does(server: str) -> None:
 
 
 def test_classify_prints_as_shown() -> None:
-    [command] = [block for block in blocks("sh") if " classify " in block]
+    [command] = blocks("sh", "docs/classify.md")
     arguments = shlex.split(command.removeprefix("uv run python "))
     result = subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    [shown] = blocks("csv")
+    [shown] = blocks("csv", "docs/classify.md")
     for line, expected in zip(result.stdout.splitlines(), shown.splitlines(), strict=True):
         check_close(cells(line), cells(expected))
 

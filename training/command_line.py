@@ -1,5 +1,6 @@
-"""What the commands share: options, and one-line errors for failures outside them."""
+"""What the commands share: options, and one-line errors."""
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -8,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click_default_group import DefaultGroup
 
+from serving.options import OpenGroup
 from training import SAME_COMMAND, StoppedError, TrainingError
 from training.networks.recipes import ARTICLE, RECIPES
 
@@ -17,18 +18,24 @@ if TYPE_CHECKING:
     from training.data import Dataset
 
 BACKENDS = ("tensorflow", "jax", "torch")  # Keras' backends that can train
+# What a keras.json may set, and what the commands train with.
+KERAS_DEFAULTS = {
+    "backend": BACKENDS[0],
+    "epsilon": 1e-7,
+    "floatx": "float32",
+    "image_data_format": "channels_last",
+}
 PRECISIONS = ("float32", "mixed_bfloat16")  # Keras' names; weights are float32 in both
 
 LoadData = Callable[..., "Dataset"]  # with the folder of the cache, if there is one
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # is safe in paths, addresses and metrics
 
-
-def _check_name(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
-    if name is not None and (not _NAME.fullmatch(name) or name in ARTICLE):
+def check_name(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    """Refuse a name that cannot be a model's folder."""
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
         raise click.BadParameter(
-            f"{name!r} is not accepted: use up to 64 letters, digits, dots, hyphens and "
-            f"underscores, the first a letter or digit, and none of {', '.join(ARTICLE)}"
+            f"{name!r} cannot name a model; use letters, digits, dots, dashes and underscores, "
+            "starting with a letter or a digit"
         )
     return name
 
@@ -40,7 +47,7 @@ OPTIONS = {
         multiple=True,
         type=click.Choice(list(ARTICLE)),
         default=list(ARTICLE),
-        help="Model to process; repeat for several.",
+        help="Model to use; repeat for several.",
     ),
     "names": click.option(
         "--model",
@@ -50,7 +57,7 @@ OPTIONS = {
     ),
     "name": click.option(
         "--name",
-        callback=_check_name,
+        callback=check_name,
         help="Name of the model in the models folder, so that one network can be there twice.  "
         "[default: the network's]",
     ),
@@ -102,24 +109,24 @@ OPTIONS = {
         "--models-dir",
         type=click.Path(path_type=Path, file_okay=False),
         default="models",
-        help="Where exported models, records and the study are.",
+        help="Folder of exported models, records and studies.",
     ),
     "runs_dir": click.option(
         "--runs-dir",
         type=click.Path(path_type=Path, file_okay=False),
         default="runs",
-        help="Where checkpoints go, and where a killed run is resumed from.",
+        help="Folder of checkpoints, from which a killed run resumes.",
     ),
     "fresh": click.option("--fresh", is_flag=True, help="Start over instead of resuming."),
     "extend": click.option(
         "--extend",
         is_flag=True,
-        help="Train the bundled version further, to --epochs, without the run folder that made it.",
+        help="Train the bundled version for more epochs, up to --epochs; needs no run folder.",
     ),
     "force": click.option(
         "--force",
         is_flag=True,
-        help="Replace a bundled version even if it was trained longer, or on other images.",
+        help="Replace a bundled version that was trained longer, or on other images.",
     ),
 }
 
@@ -152,8 +159,8 @@ def data_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_data
 
 
-class TrainingGroup(DefaultGroup):
-    """Ends with one line if Keras has no backend, and on Ctrl-C outside an epoch."""
+class TrainingGroup(OpenGroup):
+    """Ends with one line if Keras' backend is missing, and on Ctrl-C outside an epoch."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -163,14 +170,40 @@ class TrainingGroup(DefaultGroup):
                 f"KERAS_BACKEND is {backend!r}; set it to {', '.join(BACKENDS[:-1])} or "
                 f"{BACKENDS[-1]}, or unset it"
             )
+        # Keras imports Matplotlib, which refuses a notebook's backend outside of the notebook's
+        # environment. Set here and not on import, which a notebook may do.
+        os.environ["MPLBACKEND"] = "agg"
+        _ignore_keras_file(backend)
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise StoppedError(
-                f"Stopped; what was finished before is kept, and {SAME_COMMAND} resumes from it."
+                f"Stopped; finished work is kept, and {SAME_COMMAND} resumes after it."
             ) from error
         except ModuleNotFoundError as error:
             raise TrainingError(
-                f"{error.name} is not installed, and Keras' backend is {backend}; run with "
-                "uv run --group training, or set KERAS_BACKEND to a backend that is installed"
+                f"{error.name} is not installed (Keras' backend is {backend}); run with "
+                "uv run --group training, or set KERAS_BACKEND to an installed backend"
             ) from error
+
+
+def _ignore_keras_file(backend: str) -> None:
+    """Keep Keras from reading keras.json, which may be another project's; say what it sets."""
+    home = os.environ.get("KERAS_HOME") or "~/.keras"
+    path = Path(home, "keras.json").expanduser()
+    try:
+        found = dict(json.loads(path.read_bytes()))
+    except (OSError, TypeError, ValueError):
+        found = {}
+    ignored = [
+        f"{name} {value}"
+        for name, value in found.items()
+        if value not in (KERAS_DEFAULTS.get(name, value), backend)
+    ]
+    if ignored:
+        click.echo(
+            f"{path} sets {', '.join(ignored)}; this command does not use it, and runs Keras with "
+            f"{backend} (KERAS_BACKEND), float32 and channels_last",
+            err=True,
+        )
+    os.environ["KERAS_HOME"] = os.devnull  # a folder without any file

@@ -23,7 +23,7 @@ from training.measure.remeasure import read_file
 from training.networks.architectures import ARCHITECTURES, describe
 from training.networks.recipes import RECIPES, VERSIONS, Recipe
 from training.report.findings import findings
-from training.report.report import read_record, record_files, trained_on
+from training.report.report import of_images, read_record, record_files
 from training.runs.checkpoints import Run, check_made_by, locked, read_run
 from training.runs.provenance import commit
 from training.runs.strategy import ALONE, SingleProcess
@@ -34,7 +34,7 @@ ONNX_RUNTIME = packages_distributions()["onnxruntime"]  # onnxruntime-gpu, or th
 
 @dataclass(frozen=True)
 class Config:
-    """A model, how it is trained, and where its run and its bundled version go."""
+    """A model, how to train it, and where its run and its bundled version go."""
 
     model: str
     recipe_name: str = "article"
@@ -61,7 +61,7 @@ class Config:
         of_model = RECIPES[self.recipe_name]
         if self.model not in of_model:
             raise TrainingError(
-                f"the {self.recipe_name} recipe is not for {self.model}; choose --model "
+                f"there is no {self.recipe_name} recipe for {self.model}; choose --model "
                 f"{' or '.join(of_model)}"
             )
         return replace(of_model[self.model], flips=self.flips)
@@ -72,7 +72,7 @@ class Config:
 
     @property
     def version(self) -> int:
-        """The version that the recipe makes."""
+        """The version number of the recipe."""
         return VERSIONS[self.recipe_name]
 
     @property
@@ -129,13 +129,13 @@ def train_model(
 
 
 def extend_bundled(config: Config, dataset: Dataset, *, fresh: bool = False) -> None:
-    """Make the bundled version's epochs the first of the run, unless the run extends it already.
+    """Start the run with the bundled version's epochs, unless the run already extends it.
 
-    `fresh` replaces the run in the run folder, whatever it is.
+    `fresh` replaces any run in the run folder.
 
     Raises:
-        ExtendError: there is no such version, it cannot be trained further as `config` says, or the
-            run folder holds a run that does not extend it.
+        ExtendError: there is no such version, `config` does not fit it, or the run folder holds a
+            run that does not extend it.
     """
     # Imported here because it needs onnx, which training does not.
     from training.runs.extend import ExtendError, extend  # noqa: PLC0415
@@ -159,11 +159,11 @@ def extend_bundled(config: Config, dataset: Dataset, *, fresh: bool = False) -> 
 
 
 def check_training(config: Config, dataset: Dataset, *, force: bool = False) -> None:
-    """Refuse, before the first epoch, a training run whose result could not be exported.
+    """Check before the first epoch that the result of a training run can be exported.
 
     Raises:
-        TrainingError: the backend cannot export, a folder cannot be written, or a version that was
-            trained longer, or on other images, would be replaced, and `force` is not set.
+        TrainingError: the backend cannot export, a folder is not writable, or a version that was
+            trained longer, or on other images, would be replaced without `force`.
     """
     _check_backend()
     check_writable(config.run_dir)
@@ -183,7 +183,7 @@ def check_export(config: Config) -> Run:
         raise TrainingError(f"{config.run_dir} holds a run of {run.model}; add --model {run.model}")
     if run.extensions and run.extensions[-1].after == len(run.history):
         raise TrainingError(
-            f"{config.run_dir} has no finished epoch yet beyond those of {config.folder}; resume it"
+            f"{config.run_dir} has no finished epoch beyond those of {config.folder}; resume it"
         )
     return run
 
@@ -205,7 +205,7 @@ def export_model(
     onnx_bytes = export(model, config.published, dataset.classes)
     verify(predict(onnx_bytes, dataset.test.images), model, dataset.test.images)
     temperature = None
-    if config.recipe_name != "article":  # its overconfidence is a symptom to show
+    if config.recipe_name != "article":  # its overconfidence is the symptom to show
         # Imported here because it needs onnx, which training does not.
         from training.export.calibrate import calibrate  # noqa: PLC0415
 
@@ -217,9 +217,9 @@ def export_model(
     newest = newest_version(folder.parent)
     click.echo(
         f"{record.name}: {record.epochs_completed} of {record.epochs} epochs, test accuracy "
-        f"{record.test_accuracy:.2%} ({int8.test_accuracy:.2%} in int8), written to {folder}; the "
-        f"service answers with {'it' if newest == record.version else f'version {newest}'} "
-        "unless asked for another"
+        f"{record.test_accuracy:.2%} ({int8.test_accuracy:.2%} in int8), written to {folder}; by "
+        f"default the service answers with "
+        f"{'it' if newest == record.version else f'version {newest}'}"
     )
     click.echo(findings(record))
     return record
@@ -227,11 +227,11 @@ def export_model(
 
 def quantize_models(names: Sequence[str], dataset: Dataset, models_dir: Path) -> None:
     """Quantize each exported version of the named models, or of all, again."""
-    for file in trained_on(record_files(names, models_dir), dataset):
-        # A training that ends meanwhile must not lose the version that it exports.
+    for file in of_images(record_files(names, models_dir), dataset):
+        # A training run that ends meanwhile must not lose the version that it exports.
         with locked(models_dir, wait=True):
             record = read_record(file)
-            onnx_bytes = read_file(file.parent / MODEL_FILE, record.sha256, len(record.classes))
+            onnx_bytes = read_file(file.parent / MODEL_FILE, len(record.classes), record.sha256)
             int8_bytes, int8 = _quantize(onnx_bytes, dataset)
             publish(onnx_bytes, record.model_copy(update={"int8": int8}), models_dir, int8_bytes)
         click.echo(
@@ -243,8 +243,8 @@ def quantize_models(names: Sequence[str], dataset: Dataset, models_dir: Path) ->
 def _check_backend() -> None:
     if keras.backend.backend() != "tensorflow":
         raise TrainingError(
-            f"export needs TensorFlow, and the backend is {keras.backend.backend()}, with which "
-            "`train` alone works; then run: KERAS_BACKEND=tensorflow python -m training export"
+            f"export needs the TensorFlow backend, not {keras.backend.backend()}; use `train`, "
+            "then run: KERAS_BACKEND=tensorflow python -m training export"
         )
 
 
@@ -316,7 +316,7 @@ def _record(
 
 
 def _command(config: Config, run: Run, dataset: Dataset) -> str:
-    """Return the command that repeats the run, without this machine's folders."""
+    """Return the command that repeats the run, without the folders of this machine."""
     backend = "" if run.backend == "tensorflow" else f"KERAS_BACKEND={run.backend} "
     options = shlex.join(
         [

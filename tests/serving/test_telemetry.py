@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -105,6 +106,8 @@ def test_a_request_has_an_id_in_its_answer_and_its_log_line() -> None:
         made = requests.get(f"{server}/nothing", headers={"X-Request-ID": "two words"})
         assert made.headers["X-Request-ID"] not in ("", "two words")
     lines = [json.loads(line) for line in log]
+    rfc_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+    assert all(rfc_3339.fullmatch(line["time"]) for line in lines)
     [line] = [line for line in lines if line["request_id"] == "mine-42"]
     assert (line["method"], line["path"], line["status"]) == ("GET", "/health/live", 200)
     [line] = [line for line in lines if line["request_id"] == made.headers["X-Request-ID"]]

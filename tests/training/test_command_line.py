@@ -1,6 +1,7 @@
 """The commands: what they refuse, in one line and before hours of work, and what they leave be."""
 
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from models.record import Record
 from tests.helpers import ROOT
 from tests.training.generated import dataset, generate, start
 from training.data import Dataset
@@ -34,7 +36,8 @@ def test_help_says_what_the_versions_are_and_nothing_else() -> None:
     command = [sys.executable, "-m", "training", "--help"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stderr == ""
-    assert "Version 1 of a model is trained by the article's recipe" in result.stdout
+    assert "Version 1 of a model uses the article's recipe" in result.stdout
+    assert "--epochs" in result.stdout  # an option of the command that runs without one
 
 
 def test_a_backend_that_is_not_installed(tmp_path: Path) -> None:
@@ -70,7 +73,7 @@ def test_verify_takes_neither_tensorflow_nor_keras(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace(SHA256, dataset(split, split).sha256))
     process = start(*("verify", "--provider", "cpu", "--models-dir", str(tmp_path)), before=report)
     output, errors = process.communicate(timeout=300)
-    assert "Error: the accuracy differs from the recorded: first version" in errors
+    assert "Error: the accuracy differs from the record: first version" in errors
     assert output.splitlines()[-1] == "{'onnxruntime'}"
 
 
@@ -81,11 +84,11 @@ def test_a_version_that_was_trained_longer_is_replaced_by_force_alone(
     longer = Config("first", epochs=2, runs_dir=tmp_path / "longer", models_dir=models)
     train_model(longer, tiny)
     export_model(longer, tiny)
-    written = f"written to {models}/first/1; the service answers with"
-    assert f"{written} it " in capsys.readouterr().out
+    written = f"written to {models}/first/1; by default the service answers with"
+    assert f"{written} it\n" in capsys.readouterr().out
 
     shorter = replace(longer, epochs=1, runs_dir=tmp_path / "shorter")
-    refused = rf"{models}/first/1 was trained for 2 epochs, and 1 would replace them; use --force"
+    refused = rf"{models}/first/1 has 2 epochs, and its replacement only 1; use --force"
     with pytest.raises(ReplaceError, match=refused):
         check_training(shorter, tiny)
     check_training(shorter, tiny, force=True)
@@ -115,16 +118,24 @@ def test_a_models_folder_that_cannot_be_written_is_found_before_the_first_epoch(
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "first").touch()
     config = Config("first", runs_dir=tmp_path / "runs", models_dir=tmp_path / "models")
-    with pytest.raises(WriteError, match=rf"cannot write into {tmp_path}/models/first"):
+    with pytest.raises(WriteError, match=rf"cannot write to {tmp_path}/models/first"):
         check_training(config, tiny)
 
 
-def test_files_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
+def test_what_other_programs_set_changes_nothing(tmp_path: Path) -> None:
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    notebook = {"MPLBACKEND": "module://of_a_notebook.backend_inline"}
+    older = {"backend": "theano", "floatx": "float16", "image_data_format": "channels_first"}
+    (tmp_path / "keras.json").write_text(json.dumps({"epsilon": 1e-7, **older}))
+    environment = {**locale, **notebook, "KERAS_HOME": str(tmp_path)}
     folders = ("--runs-dir", str(tmp_path / "runs"), "--models-dir", str(tmp_path / "models"))
-    process = start("--model", "first", "--epochs", "1", *folders, **locale)
+    process = start("--model", "first", "--epochs", "1", *folders, **environment)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
+    said = "sets backend theano, floatx float16, image_data_format channels_first; this command"
+    assert f"{tmp_path}/keras.json {said}" in errors
+    record = Record.model_validate_json((tmp_path / "models/first/1/metadata.json").read_bytes())
+    assert (record.backend, record.precision) == ("tensorflow", "float32")
     for file in ("README.md", "1/metadata.json"):
         assert not (tmp_path / "models" / "first" / file).read_text("utf-8").isascii()
 

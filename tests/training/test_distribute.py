@@ -52,7 +52,7 @@ def test_two_workers_match_one_and_resume_after_a_loss(tmp_path: Path) -> None:
     second.communicate()
     assert first.returncode == 1, errors
     assert "Error: a worker was lost" in errors
-    assert "on each, the same command without --fresh goes on" in errors
+    assert "on each worker, the same command without --fresh resumes" in errors
     assert "Traceback" not in errors
 
     two = finished_run(tmp_path / "two")
@@ -78,7 +78,7 @@ def test_two_workers_match_one_and_resume_after_a_loss(tmp_path: Path) -> None:
         errors = "".join(worker.communicate(timeout=300)[1] for worker in workers)
         # JAX may abort one as it loses the other, before it has said why.
         assert all(worker.returncode for worker in workers)
-        assert f"the workers do not agree: {message}" in errors
+        assert f"the workers disagree: {message}" in errors
         assert finished_run(tmp_path / "two") == resumed
 
 

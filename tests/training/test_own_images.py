@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from examples.digits import write_digits
-from models.record import Record
+from models.record import Record, Score
 from serving.images.decode import decode
 from tests.helpers import ROOT, png, run_server, upload
 from tests.training.generated import dataset, generate
@@ -105,8 +105,12 @@ def test_the_record_says_what_it_is_of(trained: Trained) -> None:
     assert (digits.network, digits.title, digits.flips) == ("first", "digits", False)
     assert shades.flips
     assert digits.article is None
+    assert digits.dataset
     assert (digits.dataset.name, sum(digits.dataset.counts["test"].values())) == ("digits", 355)
+    assert digits.test_accuracy
     assert digits.test_accuracy > 0.9
+    assert shades.dataset
+    assert letters.dataset
     assert set(shades.classes) == set(ODD_NAMES)
     assert shades.dataset.counts["training"]["日本"] == 13
     assert shades.dataset.license == "CC0"
@@ -142,7 +146,7 @@ def test_other_images_models_are_left_out(trained: Trained) -> None:
     options = ("--data-dir", trained.places["shades"], "--models-dir", trained.models)
     for command in ("evaluate", "quantize", "verify"):
         output = run(command, *options)
-        left_out = re.findall(r"(\w+)/\d is left out: it was", output)
+        left_out = re.findall(r"(\w+)/\d is left out: it is of", output)
         assert sorted(left_out) == ["digits", "letters"]
         assert "shades version 2" in output
     assert trained.record("shades").model_dump(exclude={"int8"}) == before.model_dump(
@@ -240,11 +244,11 @@ def test_findings_worked_by_hand(trained: Trained) -> None:
     record = trained.record("letters")
 
     def of(matrix: list[list[int]], training: float) -> Record:
-        score = record.evaluated_train.model_copy(update={"accuracy": training})
+        score = Score(loss=0, accuracy=training)
         changed = {"confusion_matrix": matrix, "evaluated_train": score, "int8": None}
         return Record.model_validate(record.model_dump() | changed)
 
-    of_90_in_100 = interval(of([[45, 5], [5, 45]], 1.0))
+    of_90_in_100 = interval(0.9, 100)
     assert list(of_90_in_100) == pytest.approx([0.8256, 0.9448], abs=1e-4)
     assert "it overfits" in observations(of([[45, 5], [5, 45]], 1.0))[-1]
     assert "show no overfitting" in observations(of([[45, 5], [5, 45]], 0.93))[-1]

@@ -2,9 +2,9 @@
 
 Input [batch, 32, 32, 3], float32, raw pixel values 0-255; output [batch, classes], float32, logits.
 
-The article's softmax is in the loss and in the exported graph instead. As a layer it would saturate
-on unscaled pixels from the first step, and only the TensorFlow backend recovers its logits.
-Measured with torch on the softmax's output: the loss stays at 14.5 and the accuracy at 10 %.
+The softmax is part of the loss and of the exported graph, not a layer as in the article. As a layer
+it would saturate on unscaled pixels from the first step, and only the TensorFlow backend recovers
+its logits. With torch, the loss then stays at 14.5 and the accuracy at 10 %.
 """
 
 import itertools
@@ -84,7 +84,7 @@ def _conv(filters: int, kernel_size: int) -> layers.Conv2D:
 
 
 def build(name: str, recipe: Recipe, task: Task) -> keras.Sequential:
-    """Build a network as the recipe says; the article's recipe leaves its layers as they are."""
+    """Build a network for a recipe; the article's recipe changes none of its layers."""
     article = [layer for layer in ARCHITECTURES[name].layers() if not _is_left_out(layer, recipe)]
     # float32 in mixed precision too: bfloat16 is too coarse for a loss near 0.
     article.append(layers.Dense(task.classes, dtype="float32"))
@@ -167,7 +167,7 @@ def _preprocessing(recipe: Recipe, task: Task) -> list[keras.Layer]:
 
 
 def describe(model: keras.Model) -> str:
-    """Return the layers on one line, as the article lists them."""
+    """Return a network's layers on one line, in the article's notation."""
     return ", ".join(_describe_layer(layer) for layer in model.layers)
 
 

@@ -17,20 +17,28 @@ def findings(record: Record) -> str:
 
 def observations(record: Record) -> list[str]:
     """Return sentences on the test accuracy, on what it is worth, and on the gap."""
-    low, high = interval(record)
+    test, training, balanced = (
+        record.test_accuracy,
+        record.train_accuracy,
+        record.balanced_accuracy,
+    )
+    if test is None or training is None or balanced is None:
+        return []
+    sizes = [sum(row) for row in record.confusion_matrix]
+    low, high = interval(test, sum(sizes))
     found = [
-        f"Right on {record.test_accuracy:.1%} of {_images(record):,} test images (95% interval: "
-        f"{low:.1%} to {high:.1%}), and on {record.train_accuracy:.1%} of the training images: a "
-        f"gap of {100 * _gap(record):.1f} points."
+        f"Right on {test:.1%} of {sum(sizes):,} test images (95% interval: {low:.1%} to "
+        f"{high:.1%}), and on {training:.1%} of the training images: a gap of "
+        f"{100 * (training - test):.1f} points."
     ]
-    most = max(range(len(record.classes)), key=lambda i: sum(record.confusion_matrix[i]))
-    always = f"Always answering {record.classes[most]!r} is right on {record.majority_share:.1%}"
-    if low <= record.majority_share:
+    most = max(range(len(sizes)), key=sizes.__getitem__)
+    share = sizes[most] / sum(sizes)
+    always = f"Always answering {record.classes[most]!r} is right on {share:.1%}"
+    if low <= share:
         found.append(f"{always}: the model is no better than that.")
-    elif record.majority_share > _UNBALANCED / len(record.classes):
+    elif share > _UNBALANCED / len(sizes):
         found.append(
-            f"{always}. The balanced accuracy, the mean over the classes, is "
-            f"{record.balanced_accuracy:.1%}."
+            f"{always}. The balanced accuracy, the mean over the classes, is {balanced:.1%}."
         )
     found.append(
         "The gap is larger than chance explains: it overfits."
@@ -40,13 +48,21 @@ def observations(record: Record) -> list[str]:
     return found
 
 
-def interval(record: Record) -> tuple[float, float]:
-    """Return the 95 % interval of the test accuracy (Wilson, 1927), as fractions."""
-    images, share = _images(record), record.test_accuracy
+def interval(share: float, images: int) -> tuple[float, float]:
+    """Return the 95 % interval of an accuracy, a fraction of so many images (Wilson, 1927)."""
     scale = 1 + _Z**2 / images
     center = (share + _Z**2 / (2 * images)) / scale
     half = _Z / scale * math.sqrt(share * (1 - share) / images + (_Z / (2 * images)) ** 2)
     return center - half, center + half
+
+
+def _overfits(record: Record) -> bool:
+    """Return whether the gap is larger than half of the test accuracy's interval."""
+    test, training = record.test_accuracy, record.train_accuracy
+    if test is None or training is None:
+        return False
+    low, high = interval(test, sum(map(sum, record.confusion_matrix)))
+    return training - test > (high - low) / 2
 
 
 def _advice(record: Record) -> str:
@@ -56,20 +72,7 @@ def _advice(record: Record) -> str:
     worst = [
         f"{name!r} ({accuracy:.0%})"
         for name, accuracy in by_accuracy[:_WORST]
-        if accuracy < record.test_accuracy
+        if accuracy < (record.test_accuracy or 0)
     ]
     recipe = "--recipe improved, or " if record.recipe != "improved" else ""
     return f"Try {recipe}more images of the classes that do worst: {', '.join(worst)}."
-
-
-def _gap(record: Record) -> float:
-    return record.train_accuracy - record.test_accuracy
-
-
-def _overfits(record: Record) -> bool:
-    low, high = interval(record)
-    return _gap(record) > (high - low) / 2
-
-
-def _images(record: Record) -> int:
-    return sum(map(sum, record.confusion_matrix))
