@@ -116,6 +116,7 @@ class _Server(BaseApplication):
             "pre_request": self.pre_request,
             "post_request": self.post_request,
             "child_exit": self.child_exit,
+            "on_exit": self.on_exit,
         }.items():
             self.cfg.set(name, value)
 

@@ -3,7 +3,8 @@
 import logging
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +21,7 @@ from serving.observability.shared_metrics import Slot
 from serving.settings import Settings
 
 LOOK_LIMIT = 1.5  # seconds between two looks at a heartbeat; the master looks once in a second
+ARRIVED = 0.5  # seconds to read a request that arrived before its limit
 LINGER = 2.0  # seconds for a client to read its refusal
 MAPPED = "::ffff:"  # begins an IPv4 address on a socket for both
 
@@ -36,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class Worker(GeventWorker):
-    """Serves an `app` with `settings` and with a `wait` for connections that become idle."""
+    """Serves an `app` with `settings`, which notes idle connections and can `hang_up` on them."""
 
     slot: Slot  # of its metrics
 
@@ -50,6 +52,22 @@ class Worker(GeventWorker):
         host, *others = addr
         self.app.wait(client, self)
         super().handle(listener, client, (host.removeprefix(MAPPED), *others))
+
+    @contextmanager
+    def timeout_ctx(self) -> Iterator[None]:
+        """Limit the time for a request's head.
+
+        A service that was frozen finds the limit past and the request there at the same moment: it
+        reads what has arrived before it hangs up.
+        """
+        loop = gevent.get_hub().loop
+        limit, last = loop.timer(self.cfg.keepalive), loop.timer(ARRIVED)
+        limit.start(last.start, self.app.hang_up, gevent.getcurrent())
+        try:
+            yield
+        finally:
+            limit.close()
+            last.close()
 
     def handle_error(self, _req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer what is no request as the application answers errors."""

@@ -149,7 +149,7 @@ def test_a_frozen_service_keeps_its_workers(image: npt.NDArray[np.uint8]) -> Non
     """As a paused container, or a machine that sleeps."""
     content = png(image)
     log: list[str] = []
-    with run_server("--worker-timeout", "3", log=log) as server:
+    with run_server("--worker-timeout", "3", "--client-timeout", "3", log=log) as server:
         master = next(json.loads(line)["process"] for line in log if "Listening at" in line)
         [worker] = children_of(master)
         with closing(http.client.HTTPConnection(urlsplit(server).netloc, timeout=60)) as client:
