@@ -29,7 +29,7 @@ def test_a_damaged_or_outdated_file_is_named_or_drawn_again(
     measured["models"]["final"] = "another file's"
     familiarity.write_text(json.dumps(measured))
     write_report(models)
-    assert "familiarity.json is of other models" in capsys.readouterr().err
+    assert "familiarity.json was measured on other model files" in capsys.readouterr().err
     with pytest.raises(StaleError, match=r"familiarity\.json was measured on other model files"):
         check_report(models)
     familiarity.write_text("{}")
