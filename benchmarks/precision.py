@@ -53,7 +53,7 @@ def main(seconds: float, size: int) -> None:
             version,
             *(f"{rate:,.0f}" for rate in (plain, quantized)),
             f"{quantized / plain:.1f}",
-            *(f"{100 * one.record.test_accuracy:.2f} %" for one in both),
+            *(f"{one.record.test_accuracy:.2%}".replace("%", " %") for one in both),
             *(f"{mebibytes:.1f}" for mebibytes in sizes),
         ]
         print(f"| {' | '.join(cells)} |", flush=True)

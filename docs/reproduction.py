@@ -141,6 +141,7 @@ def _models(records: Records) -> list[str]:
         f"{f'  # stopped after {finished}' if finished < planned else ''}"
         for of_model in records.values()
         for r in of_model
+        if r.epochs is not None  # it was trained here
         for i, (finished, planned) in enumerate(
             [*((e.after, e.planned) for e in r.extensions), (r.epochs_completed, r.epochs)]
         )

@@ -6,9 +6,16 @@
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, computed_field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    computed_field,
+    model_validator,
+)
 
 # CIFAR-10's classes, in the order of its labels.
 CLASSES = (
@@ -36,6 +43,15 @@ INT8_MODEL_FILE = "model.int8.onnx"  # the same model in int8 arithmetic; not ev
 RECORD_FILE = "metadata.json"
 CURVES_FILE = "curves.png"
 RELIABILITY_FILE = "reliability.png"
+
+
+def _is_unknown(value: Any) -> bool:
+    return value in (None, "", [], {})
+
+
+_T = TypeVar("_T")
+# A field that a record may lack: what was not measured is left out of files and answers.
+Known = Annotated[_T, Field(exclude_if=_is_unknown)]
 
 
 def short_device(device: str) -> str:
@@ -186,32 +202,34 @@ class Provenance(BaseModel):
 class Measured(BaseModel):
     """Measurements of one exported file on the 10,000 test images and on noise."""
 
-    test_loss: float  # mean cross-entropy
-    confusion_matrix: list[list[int]]  # [true class][predicted class]
-    noise: Noise | None = None
-    # None if the model was exported before these were measured;
-    # `python -m training evaluate` adds them.
-    calibration: Calibration | None = None
-    stability: Stability | None = None
+    test_loss: Known[float | None] = None  # mean cross-entropy
+    confusion_matrix: Known[list[list[int]]] = []  # [true class][predicted class]
+    noise: Known[Noise | None] = None
+    calibration: Known[Calibration | None] = None
+    stability: Known[Stability | None] = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         size = len(CLASSES)
-        if [len(row) for row in self.confusion_matrix] != [size] * size:
+        if self.confusion_matrix and [len(row) for row in self.confusion_matrix] != [size] * size:
             raise ValueError(f"confusion_matrix is not {size} by {size}")
         return self
 
-    @computed_field
+    @computed_field(exclude_if=_is_unknown)
     @cached_property  # the service reads it for each image
-    def test_accuracy(self) -> float:
-        """Top-1 accuracy on the whole test set."""
+    def test_accuracy(self) -> float | None:
+        """Top-1 accuracy on the whole test set, if it was measured."""
+        if not self.confusion_matrix:
+            return None
         correct = sum(self.confusion_matrix[i][i] for i in range(len(CLASSES)))
         return correct / sum(map(sum, self.confusion_matrix))
 
-    @computed_field
+    @computed_field(exclude_if=_is_unknown)
     @property
     def class_accuracy(self) -> dict[str, float]:
-        """Test accuracy by true class."""
+        """Test accuracy by true class, if it was measured."""
+        if not self.confusion_matrix:
+            return {}
         return {
             name: row[i] / sum(row)
             for i, (name, row) in enumerate(zip(CLASSES, self.confusion_matrix, strict=True))
@@ -229,7 +247,8 @@ class Record(Measured):
     """The format of metadata.json: what was trained, how, and with what result.
 
     Derived figures (the last epoch's, the gap, the accuracies from the confusion matrix) are
-    written for people who read the file. They are never read back, but derived again.
+    written for people who read the file. They are never read back, but derived again. The record of
+    another program's file (`python -m training record`) lacks what is not known of its training.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -237,35 +256,33 @@ class Record(Measured):
     name: str
     title: str
     version: int
-    layers: str
-    parameters: int
-    non_trainable_parameters: int
-    recipe: str
-    seed: int
-    epochs: int  # requested; `epochs_completed` counts the finished ones
-    precision: str  # Keras' dtype policy in training; the exported file is float32
-    history: list[Epoch]
+    layers: Known[str] = ""
+    parameters: Known[int | None] = None
+    non_trainable_parameters: Known[int | None] = None
+    recipe: Known[str] = ""
+    seed: Known[int | None] = None
+    epochs: Known[int | None] = None  # requested; `epochs_completed` counts the finished ones
+    precision: Known[str] = ""  # Keras' dtype policy in training; the exported file is float32
+    history: Known[list[Epoch]] = []
     # Of the exported file: no dropout, no augmentation, no label smoothing.
-    evaluated_train: Score
-    evaluated_validation: Score
+    evaluated_train: Known[Score | None] = None
+    evaluated_validation: Known[Score | None] = None
     # The file divides its logits by this; fitted on the validation set. None: not scaled.
-    temperature: float | None = None
-    article: Article
+    temperature: Known[float | None] = None
+    article: Known[Article | None] = None
     classes: list[str]
     sha256: str  # of model.onnx
-    dataset_md5: dict[str, str]
-    libraries: dict[str, str]
-    export_libraries: dict[str, str]
-    backend: str
-    device: Device
-    date: str  # of the export, ISO 8601
-    provenance: Provenance | None = None  # None: exported before it was recorded
-    int8: Int8 | None = None
+    dataset_md5: Known[dict[str, str]] = {}
+    libraries: Known[dict[str, str]] = {}
+    export_libraries: Known[dict[str, str]] = {}
+    backend: Known[str] = ""
+    device: Known[Device] = ""
+    date: Known[str] = ""  # of the export, ISO 8601
+    provenance: Known[Provenance | None] = None  # None: exported before it was recorded
+    int8: Known[Int8 | None] = None
 
     @model_validator(mode="after")
-    def _check_history_and_classes(self) -> Self:
-        if not self.history:
-            raise ValueError("history holds no finished epoch")
+    def _check_classes(self) -> Self:
         if tuple(self.classes) != CLASSES:
             raise ValueError(f"classes are {self.classes}, not CIFAR-10's {list(CLASSES)}")
         return self
@@ -278,52 +295,57 @@ class Record(Measured):
         """
         if self.int8 is None:
             raise ValueError(f"{self.name} version {self.version} has no int8 file")
-        tested = self.int8.model_dump(include={"sha256", *Measured.model_fields})
-        return type(self).model_validate(self.model_dump() | tested)
+        of_file = {"sha256", *Measured.model_fields}
+        return type(self).model_validate(
+            self.model_dump(exclude=of_file) | self.int8.model_dump(include=of_file)
+        )
 
     @property
     def extensions(self) -> list[Extension]:
         """The extensions in its provenance."""
         return self.provenance.extensions if self.provenance else []
 
-    @computed_field
+    @computed_field(exclude_if=lambda epochs: epochs == 0)
     @property
     def epochs_completed(self) -> int:
         """Number of finished epochs; the bundled weights are from the last one."""
         return len(self.history)
 
-    @computed_field
+    @computed_field(exclude_if=_is_unknown)
     @property
-    def best_epoch(self) -> int:
+    def best_epoch(self) -> int | None:
         """The epoch, from 1, with the highest validation accuracy."""
-        return 1 + max(range(len(self.history)), key=lambda i: self.history[i].val_accuracy)
+        accuracies = [epoch.val_accuracy for epoch in self.history]
+        return 1 + accuracies.index(max(accuracies)) if accuracies else None
 
-    @computed_field
+    @computed_field(exclude_if=_is_unknown)
     @property
-    def train_accuracy(self) -> float:
+    def train_accuracy(self) -> float | None:
         """Accuracy of the exported file on the training images, without augmentation."""
-        return self.evaluated_train.accuracy
+        return self.evaluated_train.accuracy if self.evaluated_train else None
 
-    @computed_field
+    @computed_field(exclude_if=_is_unknown)
     @property
-    def running_train_accuracy(self) -> float:
+    def running_train_accuracy(self) -> float | None:
         """Keras' running mean over the last epoch's training batches: the article's own metric."""
-        return self.history[-1].accuracy
+        return self.history[-1].accuracy if self.history else None
 
-    @computed_field
+    @computed_field(exclude_if=_is_unknown)
     @property
-    def validation_accuracy(self) -> float:
+    def validation_accuracy(self) -> float | None:
         """Accuracy of the exported file on the validation images."""
-        return self.evaluated_validation.accuracy
+        return self.evaluated_validation.accuracy if self.evaluated_validation else None
 
-    @computed_field
+    @computed_field(exclude_if=_is_unknown)
     @property
-    def generalization_gap(self) -> float:
+    def generalization_gap(self) -> float | None:
         """Training minus validation accuracy: how much the model overfits."""
+        if self.train_accuracy is None or self.validation_accuracy is None:
+            return None
         return self.train_accuracy - self.validation_accuracy
 
-    @computed_field
+    @computed_field(exclude_if=_is_unknown)
     @property
-    def training_seconds(self) -> float:
+    def training_seconds(self) -> float | None:
         """Wall time of all finished epochs."""
-        return sum(epoch.seconds for epoch in self.history)
+        return sum(epoch.seconds for epoch in self.history) if self.history else None

@@ -62,7 +62,7 @@ def test_the_drawings_are_as_drawn_and_show_what_the_page_says(server: str) -> N
     for name, (draw, seed) in DRAWINGS.items():
         path = SHIP.with_name(f"{name}.png")
         with Image.open(path) as image:
-            assert np.array_equal(image, draw(seed))
+            assert np.array_equal(np.asarray(image), draw(seed))
         kept = {}
         for version in (1, 2):
             answer = requests.post(f"{server}/stability?version={version}", data=path.read_bytes())

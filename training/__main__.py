@@ -7,7 +7,8 @@ from typing import Literal
 
 import click
 
-from training.command_line import OPTIONS, TrainingGroup, options
+import models.surroundings  # noqa: F401  # before the libraries that the others import
+from training.command_line import OPTIONS, TrainingGroup, check_name, options
 from training.networks.recipes import ARTICLE
 from training.report.results import COMPARISONS, VARIANTS
 
@@ -165,6 +166,43 @@ def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: P
     for file in files:
         with locked(models_dir, wait=True):
             remeasure(file.parent, cifar10)
+    report.write_report(models_dir, skip_broken=True)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--name",
+    required=True,
+    callback=check_name,
+    help="The model's name, of its folder and in requests.",
+)
+@click.option("--version", type=click.IntRange(min=1), default=1, help="Its version.")
+@click.option("--title", help="What the page calls it.  [default: the name]")
+@options("data_dir", "models_dir")
+@click.option("--force", is_flag=True, help="Replace the version that is there.")
+def record_command(
+    file: Path,
+    name: str,
+    version: int,
+    title: str | None,
+    data_dir: Path | None,
+    models_dir: Path,
+    force: bool,
+) -> None:
+    """Measure an ONNX file of any origin, and copy it into the models folder with its record.
+
+    FILE takes `image`, uint8 [batch, 32, 32, 3], RGB, and returns `probabilities`, float32
+    [batch, 10], of CIFAR-10's classes in its order. The record holds what is measured here, and
+    nothing of the training. Needs no TensorFlow.
+    """
+    from training.data import cifar10 as data
+    from training.export.record import check_new, record_file
+    from training.report import report
+
+    check_new(models_dir / name / str(version), force=force)
+    test = data.load_test(data.find(data_dir))
+    record_file(file, test, name=name, version=version, title=title or name, models_dir=models_dir)
     report.write_report(models_dir, skip_broken=True)
 
 

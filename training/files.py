@@ -1,5 +1,6 @@
 """Atomic, durable writes: afterwards a file holds all of the new content, or all of the old."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,10 +63,16 @@ def check_writable(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's renames to disk, if the system can (Windows cannot)."""
+    """Flush a folder's renames to disk, if the system can.
+
+    Windows cannot, nor can some file systems (CIFS, VirtualBox's, FUSE).
+    """
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+                raise
         finally:
             os.close(descriptor)

@@ -172,6 +172,7 @@ function bars({ class: best, probabilities }) {
 
 /** What the model's test says about such an answer. */
 function worth({ class: name, details }) {
+  if (!details) return "How often it is right was not measured.";
   const sentences = [];
   if (details.right_when_this_sure !== null) {
     sentences.push(`When it is this sure it is right ${of100(details.right_when_this_sure)} times in 100.`);

@@ -1,6 +1,7 @@
 """`python -m serving classify`, run as a user runs it."""
 
 import csv
+import errno
 import json
 import os
 import pty
@@ -18,7 +19,7 @@ from PIL import Image
 from serving.classify import files
 from serving.classify.rows import CsvRows, JsonRows, Key, OutputError, Row, open_output
 from serving.images.decode import DecodedImage
-from tests.helpers import ROOT, wait_for
+from tests.helpers import ROOT, error_line, wait_for
 
 pytestmark = pytest.mark.slow  # each starts the command and loads the models
 
@@ -229,6 +230,20 @@ def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
         pass
 
 
+def test_without_locks_a_file_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("portalocker.portalocker.LOCKER", fail)
+    with open_output(tmp_path / "rows", JsonRows()) as opened:
+        opened.write([Row(Key("a.png", "first", 2, "int8"), {"cat": 0.9})])
+    assert json.loads((tmp_path / "rows").read_bytes())["class"] == "cat"
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path}/rows cannot be locked" in line
+
+
 def test_a_killed_run_is_resumed(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "rows.csv"
     many = "\n".join(images_in(folder)) + "\n"
@@ -309,6 +324,32 @@ def test_a_progress_bar_on_a_terminal(folder: Path, tmp_path: Path) -> None:
     os.close(terminal)
     assert process.returncode == 1
     assert b"100%" in shown
+
+
+def test_no_semaphore_is_needed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system whose /dev/shm is full, read-only or missing has none."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("multiprocessing.synchronize.SemLock.__init__", refuse)
+    paths = images_in(folder)
+    assert [path for path, _ in files.decode_files(paths, resize=False)] == paths
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "2>&- <&-"])
+def test_closed_streams_are_not_missed(folder: Path, closed: str) -> None:
+    image = images_in(folder)[0]
+    shell = ("sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, image, "--model", "first")
+    result = subprocess.run(shell, cwd=ROOT, capture_output=True, check=False)
+    assert result.returncode == 0
+    assert [row["file"] for row in rows(result.stdout)] == [image]
+
+
+def test_a_closed_output_is_an_error(folder: Path) -> None:
+    shell = ("sh", "-c", 'exec "$@" >&-', "sh", *COMMAND, images_in(folder)[0], "--model", "first")
+    result = subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "standard output is closed" in error_line(result.returncode, result.stderr)
 
 
 def misbehave(paths: tuple[str, ...], resize: bool, max_pixels: int) -> list[files.Decoded]:

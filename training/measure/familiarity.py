@@ -29,7 +29,7 @@ from training.data.cifar10 import Cifar10
 from training.files import write_text
 from training.measure.predict import Images, predict_with_logits
 from training.measure.remeasure import read_file
-from training.networks.recipes import VERSIONS, Recipe
+from training.networks.recipes import Recipe
 from training.report.report import RecordError, improved_models, read_records
 
 Scores = npt.NDArray[np.float32]  # [N]
@@ -52,8 +52,8 @@ def measure_familiarity(
     }
     if not files:
         raise RecordError(
-            f"{models_dir} holds no version {VERSIONS['improved']} (improved recipe); choose "
-            "another folder with --models-dir"
+            f"{models_dir} holds no version of the improved recipe; choose another folder with "
+            "--models-dir"
         )
     logits = {name: _logits(onnx_bytes, sets) for name, onnx_bytes in files.items()}
     qualities = [

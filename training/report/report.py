@@ -11,7 +11,7 @@ from models.familiarity import FAMILIARITY_FILE, MeasuredFamiliarity, read_famil
 from models.record import CURVES_FILE, RECORD_FILE, RELIABILITY_FILE, Record, version_folders
 from training import TrainingError, first_reason
 from training.files import write_text
-from training.networks.recipes import ARTICLE, VERSIONS
+from training.networks.recipes import ARTICLE
 from training.report import plots
 from training.report.familiarity_page import FAMILIARITY_PAGE, familiarity_page
 from training.report.model_card import model_card
@@ -36,7 +36,7 @@ def version_plots(record: Record) -> list[Plot]:
     """Return the plots of models/<name>/<version>/."""
     title = f"{record.title}, version {record.version}"
     curves = (title, record.history, *(extension.after for extension in record.extensions))
-    found: list[Plot] = [(CURVES_FILE, plots.curves, curves)]
+    found: list[Plot] = [(CURVES_FILE, plots.curves, curves)] if record.history else []
     if (measured := record.calibration) is not None:
         shown = (title, measured.expected_calibration_error, measured.reliability)
         found.append((RELIABILITY_FILE, plots.reliability, shown))
@@ -153,8 +153,7 @@ def read_records(models_dir: Path, *, skip_broken: bool = False) -> dict[str, li
 
 def improved_models(records: dict[str, list[Record]]) -> dict[str, Record]:
     """Return the records of the improved recipe's versions, by model name."""
-    improved = VERSIONS["improved"]
-    return {r.name: r for of_model in records.values() for r in of_model if r.version == improved}
+    return {r.name: r for of_model in records.values() for r in of_model if r.recipe == "improved"}
 
 
 def _record_files(models_dir: Path, name: str) -> list[Path]:
@@ -214,17 +213,19 @@ def _plots(
         for r in records
         for name, draw, shown in version_plots(r)
     ]
-    if records:
-        labels = [
-            f"{r.name}, {r.recipe} recipe\n{r.epochs_completed} of {r.epochs} epochs"
-            for r in records
-        ]
-        accuracies = {
-            "training": [r.train_accuracy for r in records],
-            "validation": [r.validation_accuracy for r in records],
-            "test": [r.test_accuracy for r in records],
-            "test (article)": [r.article.test_accuracy for r in records],
-        }
+    bars = [
+        (
+            f"{r.name}, {r.recipe} recipe\n{r.epochs_completed} of {r.epochs} epochs",
+            (r.train_accuracy, r.validation_accuracy, r.test_accuracy, r.article.test_accuracy),
+        )
+        for r in records
+        if r.article and r.generalization_gap is not None and r.test_accuracy is not None
+    ]
+    if bars:
+        labels = [label for label, _ in bars]
+        sets = ("training", "validation", "test", "test (article)")
+        columns = zip(*(of_record for _, of_record in bars), strict=True)
+        accuracies = {name: list(column) for name, column in zip(sets, columns, strict=True)}
         found.append((models_dir / COMPARISON_FILE, plots.comparison, (labels, accuracies)))
     for comparison in COMPARISONS.values():
         if (done := comparison.read_current(models_dir)).compared:

@@ -37,7 +37,7 @@ def models_table(records: Records, _: Study) -> str:
         _row(
             f"`{record.name}`" if record is of_model[0] else "",
             f"{record.version}",
-            record.recipe,
+            record.recipe or "–",
             per_cent(record.train_accuracy),
             per_cent(record.validation_accuracy),
             per_cent(record.generalization_gap),
@@ -61,7 +61,7 @@ def confidence_table(records: Records, _: Study) -> str:
             calibration, stability = record.calibration, record.stability
             cells = (
                 f"`{record.name}`" if record is of_model[0] else "",
-                record.recipe,
+                record.recipe or "–",
                 per_cent(calibration.mean_confidence if calibration else None, 1),
                 per_cent(record.test_accuracy, 1),
                 per_cent(calibration.expected_calibration_error if calibration else None, 1),
@@ -76,10 +76,9 @@ def reproduction_table(records: Records, done: Study) -> str:
     """Return the article's figures beside ours for its recipe, in the article's metric."""
     rows = []
     for name, of_model in records.items():
-        ours = [r for r in of_model if r.recipe == "article"]
-        if not ours:
+        ours = [r for r in of_model if r.recipe == "article" and r.history]
+        if not ours or not (article := ours[0].article):
             continue
-        article = ours[0].article
         figures = [article.train_accuracy, article.validation_accuracy, article.test_accuracy]
         rows.append(_row(f"`{name}`", "the article", "", "1", *map(per_cent, figures)))
         for precision, of_seed in _reproductions(name, ours, done).items():
@@ -99,8 +98,10 @@ def _reproductions(
     """
     found: dict[str, dict[int, tuple[float, float, float]]] = {}
     for record in ours:
-        figures = record.running_train_accuracy, record.history[-1].val_accuracy
-        found.setdefault(record.precision, {})[record.seed] = *figures, record.test_accuracy
+        running, test = record.running_train_accuracy, record.test_accuracy
+        if running is not None and record.seed is not None and test is not None:
+            figures = running, record.history[-1].val_accuracy
+            found.setdefault(record.precision, {})[record.seed] = *figures, test
     for result in done.results:
         setting, running = result.setting, result.running_train_accuracy
         if setting.model == name and repeats_article(result) and running is not None:

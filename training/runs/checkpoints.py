@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import portalocker
 from pydantic import BaseModel, JsonValue, ValidationError
 
+from models.locks import lock
 from models.record import Device, Epoch, Extension, Part
 from training import SAME_COMMAND, TrainingError, first_reason
 from training.files import WriteError, check_writable, replaced, write_text
@@ -98,7 +99,7 @@ class Run(BaseModel):
 
 @contextmanager
 def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Lock a folder against other training processes; create it if it is missing.
+    """Lock a folder against other training processes; create it if it is missing; see `lock`.
 
     The lock is released when the process ends, however it ends; the lock file stays.
 
@@ -109,7 +110,7 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
     check_writable(folder)
     with (folder / LOCK_FILE).open("a") as file:
         try:
-            portalocker.lock(file, portalocker.LOCK_EX | (0 if wait else portalocker.LOCK_NB))
+            lock(file, wait=wait)
         except portalocker.AlreadyLocked as error:
             raise InUseError(
                 f"another training process is writing to {folder}; wait until it ends, or choose "

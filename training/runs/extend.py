@@ -55,6 +55,8 @@ def extend(
     if not (folder / RECORD_FILE).exists():
         raise ExtendError(f"{folder} holds no version to extend; train without --extend")
     record = read_record(folder / RECORD_FILE)
+    if not record.history:
+        raise ExtendError(f"how {folder} was trained is not recorded; train without --extend")
     for option, found, given in (
         ("--seed", record.seed, seed),
         ("--precision", record.precision, precision),
@@ -74,7 +76,7 @@ def extend(
             f"{folder / MODEL_FILE} does not match the {recipe.name} recipe's architecture"
         ) from error
     _check_same_logits(network, onnx_bytes, record, images)
-    run = _run(record, recipe, epochs)
+    run = _run(record, recipe, epochs, seed)
     model = compile_model(
         record.name,
         recipe,
@@ -90,12 +92,12 @@ def extend(
         save(run, recipe, model, run_dir)
 
 
-def _run(record: Record, recipe: Recipe, epochs: int) -> Run:
+def _run(record: Record, recipe: Recipe, epochs: int, seed: int) -> Run:
     return Run(
         model=record.name,
         recipe=record.recipe,
         hyperparameters=recipe.hyperparameters,
-        seed=record.seed,
+        seed=seed,
         epochs=epochs,
         precision=record.precision,
         backend=record.backend,
@@ -105,7 +107,7 @@ def _run(record: Record, recipe: Recipe, epochs: int) -> Run:
         parts=record.provenance.parts if record.provenance else [],
         extensions=[
             *record.extensions,
-            Extension(after=record.epochs_completed, planned=record.epochs),
+            Extension(after=record.epochs_completed, planned=record.epochs or epochs),
         ],
     )
 
