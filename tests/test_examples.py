@@ -83,7 +83,7 @@ def test_a_client_prints_each_models_answer_or_the_refusal(
     assert [model["model"] for model in answer["models"]] == MODELS
     for line, model in zip(lines, answer["models"], strict=True):
         confidence = f"{model['confidence']:.1%}"
-        assert line.startswith(f"ship.png: {model['class']} ({confidence}), says {model['model']}")
+        assert line.startswith(f"ship.png: {model['class']} ({confidence}) by {model['model']}")
 
     (tmp_path / "notes.txt").write_text("no image")
     result, lines = run(client, tmp_path / "notes.txt", service=server)

@@ -79,7 +79,7 @@ def test_a_version_that_was_trained_longer_is_replaced_by_force_alone(
     train_model(longer, tiny)
     export_model(longer, tiny)
     written = f"written to {models}/first/1; by default the service answers with"
-    assert f"{written} it\n" in capsys.readouterr().out
+    assert f"{written} it" in capsys.readouterr().out
 
     shorter = replace(longer, epochs=1, runs_dir=tmp_path / "shorter")
     refused = rf"{models}/first/1 has 2 epochs, and its replacement only 1; use --force"
@@ -144,6 +144,6 @@ def test_a_third_recipe_makes_a_third_version(tmp_path: Path) -> None:
     process = start("--model", "first", "--recipe", "mine", *folders, before=recipe)
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    assert f"written to {tmp_path}/models/first/3; the service answers with it " in output
+    assert f"written to {tmp_path}/models/first/3; by default the service answers with it" in output
     card = (tmp_path / "models" / "first" / "README.md").read_text("utf-8")
     assert "| 3 | mine | 1 of 1 |" in card
