@@ -10,9 +10,8 @@ import pytest
 import requests
 from playwright.sync_api import Browser, expect
 
-from tests.helpers import MODELS, ROOT, run_server
+from tests.helpers import MODELS, SHIP, run_server
 
-SHIP = ROOT / "serving" / "static" / "ship.png"
 CONFIGURATION = """
 daemon off;
 pid {folder}/nginx.pid;

@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 import onnxruntime
 import pytest
 
+from serving.app import create_app
 from serving.classifier import start_session
 from serving.errors import StartError
 from serving.providers import CPU, CUDA
 from serving.registry import load_classifiers
 from serving.settings import Settings
-from tests.helpers import ROOT, children_of, error_line, refusal, replace_model, wait_for
+from tests.helpers import HANG, ROOT, children_of, error_line, refusal, replace_model, wait_for
 
 
 @pytest.fixture
@@ -115,13 +116,14 @@ def test_a_folder_set_aside_is_ignored(models_dir: Path) -> None:
 
 def test_a_damaged_measurement_is_named(models_dir: Path) -> None:
     (models_dir / "familiarity.json").write_text("{}")
-    assert f"{models_dir}/familiarity.json is not" in refusal("--models-dir", str(models_dir))
+    with pytest.raises(StartError, match=rf"{models_dir}/familiarity.json is not"):
+        create_app(Settings(models_dir=models_dir, provider="cpu"))
 
 
 def test_no_models(tmp_path: Path) -> None:
     assert f"{tmp_path} holds no models" in refusal("--models-dir", str(tmp_path))
-    missing = tmp_path / "missing"
-    assert f"{missing} is no folder" in refusal("--models-dir", str(missing))
+    with pytest.raises(StartError, match=rf"{tmp_path}/missing is no folder"):
+        load_classifiers(Settings(models_dir=tmp_path / "missing"))
 
 
 def test_a_taken_port_is_named_before_models_are_loaded(server: str, tmp_path: Path) -> None:
@@ -144,7 +146,7 @@ def test_a_port_that_another_service_took_meanwhile_is_named() -> None:
                 os.kill(loading, signal.SIGSTOP)
                 other.listen()
                 os.kill(loading, signal.SIGCONT)
-                _, log = starting.communicate(timeout=60)
+                _, log = starting.communicate(timeout=HANG)
             finally:
                 starting.kill()
     assert f"cannot listen on 127.0.0.1:{port}" in error_line(starting.returncode, log)
@@ -178,7 +180,7 @@ def test_models_that_memory_does_not_hold() -> None:
         wait_for(lambda: children_of(starting.pid))
         [loading] = children_of(starting.pid)
         os.kill(loading, signal.SIGKILL)
-        _, log = starting.communicate(timeout=60)
+        _, log = starting.communicate(timeout=HANG)
     line = error_line(starting.returncode, log)
     assert line.startswith("Error: a process was killed while it loaded the models")
     assert "SERVING_PRECISION" in line
@@ -187,7 +189,8 @@ def test_models_that_memory_does_not_hold() -> None:
 def test_cuda_without_a_gpu() -> None:
     if shutil.which("nvidia-smi"):
         pytest.skip("this machine has a GPU")
-    assert "CUDA does not work here" in refusal("--provider", "cuda")
+    with pytest.raises(StartError, match="CUDA does not work here"):
+        load_classifiers(Settings(provider="cuda"))
     # Where it works for a trial alone, ONNX Runtime itself would go on with the CPU.
     path = ROOT / "models" / "first" / "1" / "model.onnx"
     with pytest.raises(StartError, match="does not run on CUDA"):
