@@ -22,10 +22,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from benchmarks.service import ROOT, shared_once_mebibytes
-from serving.classifier import Classifier
-from serving.registry import load_classifiers
+from serving.inference.classifier import Classifier
+from serving.inference.registry import load_classifiers
 from serving.settings import Precision, Settings
-from training import data
+from training.data import cifar10 as data
 
 TARGET = 0.8  # of the limit
 MORE = 10  # times as many files, for which memory should stay the same

@@ -11,8 +11,8 @@ import numpy as np
 
 from benchmarks.service import ROOT
 from models.record import INT8_MODEL_FILE, MODEL_FILE
-from serving.classifier import Classifier
-from serving.registry import load_classifiers
+from serving.inference.classifier import Classifier
+from serving.inference.registry import load_classifiers
 from serving.settings import Settings
 
 TURNS = 20

@@ -23,10 +23,10 @@ import click
 import numpy as np
 import requests
 
-from serving.classifier import Classifier
-from serving.registry import Classifiers, load_classifiers
+from serving.http.uploads import FIELD
+from serving.inference.classifier import Classifier
+from serving.inference.registry import Classifiers, load_classifiers
 from serving.settings import Precision, Settings
-from serving.uploads import FIELD
 
 ROOT = Path(__file__).parents[1]
 IMAGE = ROOT / "serving" / "static" / "ship.png"

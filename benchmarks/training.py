@@ -1,4 +1,4 @@
-"""`training.train` against the article's plain script, in turns in one run; a step's profile.
+"""`training.runs.train` against the article's plain script, in turns in one run; a step's profile.
 
 `uv run --group dev python -m benchmarks.training`, with CIFAR10_DIR or a download.
 """
@@ -14,11 +14,11 @@ import tensorflow as tf
 from jax.profiler import ProfileData  # reads TensorFlow's traces, too
 from keras import layers
 
-from training import data
-from training.architectures import ARCHITECTURES
-from training.data import Split
-from training.recipes import ARTICLE
-from training.train import train
+from training.data import cifar10 as data
+from training.data.cifar10 import Split
+from training.networks.architectures import ARCHITECTURES
+from training.networks.recipes import ARTICLE
+from training.runs.train import train
 
 STEPS = {"first": 10, "second": 3, "final": 1}  # in an epoch, before its validation
 EPOCHS = 4  # the first one builds the graph, and is not counted
@@ -148,7 +148,7 @@ def _of(train_set: Split, steps: int) -> Split:
 @click.option("--rounds", default=3, help="Turns that each takes.")
 @click.option("--profile", "profiled", is_flag=True, help="Profile a step instead.")
 def main(rounds: int, profiled: bool) -> None:
-    """Measure the images a second that `training.train` and the article's script train on."""
+    """Measure the images a second that `training.runs.train` and the article's script train on."""
     keras.config.disable_interactive_logging()  # no progress bars in the table
     train_set = data.load(data.find(None)).train
     if profiled:

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.app import create_app
-from serving.batching import Batcher
-from serving.classifier import Classifier
-from serving.logs import configure_logging
+from serving.inference.batching import Batcher
+from serving.inference.classifier import Classifier
+from serving.observability.logs import configure_logging
 from serving.settings import Settings
 
 

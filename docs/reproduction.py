@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from models.study import Result, Study
-from training.report import read_records
-from training.results import COMPARISONS, repeats_article
+from training.report.report import read_records
+from training.report.results import COMPARISONS, repeats_article
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -26,7 +26,7 @@ here. Set `CIFAR10_DIR` to the folder of the official batches; otherwise they ar
 
 In a checkout, where a version that was trained longer is not replaced, add `--models-dir` with a
 folder of your own to each command. `--extend` continues from the version that the command above it
-bundled. A recipe means `training/recipes.py` at the commit that trained the epochs;
+bundled. A recipe means `training/networks/recipes.py` at the commit that trained the epochs;
 `metadata.json` has that commit where it is known, the device and every library's version.
 Version 1 of `first` and of `second` has the seed with the median validation accuracy of five, by a
 rule that was written down before they were trained. Epochs from before commit 10d0a59 took the
@@ -125,17 +125,17 @@ def _models() -> list[str]:
     ]
 
 
-def _study(recipe: str, results: list[Result]) -> str:
+def _study(vary: str, results: list[Result]) -> str:
     """Return a command for each setting; its variants have the same seeds."""
     commands = []
     for setting in dict.fromkeys(result.setting for result in results):
         of_setting = [result for result in results if result.setting == setting]
-        variants = COMPARISONS[recipe].variants[setting.model]
+        variants = COMPARISONS[vary].variants[setting.model]
         found = {result.technique for result in of_setting}
         names = [name for name in variants if name in found]
         commands.append(
             f"uv run --group training python -m training study --model {setting.model} "
-            f"--recipe {recipe} --epochs {setting.epochs} --precision {setting.precision} "
+            f"--vary {vary} --epochs {setting.epochs} --precision {setting.precision} "
             f"--seeds {len({result.seed for result in of_setting})}"
             + ("" if names == [*variants] else "".join(f" --technique {name}" for name in names))
         )

@@ -58,6 +58,17 @@ def version_folders(models_dir: Path, name: str = "*") -> list[Path]:
     ]
 
 
+class Memorization(BaseModel):
+    """What the network says after an epoch about training images, some with random labels.
+
+    All are fractions of the images that stand in the name, without dropout or augmentation.
+    """
+
+    clean: float | None  # of those with their true label; null where there are none
+    noisy: float | None  # of those with a random label: that label
+    restored: float | None  # of the same images: their true class
+
+
 class Epoch(BaseModel):
     """One finished epoch: means over its training batches, and over the validation set after it.
 
@@ -70,6 +81,7 @@ class Epoch(BaseModel):
     val_loss: float
     val_accuracy: float
     seconds: float
+    memorization: Memorization | None = None  # where labels were replaced by random ones
 
 
 class Score(BaseModel):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, JsonValue
 
-from models.record import Part, Score
+from models.record import Epoch, Memorization, Part, Score
 
 STUDY_FILE = "study.json"  # in the models folder
 BASELINE = "baseline"  # the recipe unchanged
@@ -38,6 +38,9 @@ class Result(BaseModel):
     backend: str
     device: str
     parts: list[Part] = []  # of the training; empty if it ended before they were recorded
+    history: list[Epoch] = []  # likewise
+    parameters: int | None = None  # likewise
+    memorization: Memorization | None = None  # of the final weights, on all training images
     running_train_accuracy: float | None = None  # of the last epoch; the article's metric
     train: Score
     validation: Score

@@ -8,14 +8,14 @@ from click_default_group import DefaultGroup
 
 from serving.classify.command import classify
 from serving.errors import StartError
-from serving.logs import configure_logging
+from serving.observability.logs import configure_logging
 from serving.options import read_settings, settings_options
 from serving.settings import Settings
 
 if sys.platform == "win32":
-    from serving import windows as server
+    from serving.server import windows as server
 else:
-    from serving import server
+    from serving.server import gunicorn as server
 
 
 @click.group(cls=DefaultGroup, default="serve", default_if_no_args=True)

@@ -2,20 +2,20 @@
 
 from flask import Flask
 
-from serving.access import allow_origins, require_key, trust_proxies
-from serving.batching import Batcher
-from serving.buffering import buffer_bodies
-from serving.compression import compress_answers, decompress_bodies
-from serving.decoding import Decoders
-from serving.familiarity import load_familiarity
-from serving.metrics import Metrics
-from serving.problems import register_error_handlers
-from serving.registry import load_classifiers
-from serving.responses import OrjsonProvider
+from serving.http.access import allow_origins, require_key, trust_proxies
+from serving.http.answers import OrjsonProvider
+from serving.http.buffering import buffer_bodies
+from serving.http.compression import compress_answers, decompress_bodies
+from serving.http.problems import register_error_handlers
+from serving.images.pool import Decoders
+from serving.inference.batching import Batcher
+from serving.inference.registry import load_classifiers
+from serving.insights.familiarity import load_familiarity
+from serving.observability.metrics import Metrics
+from serving.observability.telemetry import observe, start_tracing
 from serving.routes import health, inference_protocol, insights, models, page, predict, study
 from serving.service import Service
 from serving.settings import Settings
-from serving.telemetry import observe, start_tracing
 
 
 def create_app(settings: Settings | None = None, batcher: type[Batcher] = Batcher) -> Flask:

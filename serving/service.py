@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from models.familiarity import MeasuredFamiliarity
-from serving.batching import Batcher
-from serving.classifier import Classifier
-from serving.decoding import Decoders
 from serving.errors import NotReadyError
-from serving.metrics import Metrics
-from serving.registry import Classifiers
+from serving.images.pool import Decoders
+from serving.inference.batching import Batcher
+from serving.inference.classifier import Classifier
+from serving.inference.registry import Classifiers
+from serving.observability.metrics import Metrics
 from serving.settings import Settings
 
 

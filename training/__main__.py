@@ -8,8 +8,8 @@ from typing import Literal
 import click
 
 from training.command_line import OPTIONS, TrainingGroup, options
-from training.recipes import ARTICLE, RECIPES
-from training.results import COMPARISONS, VARIANTS
+from training.networks.recipes import ARTICLE
+from training.report.results import COMPARISONS, VARIANTS
 
 # Keras and its backend take seconds to import, so each command imports them when it runs.
 
@@ -28,7 +28,8 @@ def main() -> None:
 
     Version 1 of a model is trained by the article's recipe, which overfits, version 2 by the
     improved one; the service answers with the newest unless asked for another. For a third, add a
-    recipe to RECIPES and its number to VERSIONS in training/recipes.py, and train with --recipe.
+    recipe to RECIPES and its number to VERSIONS in training/networks/recipes.py, and train with
+    --recipe.
     """
 
 
@@ -48,7 +49,9 @@ def all_command(
     force: bool,
 ) -> None:
     """Train, export, evaluate, quantize and record."""
-    from training import data, pipeline, plots, report
+    from training import pipeline
+    from training.data import cifar10 as data
+    from training.report import plots, report
 
     cifar10 = data.load(data.find(data_dir))
     configs = [
@@ -86,9 +89,10 @@ def train_command(
     distribute: bool,
 ) -> None:
     """Only train, without exporting; with any Keras backend (KERAS_BACKEND=jax, say)."""
-    from training import data, pipeline
-    from training.distribute import distributed
-    from training.strategy import ALONE
+    from training import pipeline
+    from training.data import cifar10 as data
+    from training.runs.distribute import distributed
+    from training.runs.strategy import ALONE
 
     if extend and distribute:
         raise click.UsageError("--extend is for one worker: leave out --distribute, or --extend")
@@ -116,7 +120,9 @@ def export_command(
     It needs the TensorFlow backend, whichever one trained the run. The record says how many epochs
     the model was trained for.
     """
-    from training import data, pipeline, report
+    from training import pipeline
+    from training.data import cifar10 as data
+    from training.report import report
 
     configs = [
         pipeline.Config(model, recipe, runs_dir=runs_dir, models_dir=models_dir) for model in models
@@ -133,7 +139,8 @@ def export_command(
 @options("models", "data_dir", "models_dir")
 def quantize_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
     """Make the int8 file of every exported version again, as `export` does."""
-    from training import data, report
+    from training.data import cifar10 as data
+    from training.report import report
 
     report.record_files(models, models_dir)  # refuses, before Keras is imported, if there is none
     from training import pipeline
@@ -149,9 +156,10 @@ def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: P
 
     Needs only the exported files: no run folder, no TensorFlow.
     """
-    from training import data, report
-    from training.checkpoints import locked
-    from training.remeasure import remeasure
+    from training.data import cifar10 as data
+    from training.measure.remeasure import remeasure
+    from training.report import report
+    from training.runs.checkpoints import locked
 
     files = report.record_files(models, models_dir)
     cifar10 = data.load(data.find(data_dir))
@@ -186,8 +194,8 @@ def verify_command(
     Exits with status 1 if one differs by more than 0.1 points. Needs no TensorFlow.
     """
     from serving.settings import Settings
-    from training import data
-    from training.verify import DifferenceError, verify
+    from training.data import cifar10 as data
+    from training.export.verify import DifferenceError, verify
 
     settings = Settings(models_dir=models_dir, provider=provider, precision=precision)
     different = []
@@ -207,9 +215,10 @@ def familiarity_command(data_dir: Path | None, models_dir: Path) -> None:
     Uses the bundled improved models, and writes familiarity.json and FAMILIARITY.md. Needs no
     TensorFlow.
     """
-    from training import data, report
-    from training.familiarity import measure_familiarity
-    from training.unfamiliar import unfamiliar_images
+    from training.data import cifar10 as data
+    from training.measure.familiarity import measure_familiarity
+    from training.measure.unfamiliar import unfamiliar_images
+    from training.report import report
 
     measure_familiarity(models_dir, data.load(data.find(data_dir)), unfamiliar_images())
     report.write_report(models_dir)
@@ -225,7 +234,7 @@ def familiarity_command(data_dir: Path | None, models_dir: Path) -> None:
 @click.option("--check", is_flag=True, help="Write nothing; fail where something would differ.")
 def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
     """Write every table and plot that shows a figure: cards, study, comparison, README's tables."""
-    from training.report import check_report, write_report
+    from training.report.report import check_report, write_report
 
     if readme is None and models_dir == Path("models"):
         readme = Path("README.md")
@@ -244,7 +253,7 @@ def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
     "techniques",
     multiple=True,
     type=click.Choice(VARIANTS),
-    help="A variant to train; repeat for several.  [default: all of the recipe's]",
+    help="A variant to train; repeat for several.  [default: all]",
 )
 @click.option(
     "--seeds",
@@ -253,17 +262,17 @@ def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
     help="How many seeds to train each variant with: 0, 1, 2 and so on.",
 )
 @click.option(
-    "--recipe",
+    "--vary",
     type=click.Choice(list(COMPARISONS)),
     default="article",
-    help="The recipe to vary.",
+    help="What to vary: a recipe's ingredients, or of the article's recipe the named property.",
 )
 @options("epochs", "precision", "data_dir", "models_dir", "runs_dir")
 def study_command(
     model: str,
     techniques: Sequence[str],
     seeds: int,
-    recipe: str,
+    vary: str,
     epochs: int | None,
     precision: str,
     data_dir: Path | None,
@@ -274,23 +283,27 @@ def study_command(
 
     The article's recipe is varied by each regularization technique, alone and all combined, and for
     `final` by leaving out layers of its own, in study.json; the improved one by an ablation at a
-    time, in ablations.json. Writes the results, their page and their plot into the models folder
-    after every run, and skips the runs that are already there, or that another process is training:
-    start the command several times, and the processes share the runs.
+    time, in ablations.json. Three experiments vary the article's recipe further: random labels,
+    less training data, and the width of the network. Writes the results, their page and their plot
+    into the models folder after every run, and skips the runs that are already there, or that
+    another process is training: start the command several times, and the processes share the runs.
     """
-    from models.study import Setting
-    from training import data
-    from training.study import study
+    from models.study import BASELINE, Setting
+    from training.data import cifar10 as data
+    from training.runs.study import study
 
-    comparison = COMPARISONS[recipe]
+    comparison = COMPARISONS[vary]
     variants = list(comparison.variants[model])
     if unknown := set(techniques) - set(variants):
         raise click.UsageError(
-            f"the {recipe} recipe of {model} has no variant {min(unknown)}; "
-            f"choose from {', '.join(variants)}"
+            f"{vary} of {model} has no variant {min(unknown)}; choose from {', '.join(variants)}"
         )
     study(
-        Setting(model=model, epochs=epochs or RECIPES[recipe][model].epochs, precision=precision),
+        Setting(
+            model=model,
+            epochs=epochs or comparison.variants[model][BASELINE].epochs,
+            precision=precision,
+        ),
         comparison,
         techniques or variants,
         range(seeds),

@@ -9,7 +9,7 @@ import click
 from click_default_group import DefaultGroup
 
 from training import SAME_COMMAND, StoppedError, TrainingError
-from training.recipes import ARTICLE, RECIPES
+from training.networks.recipes import ARTICLE, RECIPES
 
 BACKENDS = ("tensorflow", "jax", "torch")  # Keras' backends that can train
 PRECISIONS = ("float32", "mixed_bfloat16")  # Keras' names; weights are float32 in both

@@ -12,19 +12,20 @@ import click
 import keras
 
 from models.record import CLASSES, MODEL_FILE, Int8, Provenance, Record
-from training import TrainingError, data
-from training.architectures import ARCHITECTURES, describe
-from training.checkpoints import Run, check_recipe, locked, read_run
-from training.evaluate import measure, score_training
+from training import TrainingError
+from training.data import cifar10 as data
+from training.export.publish import check_replaceable, newest_version, publish
 from training.files import check_writable
-from training.predict import predict
-from training.provenance import commit
-from training.publish import check_replaceable, newest_version, publish
-from training.recipes import RECIPES, VERSIONS, Recipe
-from training.remeasure import read_file
-from training.report import read_record, record_files
-from training.strategy import ALONE, SingleProcess
-from training.train import load_trained_model, train
+from training.measure.evaluate import measure, score_training
+from training.measure.predict import predict
+from training.measure.remeasure import read_file
+from training.networks.architectures import ARCHITECTURES, describe
+from training.networks.recipes import RECIPES, VERSIONS, Recipe
+from training.report.report import read_record, record_files
+from training.runs.checkpoints import Run, check_recipe, locked, read_run
+from training.runs.provenance import commit
+from training.runs.strategy import ALONE, SingleProcess
+from training.runs.train import load_trained_model, train
 
 ONNX_RUNTIME = packages_distributions()["onnxruntime"]  # onnxruntime-gpu, or the plain one
 
@@ -128,7 +129,7 @@ def extend_bundled(config: Config, cifar10: data.Cifar10, *, fresh: bool = False
             run folder holds a run that does not extend it.
     """
     # Imported here because it needs onnx, which training does not.
-    from training.extend import ExtendError, extend  # noqa: PLC0415
+    from training.runs.extend import ExtendError, extend  # noqa: PLC0415
 
     run = None if fresh else read_run(config.run_dir)
     if run is None:
@@ -182,7 +183,7 @@ def export_model(config: Config, cifar10: data.Cifar10, *, force: bool = False) 
     """Bundle the last finished epoch: export, evaluate, quantize, record and publish it."""
     run = check_export(config, force=force)
     # Imported here because it needs TensorFlow, which training does not.
-    from training.export import export, verify  # noqa: PLC0415
+    from training.export.export import export, verify  # noqa: PLC0415
 
     model = load_trained_model(run, config.recipe, config.run_dir)
     onnx_bytes = export(model)
@@ -190,7 +191,7 @@ def export_model(config: Config, cifar10: data.Cifar10, *, force: bool = False) 
     temperature = None
     if config.recipe_name != "article":  # its overconfidence is a symptom to show
         # Imported here because it needs onnx, which training does not.
-        from training.calibrate import calibrate  # noqa: PLC0415
+        from training.export.calibrate import calibrate  # noqa: PLC0415
 
         _, validation = cifar10.train.split_at(1 - config.recipe.validation_split)
         onnx_bytes, temperature = calibrate(onnx_bytes, validation)
@@ -234,7 +235,7 @@ def _check_backend() -> None:
 def _quantize(onnx_bytes: bytes, cifar10: data.Cifar10) -> tuple[bytes, Int8]:
     """Return the int8 file and its measurements."""
     # Imported here because it needs onnx, which training does not.
-    from training.quantize import CALIBRATION_IMAGES, quantize  # noqa: PLC0415
+    from training.export.quantize import CALIBRATION_IMAGES, quantize  # noqa: PLC0415
 
     int8_bytes = quantize(onnx_bytes, cifar10.train.images[:CALIBRATION_IMAGES])
     return int8_bytes, Int8(

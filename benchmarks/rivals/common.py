@@ -11,7 +11,7 @@ import onnxruntime
 from PIL import Image
 
 from models.record import CLASSES, INPUT, MODEL_FILE, OUTPUT
-from serving.classifier import session_options, usable_threads
+from serving.inference.classifier import session_options, usable_threads
 
 MODELS = Path(__file__).parents[2] / "models"
 NAMES = ("first", "second", "final")

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from models.record import CLASSES
-from serving.classifier import Classifier
 from serving.classify.files import Decoded, decode_files, find_files, match_files, read_list
 from serving.classify.rows import (
     CsvRows,
@@ -26,10 +25,11 @@ from serving.classify.rows import (
     printable,
 )
 from serving.errors import StartError, UnknownModelError
-from serving.images import DecodedImage
+from serving.http.answers import rounded
+from serving.images.decode import DecodedImage
+from serving.inference.classifier import Classifier
+from serving.inference.registry import Classifiers, load_classifiers
 from serving.options import read_settings, settings_options
-from serving.registry import Classifiers, load_classifiers
-from serving.responses import rounded
 from serving.settings import Precision
 
 HELD = 256  # most files, including broken ones, that wait for a batch to fill up

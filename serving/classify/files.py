@@ -15,7 +15,7 @@ from loky import cpu_count
 from pebble import ProcessExpired, ProcessPool
 
 from serving.errors import ImageSizeError, ServingError
-from serving.images import DecodedImage, decode
+from serving.images.decode import DecodedImage, decode
 
 # The files in a folder that count as images. They include unsupported formats: each such file
 # gets a row that says so.

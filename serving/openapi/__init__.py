@@ -7,7 +7,8 @@ request parsing, and none of them describes a body that is either a form or the 
 """
 
 from serving import NAME, VERSION
-from serving.access import KEY_HEADER
+from serving.http.access import KEY_HEADER
+from serving.inference.registry import Classifiers
 from serving.openapi.answers import answer_schemas
 from serving.openapi.images import image_paths
 from serving.openapi.parts import (
@@ -21,7 +22,6 @@ from serving.openapi.parts import (
 )
 from serving.openapi.protocol import protocol_paths
 from serving.openapi.protocol_schemas import request_schemas
-from serving.registry import Classifiers
 from serving.settings import Settings
 
 PROBES = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})

@@ -6,9 +6,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
-from serving.openapi.parts import Json
-from serving.protocol import responses as protocol
-from serving.responses import (
+from serving.http.answers import (
     ImageExplanation,
     ImageStability,
     Models,
@@ -16,6 +14,8 @@ from serving.responses import (
     Status,
     Study,
 )
+from serving.openapi.parts import Json
+from serving.protocol import responses as protocol
 
 ANSWERS = (
     Predictions,

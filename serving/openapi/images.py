@@ -1,7 +1,8 @@
 """The API's description of what takes images: /predict, /stability and /explanations."""
 
 from models.record import CLASSES, IMAGE_SIZE
-from serving.images import MIMETYPES
+from serving.images.decode import MIMETYPES
+from serving.inference.registry import Classifiers
 from serving.openapi.parts import (
     OF_BODIES,
     Json,
@@ -10,7 +11,6 @@ from serving.openapi.parts import (
     problems,
     query,
 )
-from serving.registry import Classifiers
 
 _IMAGES = query(
     "images",

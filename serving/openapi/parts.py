@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
-from serving.problems import CONTENT_TYPE
+from serving.http.problems import CONTENT_TYPE
 
 Json = dict[str, Any]
 

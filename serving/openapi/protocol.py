@@ -1,6 +1,7 @@
 """The Open Inference Protocol's part of the API's description."""
 
 from models.record import IMAGE_SIZE
+from serving.inference.registry import Classifiers
 from serving.openapi.parts import (
     COUNT,
     OF_BODIES,
@@ -14,7 +15,6 @@ from serving.openapi.parts import (
     reference,
 )
 from serving.protocol import HEADER_LENGTH
-from serving.registry import Classifiers
 
 _INDEX: Json = {"application/json": {"schema": list_of(reference("IndexEntry"))}}
 _ANSWERS: Json = {**as_json("InferenceResponse"), **as_bytes("application/octet-stream")}

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.record import CLASSES, OUTPUT
-from serving.classifier import Classifier
+from serving.inference.classifier import Classifier
 from serving.protocol import elements
 from serving.protocol.requests import InferenceRequest, OutputForm
 from serving.protocol.responses import InferenceResponse, OutputTensor

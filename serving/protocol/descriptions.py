@@ -1,11 +1,11 @@
 """What the protocol's clients ask about a model before they use it."""
 
 from models.record import CLASSES, INPUT, OUTPUT
-from serving.classifier import Classifier
-from serving.images import ACCEPTED
+from serving.images.decode import ACCEPTED
+from serving.inference.classifier import Classifier
+from serving.inference.providers import CUDA
 from serving.protocol.requests import IMAGE_SHAPE
 from serving.protocol.responses import IndexEntry, ModelConfig, ModelMetadata
-from serving.providers import CUDA
 
 PLATFORM = "onnxruntime_onnx"
 

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from pydantic import JsonValue
 
 from models.record import INPUT
-from serving.decoding import Upload
 from serving.errors import BadRequestError, TooLargeError
 from serving.images.formats import BASE64, name_format
+from serving.images.pool import Upload
 from serving.protocol import elements
 from serving.protocol.requests import (
     ENCODED,

@@ -1,4 +1,4 @@
-"""What the routes under /v2 answer, as types; see `serving.responses`."""
+"""What the routes under /v2 answer, as types; see `serving.http.answers`."""
 
 from typing import Annotated, Any, Literal, NotRequired
 

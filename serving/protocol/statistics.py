@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from serving.classifier import Classifier
-from serving.metrics import Metrics
+from serving.inference.classifier import Classifier
+from serving.observability.metrics import Metrics
 from serving.protocol.responses import Duration, ModelStatistics, Statistics
 
 

@@ -13,12 +13,8 @@ import numpy.typing as npt
 from flask import Blueprint
 
 from models.record import CLASSES
-from serving import explanation, stability
-from serving.classifier import Classifier
-from serving.decoding import Upload
 from serving.errors import BadRequestError
-from serving.parameters import Sent, boolean, single
-from serving.responses import (
+from serving.http.answers import (
     ChangedVariant,
     Image,
     ImageExplanation,
@@ -29,9 +25,14 @@ from serving.responses import (
     Variant,
     rounded,
 )
+from serving.http.parameters import Sent, boolean, single
+from serving.http.uploads import read_uploads
+from serving.images.pool import Upload
+from serving.inference.classifier import Classifier
+from serving.insights import occlusion as explanation
+from serving.insights import stability
+from serving.insights.thumbnails import to_data_url
 from serving.service import Service
-from serving.thumbnails import to_data_url
-from serving.uploads import read_uploads
 
 PARAMETERS = ("model", "version", "resize")
 

@@ -3,9 +3,9 @@
 from flask import Blueprint, Response, request, send_file
 from flask.typing import ResponseReturnValue
 
-from serving.classifier import Classifier
 from serving.errors import NotFoundError
-from serving.parameters import check_names, single
+from serving.http.parameters import check_names, single
+from serving.inference.classifier import Classifier
 from serving.service import Service
 
 

@@ -6,17 +6,17 @@ import numpy as np
 from flask import Blueprint
 
 from models.record import CLASSES
-from serving.classifier import Classifier
 from serving.errors import ServingError
-from serving.familiarity import familiarity_of
-from serving.images import DecodedImage
-from serving.parameters import boolean, fraction, single, whole_number
-from serving.problems import problem_document
-from serving.responses import Answer, Familiarity, Prediction, Predictions, Refusal, rounded
+from serving.http.answers import Answer, Familiarity, Prediction, Predictions, Refusal, rounded
+from serving.http.parameters import boolean, fraction, single, whole_number
+from serving.http.problems import problem_document
+from serving.http.uploads import read_uploads
+from serving.images.decode import DecodedImage
+from serving.inference.classifier import Classifier
+from serving.insights.familiarity import familiarity_of
+from serving.insights.reliability import worth
+from serving.insights.thumbnails import to_data_url
 from serving.service import Service
-from serving.thumbnails import to_data_url
-from serving.uploads import read_uploads
-from serving.worth import worth
 
 # Every model's answer, and the image's familiarity if it was requested.
 Answers = tuple[list[Answer], Familiarity | None]

@@ -6,8 +6,8 @@ from pydantic import ValidationError
 
 from models.study import STUDY_FILE, read_study
 from serving.errors import StartError, first_reason
-from serving.parameters import check_names
-from serving.responses import ComparedVersion
+from serving.http.answers import ComparedVersion
+from serving.http.parameters import check_names
 from serving.service import Service
 
 

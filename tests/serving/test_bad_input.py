@@ -21,7 +21,7 @@ from serving.errors import (
     TooLargeError,
     UnsupportedTypeError,
 )
-from serving.images import FORMATS, decode
+from serving.images.decode import FORMATS, decode
 from tests.helpers import check_problem, run_python
 from tests.serving.image_files import (
     TURNED,
@@ -140,7 +140,7 @@ def test_a_frame_beyond_a_gif_s_screen_takes_no_memory() -> None:
     code = """
 import resource, struct
 from serving.errors import ImageSizeError
-from serving.images import decode
+from serving.images.decode import decode
 rss = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 gif = b"GIF89a" + struct.pack("<HHBBB", 32, 32, 0x80, 0, 0) + bytes(6)
 gif += bytes((0x21, 0xF9, 4, 2 << 2, 0, 0, 0, 0))

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from gevent.pool import Group
 
-from serving.batching import Batcher
 from serving.errors import ModelError, OverloadedError
-from serving.metrics import Metrics
-from serving.registry import Classifiers, load_classifiers
+from serving.inference.batching import Batcher
+from serving.inference.registry import Classifiers, load_classifiers
+from serving.observability.metrics import Metrics
 from serving.settings import Settings
 from tests.helpers import HANG, run_python
 
@@ -89,7 +89,7 @@ def test_a_full_queue_refuses_at_once(classifiers: Classifiers) -> None:
 def test_a_large_request_takes_turns_with_small_ones(
     classifiers: Classifiers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.batching.MIXED_SECONDS", 60.0)  # even on a busy machine
+    monkeypatch.setattr("serving.inference.batching.MIXED_SECONDS", 60.0)  # even on a busy machine
     batcher = Batcher(Metrics(classifiers), Settings())
     first = classifiers.find("first")
     slow = replace(first, session=Switch(first.session))
@@ -113,7 +113,7 @@ def test_a_large_request_takes_turns_with_small_ones(
 def test_a_short_run_stays_in_the_thread_of_the_only_request(
     classifiers: Classifiers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.batching.SHORT_RUN", 60.0)  # even on a busy machine
+    monkeypatch.setattr("serving.inference.batching.SHORT_RUN", 60.0)  # even on a busy machine
     metrics = Metrics(classifiers)
     batcher = Batcher(metrics, Settings())
     first = classifiers.find("first")
@@ -127,7 +127,7 @@ def test_a_short_run_stays_in_the_thread_of_the_only_request(
     batcher.classify([model], image)
     metrics.end_request()
     batcher.classify([model], np.repeat(image, 128, axis=0))
-    monkeypatch.setattr("serving.batching.SHORT_RUN", 0.0)
+    monkeypatch.setattr("serving.inference.batching.SHORT_RUN", 0.0)
     batcher.classify([model], image)
     unknown, short, *others = model.session.threads
     here = threading.get_ident()
@@ -154,7 +154,7 @@ def test_a_batcher_that_breaks_down_ends_its_process() -> None:
     # Otherwise every later request would wait for ever, and the probes would still be answered.
     code = """
 from serving.app import create_app
-from serving.metrics import Metrics
+from serving.observability.metrics import Metrics
 
 def fail(*_):
     raise MemoryError("none left")

@@ -19,7 +19,7 @@ from PIL import Image
 from serving.__main__ import main
 from serving.classify import files
 from serving.classify.rows import CsvRows, JsonRows, Key, OutputError, Row, open_output
-from serving.images import DecodedImage
+from serving.images.decode import DecodedImage
 from tests.helpers import ROOT, SHIP, wait_for
 
 COMMAND = (sys.executable, "-m", "serving", "classify")  # for what a process alone can do

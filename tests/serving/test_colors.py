@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
-from serving.images import decode, is_small
+from serving.images.decode import decode, is_small
 from tests.serving.image_files import BT_2020, DISPLAY_P3, chunk, encode, icc_profile, shown
 
 RANDOM = np.random.default_rng(0)

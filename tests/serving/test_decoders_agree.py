@@ -10,7 +10,7 @@ import pyvips
 from PIL import Image, ImageCms
 
 from serving.errors import BrokenImageError, UnsupportedTypeError
-from serving.images import decode
+from serving.images.decode import decode
 from tests.serving.image_files import SMOOTH, Pixels, chunk, encode, png_of_samples
 
 Variant = tuple[str, bytes]

@@ -16,8 +16,8 @@ import pytest
 import requests
 from PIL import Image
 
-from serving.decoding import ROOM, Decoders, Upload
 from serving.errors import BrokenImageError, ImageSizeError, OverloadedError, TooLargeError
+from serving.images.pool import ROOM, Decoders, Upload
 from serving.settings import Settings
 from tests.helpers import HANG, check_problem, listening
 
@@ -35,7 +35,7 @@ def upload(pixels: npt.NDArray[np.uint8]) -> Upload:
 def decoders_of(pid: int) -> list[int]:
     """Return the ids of the decoder processes that a process has started."""
     found = subprocess.run(
-        ["pgrep", "-P", str(pid), "-f", "serving.decoder"],
+        ["pgrep", "-P", str(pid), "-f", "serving.images.worker"],
         check=False,
         capture_output=True,
         text=True,
@@ -167,7 +167,7 @@ def test_the_server_goes_on_while_images_keep_its_decoders(noise: npt.NDArray[np
 def decoders_below(service: int) -> list[int]:
     """Return the ids of the decoders of a service, whose workers start them."""
     found = subprocess.run(
-        ["pgrep", "-f", "serving.decoder"], capture_output=True, text=True, check=True
+        ["pgrep", "-f", "serving.images.worker"], capture_output=True, text=True, check=True
     )
     return [pid for pid in map(int, found.stdout.split()) if _is_below(pid, service)]
 

@@ -15,7 +15,7 @@ from serving.errors import (
     TooLargeError,
     UnsupportedTypeError,
 )
-from serving.images import MAX_PIXELS, decode
+from serving.images.decode import MAX_PIXELS, decode
 from tests.serving.image_files import chunk, encode
 
 GRADIENT = np.add.outer(np.arange(32) * 4, np.arange(32) * 4).astype(np.uint8)

@@ -13,14 +13,14 @@ from PIL import Image
 
 from models.familiarity import agreement
 from models.record import CLASSES, Record
-from serving import explanation, stability
-from serving.registry import load_classifiers
+from serving.inference.registry import load_classifiers
+from serving.insights import occlusion, stability
+from serving.insights.reliability import worth
 from serving.settings import Settings
-from serving.worth import worth
 from tests.helpers import MODELS, ROOT, SHIP, check_problem, png, run_server, upload
 
 if TYPE_CHECKING:
-    from training.data import Split
+    from training.data.cifar10 import Split
 
 CONTENT = SHIP.read_bytes()
 IMAGES = 50
@@ -78,7 +78,7 @@ def test_an_explanation_is_what_hiding_a_part_costs(
     ).json()
     whole, occluded = (p["models"] for p in predictions["predictions"])
     for i, model in enumerate(answer["models"]):
-        assert np.shape(model["map"]) == (explanation.POSITIONS, explanation.POSITIONS)
+        assert np.shape(model["map"]) == (occlusion.POSITIONS, occlusion.POSITIONS)
         name = whole[i]["class"]
         lost = whole[i]["probabilities"][name] - occluded[i]["probabilities"][name]
         assert model["map"][row][column] == pytest.approx(lost, abs=1e-4)
@@ -184,13 +184,13 @@ def test_the_strongest_region_matters_more_than_a_random_one(test_set: "Split", 
     strongest, anywhere = [], []
     for image in test_set.images[:IMAGES]:
         [whole] = classifier.classify(image[np.newaxis])
-        lost = explanation.sensitivity(whole, classifier.classify(explanation.occlude(image)))
-        places = [divmod(int(lost.argmax()), explanation.POSITIONS)]
-        places.append(tuple(random.integers(explanation.POSITIONS, size=2)))
+        lost = occlusion.sensitivity(whole, classifier.classify(occlusion.occlude(image)))
+        places = [divmod(int(lost.argmax()), occlusion.POSITIONS)]
+        places.append(tuple(random.integers(occlusion.POSITIONS, size=2)))
         hidden = np.stack([image, image])
         for one, (row, column) in zip(hidden, places, strict=True):
-            top, left = explanation.STEP * row, explanation.STEP * column
-            one[top : top + explanation.PATCH, left : left + explanation.PATCH] = image.mean((0, 1))
+            top, left = occlusion.STEP * row, occlusion.STEP * column
+            one[top : top + occlusion.PATCH, left : left + occlusion.PATCH] = image.mean((0, 1))
         kept = classifier.classify(hidden)[:, whole.argmax()]
         strongest.append(whole.max() - kept[0])
         anywhere.append(whole.max() - kept[1])

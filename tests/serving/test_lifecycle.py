@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pytest
 import requests
 
-from serving.server import METRICS_PLACE
+from serving.server.gunicorn import METRICS_PLACE
 from tests.helpers import HANG, ROOT, children_of, connect, in_flight, png, run_server, wait_for
 
 

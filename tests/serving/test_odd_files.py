@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from serving.errors import BrokenImageError, TooLargeError
-from serving.images import decode
+from serving.images.decode import decode
 from tests.serving.image_files import (
     RGB,
     TURNED,

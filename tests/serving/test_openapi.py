@@ -14,7 +14,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from serving.app import create_app
-from serving.images import MIMETYPES
+from serving.images.decode import MIMETYPES
 from serving.settings import Settings
 from tests.helpers import png
 

@@ -15,8 +15,8 @@ from tests.helpers import ROOT, free_port, png, run_python, takes_connections, w
 
 def test_the_server_for_windows_serves_it(image: npt.NDArray[np.uint8]) -> None:
     code = (
-        "from serving.logs import configure_logging; configure_logging(); "
-        "from serving.settings import Settings; from serving.windows import serve; "
+        "from serving.observability.logs import configure_logging; configure_logging(); "
+        "from serving.settings import Settings; from serving.server.windows import serve; "
         "serve(Settings(port=%d))"
     )
     with subprocess.Popen(
@@ -46,7 +46,7 @@ for name in [name for name in sys.modules if name.split(".")[0] == "serving"]:
     del sys.modules[name]
 sys.modules["fcntl"] = sys.modules["resource"] = None
 del os.register_at_fork, os.sysconf
-import serving.windows
+import serving.server.windows
 """
     assert run_python("-c", code).stderr == ""
 

@@ -8,7 +8,7 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
-from serving import stability
+from serving.insights import stability
 from tests.helpers import MODELS, SHIP, ask, png, predict
 
 

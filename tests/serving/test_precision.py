@@ -11,12 +11,12 @@ import requests
 
 from models.record import CLASSES, Record
 from serving.errors import StartError
-from serving.registry import load_classifiers
+from serving.inference.registry import load_classifiers
 from serving.settings import Settings
 from tests.helpers import ROOT, SHIP, png, run_server, upload
 
 if TYPE_CHECKING:
-    from training.data import Split
+    from training.data.cifar10 import Split
 
 SAMPLE = 500  # test images
 RECORDS = [

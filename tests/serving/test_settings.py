@@ -5,8 +5,8 @@ from click.testing import CliRunner
 
 from serving import errors
 from serving.__main__ import main
-from serving.problems import status_of
-from serving.registry import load_classifiers
+from serving.http.problems import status_of
+from serving.inference.registry import load_classifiers
 from serving.settings import Settings, variables
 
 

@@ -16,10 +16,10 @@ import onnxruntime
 import pytest
 
 from serving.app import create_app
-from serving.classifier import start_session
 from serving.errors import StartError
-from serving.providers import CPU, CUDA
-from serving.registry import load_classifiers
+from serving.inference.classifier import start_session
+from serving.inference.providers import CPU, CUDA
+from serving.inference.registry import load_classifiers
 from serving.settings import Settings
 from tests.helpers import HANG, ROOT, children_of, error_line, refusal, replace_model, wait_for
 

@@ -12,7 +12,7 @@ from tests.helpers import ROOT
 
 COUNT = """
 import os, pathlib
-from serving.registry import load_classifiers
+from serving.inference.registry import load_classifiers
 from serving.settings import Settings
 before = len(os.listdir("/proc/self/task"))
 classifiers = [*load_classifiers(Settings(provider="cpu"))]

@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 pytest.importorskip("keras", reason="needs the training group: uv sync --group training")
 
 from tests.training.generated import STARTED, generate
-from training import data
 from training.__main__ import main
-from training.data import Cifar10
+from training.data import cifar10 as data
+from training.data.cifar10 import Cifar10
 from training.pipeline import Config, export_model, train_model
 
 

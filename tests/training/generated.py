@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.helpers import ROOT, wait_for
-from training.checkpoints import read_run
-from training.data import Split
+from training.data.cifar10 import Split
+from training.runs.checkpoints import read_run
 
 ENDLESS = 100_000  # epochs, for a training that a test stops
 
@@ -19,7 +19,7 @@ STARTED: list[subprocess.Popen[str]] = []
 _COMMAND = """
 import sys
 from tests.training.generated import generate
-from training import data
+from training.data import cifar10 as data
 from training.__main__ import main
 
 split = generate(320, seed=1)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from training.architectures import build, describe
-from training.recipes import ARTICLE, IMPROVED
+from training.networks.architectures import build, describe
+from training.networks.recipes import ARTICLE, IMPROVED
 
 
 @pytest.mark.parametrize(

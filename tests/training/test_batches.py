@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from training.batches import Batches
-from training.strategy import ALONE
+from training.runs.batches import Batches
+from training.runs.strategy import ALONE
 
 EPOCHS = 4
 IMAGES = np.arange(20, dtype=np.uint8).reshape(-1, 1)  # of one pixel, the image's index

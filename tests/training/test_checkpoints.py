@@ -13,11 +13,11 @@ from click.testing import Result
 
 from tests.helpers import HANG
 from tests.training.generated import ENDLESS, finished_epochs, start, stop_after_epochs
-from training.checkpoints import RunError, locked, read_run
-from training.data import Cifar10
+from training.data.cifar10 import Cifar10
 from training.files import WriteError
 from training.pipeline import Config, train_model
-from training.train import steps_per_epoch
+from training.runs.checkpoints import RunError, locked, read_run
+from training.runs.train import steps_per_epoch
 
 
 def contents(folder: Path) -> dict[str, bytes]:

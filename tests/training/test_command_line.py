@@ -11,11 +11,11 @@ from click.testing import Result
 
 from tests.helpers import HANG, ROOT
 from tests.training.generated import start
-from training.data import Cifar10
+from training.data.cifar10 import Cifar10
+from training.export.publish import ReplaceError
 from training.files import WriteError
 from training.pipeline import Config, check_training, export_model
-from training.publish import ReplaceError
-from training.report import RecordError, write_report
+from training.report.report import RecordError, write_report
 
 
 def error_line(status: int, errors: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from training.__main__ import main
-from training.data import DataError, find, load, load_test
+from training.data.cifar10 import DataError, find, load, load_test
 
 
 def test_official_batches(cifar10_dir: Path) -> None:
@@ -94,9 +94,9 @@ def site(
         str(tmp_path / "archive"), "gztar", cifar10_dir.parent, cifar10_dir.name + "/test_batch"
     )
     monkeypatch.setattr(_Site, "archive", Path(path).read_bytes())
-    monkeypatch.setattr("training.data.FOLDER", cifar10_dir.name)
+    monkeypatch.setattr("training.data.cifar10.FOLDER", cifar10_dir.name)
     sha256 = hashlib.sha256(_Site.archive).hexdigest()
-    monkeypatch.setattr("training.data.ARCHIVE_SHA256", sha256)
+    monkeypatch.setattr("training.data.cifar10.ARCHIVE_SHA256", sha256)
     monkeypatch.delenv("CIFAR10_DIR", raising=False)
     cache = tmp_path / "a cache"
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
@@ -110,11 +110,13 @@ def test_the_data_is_downloaded_once(
     site: tuple[http.server.HTTPServer, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, cache = site
-    monkeypatch.setattr("training.data.URL", f"http://127.0.0.1:{server.server_port}/archive")
+    monkeypatch.setattr(
+        "training.data.cifar10.URL", f"http://127.0.0.1:{server.server_port}/archive"
+    )
     folder = find(None)
     assert len(load_test(folder).labels) == 10_000
     assert list(cache.iterdir()) == [folder]  # not the archive
-    monkeypatch.setattr("training.data.URL", "http://127.0.0.1:1/")
+    monkeypatch.setattr("training.data.cifar10.URL", "http://127.0.0.1:1/")
     assert find(None) == folder
 
 
@@ -129,7 +131,7 @@ def test_a_download_that_fails_is_one_line_and_leaves_nothing(
         (1, "", "Connection refused"),
     ):
         url = f"http://127.0.0.1:{port}/{path}/"
-        monkeypatch.setattr("training.data.URL", url)
+        monkeypatch.setattr("training.data.cifar10.URL", url)
         with pytest.raises(DataError, match=rf"^cannot download .*{url} .*{words}.*--data-dir"):
             find(None)
         assert list(cache.iterdir()) == []

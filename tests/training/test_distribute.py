@@ -13,10 +13,10 @@ from click.testing import Result
 from tests.helpers import HANG, free_port
 from tests.training import generated
 from tests.training.generated import ENDLESS, stop_after_epochs
-from training.checkpoints import Run, read_run
-from training.data import Cifar10
-from training.distribute import ADDRESSES, WORKER, WORKERS
+from training.data.cifar10 import Cifar10
 from training.pipeline import Config, train_model
+from training.runs.checkpoints import Run, read_run
+from training.runs.distribute import ADDRESSES, WORKER, WORKERS
 
 
 def start(runs: Path, epochs: int, *of_second: str) -> list[subprocess.Popen[str]]:

@@ -12,13 +12,13 @@ from click.testing import CliRunner
 
 from models.record import Record
 from tests.helpers import ROOT
-from training import data
 from training.__main__ import main
-from training.calibrate import calibrate, fit
-from training.data import Cifar10, Split
-from training.evaluate import calibration, score, shifted
-from training.predict import find_softmax, predict_with_logits
-from training.remeasure import BundleError, remeasure
+from training.data import cifar10 as data
+from training.data.cifar10 import Cifar10, Split
+from training.export.calibrate import calibrate, fit
+from training.measure.evaluate import calibration, score, shifted
+from training.measure.predict import find_softmax, predict_with_logits
+from training.measure.remeasure import BundleError, remeasure
 
 
 def test_calibration_of_answers_worked_by_hand() -> None:

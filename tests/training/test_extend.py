@@ -11,18 +11,18 @@ import pytest
 from models.record import MODEL_FILE, RECORD_FILE, Extension
 from tests.helpers import replace_model
 from training import TrainingError
-from training.architectures import build
-from training.checkpoints import read_run
-from training.data import Cifar10
-from training.export import export
-from training.extend import ExtendError
-from training.model_card import model_card
+from training.data.cifar10 import Cifar10
+from training.export.export import export
+from training.measure.predict import predict_with_logits
+from training.measure.remeasure import BundleError
+from training.networks.architectures import build
+from training.networks.recipes import IMPROVED, RECIPES
 from training.pipeline import Config, export_model, extend_bundled, train_model, train_models
-from training.predict import predict_with_logits
-from training.recipes import IMPROVED, RECIPES
-from training.remeasure import BundleError
-from training.report import read_record
-from training.train import compile_model, load_trained_model, steps_per_epoch
+from training.report.model_card import model_card
+from training.report.report import read_record
+from training.runs.checkpoints import read_run
+from training.runs.extend import ExtendError
+from training.runs.train import compile_model, load_trained_model, steps_per_epoch
 
 ONE_OF_ONE = Extension(after=1, planned=1)
 

@@ -7,10 +7,10 @@ import pytest
 
 from models.familiarity import agreement, read_familiarity
 from tests.helpers import ROOT
-from training import data
-from training.data import Cifar10, Split
-from training.familiarity import measure_familiarity
-from training.unfamiliar import unfamiliar_images
+from training.data import cifar10 as data
+from training.data.cifar10 import Cifar10, Split
+from training.measure.familiarity import measure_familiarity
+from training.measure.unfamiliar import unfamiliar_images
 
 
 def test_agreement_worked_by_hand() -> None:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from training.optimizers import ConvolutionalMuon
+from training.networks.optimizers import ConvolutionalMuon
 
 SHAPES = {"rgb": (3, 3, 3, 8), "inner": (3, 3, 8, 16), "dense": (16, 10), "bias": (10,)}
 RANDOM = np.random.default_rng(0)

@@ -7,8 +7,8 @@ import pytest
 
 from models.record import Record
 from tests.helpers import ROOT
+from training.export.publish import ReplaceError, check_replaceable, publish
 from training.files import write_bytes
-from training.publish import ReplaceError, check_replaceable, publish
 
 
 def test_a_kill_between_the_two_renames_loses_no_version(
@@ -42,11 +42,11 @@ def test_a_kill_between_the_two_renames_loses_no_version(
 
     publish_killed()
     assert not folder.exists()
-    monkeypatch.setattr("training.publish.write_bytes", killed_write)
+    monkeypatch.setattr("training.export.publish.write_bytes", killed_write)
     publish_killed()
     assert (folder / "model.onnx").read_bytes() == before
 
-    monkeypatch.setattr("training.publish.write_bytes", write)
+    monkeypatch.setattr("training.export.publish.write_bytes", write)
     publish_killed()
     assert not folder.exists()
     monkeypatch.setattr(Path, "rename", rename)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import ROOT
-from training.report import RecordError, StaleError, check_report, write_report
+from training.report.report import RecordError, StaleError, check_report, write_report
 
 
 def test_a_damaged_or_outdated_file_is_named_or_drawn_again(

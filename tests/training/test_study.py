@@ -1,6 +1,7 @@
 """A tiny study for real: every technique trains, and an interrupted study resumes."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from statistics import median_low
 
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from training.measure.study import add_result, study
 
 from models.record import RECORD_FILE, Score
 from models.study import (
@@ -21,15 +23,17 @@ from models.study import (
 )
 from tests.helpers import ROOT
 from training.__main__ import main
-from training.architectures import build, describe
-from training.checkpoints import locked
-from training.data import Cifar10
+from training.data.cifar10 import Cifar10
+from training.networks.architectures import build, describe
+from training.networks.recipes import ABLATIONS, ARTICLE, EXPERIMENTS, IMPROVED, TECHNIQUES, Recipe
 from training.pipeline import Config
-from training.recipes import ABLATIONS, ARTICLE, IMPROVED, TECHNIQUES, Recipe
-from training.report import check_report, read_record
-from training.results import COMPARISONS
-from training.study import add_result, study
-from training.train import compile_model, train
+from training.report.report import check_report, read_record
+from training.report.results import COMPARISONS
+from training.runs.batches import Batches
+from training.runs.checkpoints import locked
+from training.runs.noise import training_part
+from training.runs.strategy import ALONE
+from training.runs.train import compile_model, load_trained_model, train
 
 SETTING = Setting(model="first", epochs=1, precision="float32")
 FIRST = TECHNIQUES["first"]
@@ -70,11 +74,11 @@ def test_an_interrupted_study_resumes(
         trained.append(recipe.name)  # type: ignore[attr-defined]
         return train(name, recipe, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("training.study.train", train_and_count)
+    monkeypatch.setattr("training.measure.study.train", train_and_count)
     with pytest.raises(KeyboardInterrupt):
         run(range(1))
     assert [r.technique for r in read_study(models / STUDY_FILE).results] == trained
-    monkeypatch.setattr("training.study.train", train)
+    monkeypatch.setattr("training.measure.study.train", train)
     run(range(1))
     run(range(1))  # finds nothing left to do
 
@@ -103,11 +107,11 @@ def test_two_processes_share_a_study(
         """Train the baseline, while another process finishes dropout."""
         result = train(name, recipe, *args, **kwargs)  # type: ignore[arg-type]
         if recipe.name == BASELINE:
-            monkeypatch.setattr("training.study.train", train)
+            monkeypatch.setattr("training.measure.study.train", train)
             run(["dropout"])
         return result
 
-    monkeypatch.setattr("training.study.train", train_beside_another)
+    monkeypatch.setattr("training.measure.study.train", train_beside_another)
     with locked(runs / "l2-0"):  # as another process does that trains it
         run(names)
     assert [r.technique for r in read_study(tmp_path / STUDY_FILE).results] == ["dropout", BASELINE]
@@ -133,7 +137,7 @@ def test_ablations_are_kept_beside_the_study(tiny: Cifar10, tmp_path: Path) -> N
 def test_a_variant_of_the_other_recipe_is_refused() -> None:
     result = CliRunner().invoke(main, ["study", "--technique", "no-erasing"])
     assert result.exit_code == 2
-    assert "the article recipe of first has no variant no-erasing" in result.output
+    assert "article of first has no variant no-erasing" in result.output
 
 
 def test_early_stopping_keeps_the_best_epoch(tiny: Cifar10, tmp_path: Path) -> None:
@@ -214,7 +218,7 @@ def test_layers_of_final_are_left_out() -> None:
         rest = [type(layer) for layer in build("final", TECHNIQUES["final"][name]).layers]
         assert rest == [kind for kind in whole if kind not in left_out]
         result = CliRunner().invoke(main, ["study", "--model", "first", "--technique", name])
-        assert f"the article recipe of first has no variant {name}" in result.output
+        assert f"article of first has no variant {name}" in result.output
 
 
 def test_results_from_before_a_hyperparameter_still_count(tiny: Cifar10, tmp_path: Path) -> None:
@@ -285,3 +289,46 @@ def test_version_1_has_the_seed_with_the_median_validation_accuracy(model: str) 
     }
     assert len(accuracies) == 5
     assert accuracies[record.seed] == median_low(accuracies.values())
+
+
+def test_random_labels_are_told_from_true_ones(tiny: Cifar10) -> None:
+    recipe = EXPERIMENTS["random-labels"]["first"]["random-50"]
+    part = training_part(recipe, tiny.train, seed=1)
+    before, _ = tiny.train.split_at(1 - recipe.validation_split)
+    np.testing.assert_array_equal(part.true_labels, before.labels)
+    changed = part.images.labels != before.labels
+    assert part.is_noisy.mean() == pytest.approx(0.5, abs=0.01)
+    assert not changed[~part.is_noisy].any()
+    assert changed[part.is_noisy].mean() > 0.7  # one in ten is true by chance
+    other = training_part(recipe, tiny.train, seed=2)
+    assert (other.images.labels != part.images.labels).any()
+    np.testing.assert_array_equal(
+        training_part(recipe, tiny.train, seed=1).images.labels, part.images.labels
+    )
+
+
+def test_fewer_images_get_as_many_updates(tiny: Cifar10, tmp_path: Path) -> None:
+    whole, _ = tiny.train.split_at(1 - ARTICLE["first"].validation_split)
+    images = len(whole.labels) // 4
+    recipe = replace(ARTICLE["first"], training_images=images, label_noise=0.5)
+    part = training_part(recipe, tiny.train, seed=0)
+    counts = np.bincount(part.true_labels, minlength=10)
+    assert set(counts) == {images // 10}
+    run = train(
+        "first", recipe, tiny.train, epochs=1, seed=0, precision="float32", run_dir=tmp_path
+    )
+    trained = load_trained_model(run, recipe, tmp_path)
+    trained.compile(optimizer="adam")
+    [epoch] = run.history
+    assert epoch.memorization == part.memorization(trained)
+    batches = Batches(
+        part.images.images, part.images.labels, 16, ALONE, shuffle=True, examples=part.examples
+    )
+    assert sum(len(batches[i][1]) for i in range(len(batches))) == len(whole.labels)
+    assert set(np.bincount(batches.order)) == {4, 5}  # 256 examples of 60 images
+
+
+def test_widths_leave_the_logits() -> None:
+    widths = EXPERIMENTS["width"]["first"]
+    assert [layer.units for layer in build("first", widths["width-0.5"]).layers[-2:]] == [512, 10]
+    assert build("first", widths["width-4"]).layers[0].filters == 128

@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 
 from models.record import Record
 from tests.helpers import ROOT, png, run_server, upload
-from training.architectures import build
-from training.checkpoints import RunError, load, read_run
-from training.data import Cifar10
-from training.export import ExportError, export, verify
+from training.data.cifar10 import Cifar10
+from training.export.export import ExportError, export, verify
+from training.export.publish import publish
+from training.measure.predict import predict
+from training.networks.architectures import build
+from training.networks.recipes import ARTICLE
 from training.pipeline import Config, train_model
-from training.predict import predict
-from training.provenance import commit, machine
-from training.publish import publish
-from training.recipes import ARTICLE
-from training.report import write_report
-from training.train import load_trained_model, train
+from training.report.report import write_report
+from training.runs.checkpoints import RunError, load, read_run
+from training.runs.provenance import commit, machine
+from training.runs.train import load_trained_model, train
 
 
 def test_train_export_serve(tiny: Cifar10, exported: Path) -> None:
@@ -98,7 +98,7 @@ def test_the_commit_is_that_of_a_checkout_alone(
         pytest.skip("this is no git checkout")
     found = commit()
     assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", found or "")
-    monkeypatch.setattr("training.provenance._ROOT", tmp_path)
+    monkeypatch.setattr("training.runs.provenance._ROOT", tmp_path)
     assert commit() == found  # of the code that is loaded, whatever the checkout is now
     assert commit.__wrapped__() is None
 
@@ -159,7 +159,7 @@ def test_an_interrupted_export_leaves_the_previous_model(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("training.plots.curves", interrupt)
+    monkeypatch.setattr("training.report.plots.curves", interrupt)
     with pytest.raises(KeyboardInterrupt):
         publish(b"another model", record, exported)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -1,0 +1,165 @@
+"""A request's images and form fields, read where their meaning is clear.
+
+If werkzeug's multipart parser cannot read one part of a form, it drops all of them without an
+error; the library `multipart` says what is wrong, and reads small forms as fast.
+"""
+
+from collections.abc import Collection
+
+from flask import request
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
+from werkzeug.datastructures import MultiDict
+from werkzeug.http import parse_options_header
+
+from serving.errors import BadRequestError, TooLargeError, UnsupportedTypeError
+from serving.http.parameters import Sent, check_names
+from serving.images.decode import ACCEPTED
+from serving.images.pool import Upload
+
+FIELD = "image"
+FORM = "multipart/form-data"
+OCTET_STREAMS = frozenset({"application/octet-stream", "binary/octet-stream"})
+MAX_FIELDS = 64  # in a form, besides its images
+MAX_TEXT = 1000  # bytes in a parameter, or in text that is taken for a file name
+_HOW = f"curl -F {FIELD}=@photo.png"
+
+
+def read_uploads(max_images: int, parameters: Collection[str]) -> tuple[list[Upload], Sent]:
+    """Return the request's images, in order, and its parameters, from the query and the form.
+
+    Raises:
+        ServingError: there is no image or there are too many, the body is not what it is declared
+            as, or a parameter is not in `parameters`.
+    """
+    uploads, fields = _read_request(max_images)
+    sent = MultiDict([*request.args.items(multi=True), *fields.items(multi=True)])
+    check_names(sent, parameters, also=f" Images are sent in the field {FIELD!r}.")
+    if not uploads:
+        found = ", ".join(map(repr, fields)) or "none"
+        raise BadRequestError(
+            f"There is no file in the field {FIELD!r} ({_HOW}); the other fields sent: {found}."
+        )
+    return uploads, sent
+
+
+def _read_request(max_images: int) -> tuple[list[Upload], Sent]:
+    """Return the images, in order, and the form's other fields."""
+    if request.mimetype != FORM:
+        return [_read_body()], MultiDict()
+    uploads: list[Upload] = []
+    fields: Sent = MultiDict()
+    for segment, content in _read_parts(max_images + MAX_FIELDS):
+        name = _decode_text(segment.name or "")
+        if name != FIELD:
+            text = content[: MAX_TEXT + 1].decode(errors="replace")
+            if len(content) > MAX_TEXT:
+                text = f"{text[:20]}…"  # not a valid value of any parameter
+            fields.add(name, text)
+        elif upload := _read_file(segment, content):
+            uploads.append(upload)
+    if len(uploads) > max_images:
+        raise TooLargeError(
+            f"There are {len(uploads)} files; at most {max_images} are accepted in one request."
+        )
+    return uploads, fields
+
+
+def _read_parts(most: int) -> list[tuple[MultipartSegment, bytes]]:
+    boundary = request.mimetype_params.get("boundary")
+    if not boundary:
+        raise BadRequestError(
+            f"The Content-Type header, {FORM}, names no boundary. Let the client make the header "
+            "by itself, as curl -F, requests' files= and a browser's FormData do."
+        )
+    parts: list[tuple[MultipartSegment, bytes]] = []
+    pieces: list[bytes] = []
+    try:
+        # Latin-1 reads any file name; _decode_text() finds out its real encoding.
+        parser = PushMultipartParser(boundary, header_charset="latin-1")
+        for event in parser.parse_blocking(request.stream.read):
+            if isinstance(event, MultipartSegment):
+                if len(parts) == most:
+                    raise TooLargeError(
+                        f"The form has more than {most} parts: at most {most - MAX_FIELDS} files "
+                        f"and {MAX_FIELDS} other fields are accepted in one request."
+                    )
+                parts.append((event, b""))
+                pieces = []
+            elif event is None:
+                parts[-1] = (parts[-1][0], b"".join(pieces))
+            else:
+                pieces.append(event)
+    except (MultipartError, UnicodeError) as error:
+        if parts:
+            raise BadRequestError(
+                f"The form is cut or broken after {len(parts)} parts: {error}."
+            ) from error
+        raise BadRequestError(
+            f"The body is no form with the boundary {boundary!r} that its Content-Type names: "
+            f"{error}. Let the client make both ({_HOW})."
+        ) from error
+    return parts
+
+
+def _read_file(segment: MultipartSegment, content: bytes) -> Upload | None:
+    """Return a part's image; None if no file was chosen in a browser's form."""
+    filename = segment.filename
+    disposition = segment.header("Content-Disposition", "")
+    if "filename*" in disposition:
+        filename = parse_options_header(disposition)[1].get("filename")
+    if filename:
+        filename = _decode_text(filename)
+        return Upload(filename, filename, content)
+    if not content:
+        return None
+    if filename is None and segment.content_type is None and (text := _as_words(content)):
+        raise BadRequestError(
+            f"The field {FIELD!r} holds the text {text!r} and no file; "
+            f"with curl, an @ before the name sends the file: -F {FIELD}=@{text}"
+        )
+    return Upload(None, f"The file in the field {FIELD!r}", content)
+
+
+def _as_words(content: bytes) -> str | None:
+    """Return short, printable text, such as a file name; None for anything else."""
+    try:
+        text = content[: MAX_TEXT + 1].decode().strip()
+    except UnicodeDecodeError:
+        return None
+    return text if len(content) <= MAX_TEXT and text.isprintable() else None
+
+
+def _decode_text(text: str) -> str:
+    """Return a name that was read as Latin-1, decoded as UTF-8 or else as Windows-1252."""
+    if text.isascii():
+        return text
+    try:
+        content = text.encode("latin-1")
+    except UnicodeEncodeError:  # from filename*, which names its charset
+        return text
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
+
+
+def _read_body() -> Upload:
+    mimetype = request.mimetype
+    body = request.get_data(cache=False)
+    if not body:
+        raise BadRequestError(
+            f"There is no image: send one as the request's body, or as {FORM} in the field "
+            f"{FIELD!r} ({_HOW})."
+        )
+    if not mimetype or mimetype in OCTET_STREAMS or mimetype.startswith("image/"):
+        return Upload(None, "The request's body", body)  # its bytes say what it is
+    declared = f"The request's body is declared as {mimetype}"
+    if mimetype == "application/x-www-form-urlencoded":
+        raise UnsupportedTypeError(
+            f"{declared}, as curl does by itself: add -H 'Content-Type: image/png' to "
+            f"--data-binary, or send a form ({_HOW})."
+        )
+    raise UnsupportedTypeError(
+        f"{declared}; send a {ACCEPTED} image, declared as its type (image/png, say) or "
+        f"as {FORM} ({_HOW})."
+    )

@@ -1,0 +1,236 @@
+"""Decodes request images without blocking other requests.
+
+Each format has files that keep its decoder busy for minutes, and a thread cannot be killed. So an
+image that is not small is decoded in a process, which is killed if it takes too long.
+"""
+
+import json
+import logging
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gevent
+import numpy as np
+from gevent.queue import Empty, LifoQueue
+from gevent.subprocess import PIPE, Popen
+
+from models.record import IMAGE_SIZE
+from serving import errors
+from serving.errors import BrokenImageError, OverloadedError, ServingError, TooLargeError
+from serving.images.decode import MAX_PIXELS, DecodedImage, decode, is_small
+from serving.settings import Settings
+
+COMMAND = (sys.executable, "-m", "serving.images.worker")
+ROOT = Path(__file__).parents[2]
+ROOM = 4  # requests of the largest size whose images a worker holds in memory
+START_LIMIT = 30.0  # seconds; on an idle machine, a start takes a third of one
+SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An image as it was sent; error messages call it `name`."""
+
+    filename: str | None
+    name: str
+    content: bytes
+
+
+class Decoders:
+    """A few processes for slow images, each started when it is first needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._held = 0  # bytes of images that wait for a process, or are in one
+        self._free = LifoQueue()  # the last used one first, so that the others need not start
+        for _ in range(settings.decoders):
+            self._free.put(_Process())
+
+    def decode(self, uploads: Sequence[Upload], *, resize: bool) -> list[DecodedImage]:
+        """Decode a request's images in order, up to the first that is refused.
+
+        Raises:
+            ServingError: as images.decode(), too many pixels in total, too much work, no decoder
+                in time, or too many bytes that wait for one.
+        """
+        images = []
+        for outcome in self.decode_each(uploads, resize=resize):
+            if isinstance(outcome, ServingError):
+                raise outcome
+            images.append(outcome)
+        return images
+
+    def decode_each(
+        self, uploads: Sequence[Upload], *, resize: bool
+    ) -> Iterator[DecodedImage | ServingError]:
+        """Decode a request's images in order, each to its pixels or its refusal.
+
+        Raises:
+            ServingError: too many pixels in total, no decoder in time, or too many bytes that wait
+                for one.
+        """
+        size = sum(len(u.content) for u in uploads if not _is_quick(u, resize=resize))
+        if size and self._held + size > ROOM * self._settings.max_body:
+            raise _overloaded()
+        self._held += size
+        try:
+            yield from self._decode_each(uploads, resize=resize)
+        finally:
+            self._held -= size
+
+    def _decode_each(
+        self, uploads: Sequence[Upload], *, resize: bool
+    ) -> Iterator[DecodedImage | ServingError]:
+        pixels = 0
+        left = _TimeBudget(self._settings.decoder_timeout, self._settings.decode_timeout)
+        for upload in uploads:
+            gevent.sleep(0)  # many images must not starve other requests
+            try:
+                image = self._decode(upload, left, resize=resize)
+            except OverloadedError:
+                raise
+            except ServingError as refusal:
+                # Without the traceback, whose frames keep the files in memory.
+                yield type(refusal)(*refusal.args)
+                continue
+            yield image
+            pixels += image.width * image.height
+            if pixels > MAX_PIXELS:
+                raise TooLargeError(
+                    f"The images have more than {MAX_PIXELS:,} pixels together. "
+                    "Send fewer or smaller ones at a time."
+                )
+
+    def _decode(self, upload: Upload, left: "_TimeBudget", *, resize: bool) -> DecodedImage:
+        if _is_quick(upload, resize=resize):
+            if left.work <= 0:
+                raise _too_long(upload)
+            begun = time.monotonic()
+            try:
+                return decode(upload.content, name=upload.name, resize=resize)
+            finally:
+                left.work -= time.monotonic() - begun
+        asked = time.monotonic()
+        try:
+            process: _Process = self._free.get(timeout=max(0.0, left.wait))
+        except Empty:
+            raise _overloaded() from None
+        left.wait -= time.monotonic() - asked
+        try:
+            return process.decode(upload, left, resize=resize)
+        finally:
+            self._free.put(process)
+
+
+@dataclass
+class _TimeBudget:
+    """The seconds that a request may still wait for decoders, and that decoding may still take."""
+
+    wait: float
+    work: float
+
+
+class _Process:
+    """One decoder process, replaced when an image takes too long or crashes it."""
+
+    def __init__(self) -> None:
+        self._process: Popen | None = None
+
+    def decode(self, upload: Upload, left: _TimeBudget, *, resize: bool) -> DecodedImage:
+        # An idle process may have died, for example when memory ran short.
+        for _ in range(1 if self._process is None else 2):
+            with suppress(OSError, ValueError):
+                answer, pixels = self._ask(upload, left, resize=resize)
+                break
+        else:
+            raise _broke_down(upload)
+        if "error" in answer:
+            kind: type[ServingError] = getattr(errors, answer["error"])
+            raise kind(answer["message"])
+        return DecodedImage(
+            np.frombuffer(pixels, np.uint8).reshape(SHAPE), answer["width"], answer["height"]
+        )
+
+    def _ask(
+        self, upload: Upload, left: _TimeBudget, *, resize: bool
+    ) -> tuple[dict[str, Any], bytes]:
+        """Decode an image within the time budget, or kill the process.
+
+        Raises:
+            OSError, ValueError: the process has ended.
+        """
+        if left.work <= 0:
+            raise _too_long(upload)
+        process = self._process or self._start()
+        order = {"bytes": len(upload.content), "name": upload.name, "resize": resize}
+        begun = time.monotonic()
+        done = False
+        try:
+            with gevent.Timeout(left.work, _too_long(upload)):
+                process.stdin.write(json.dumps(order).encode() + b"\n")
+                process.stdin.write(upload.content)
+                process.stdin.flush()
+                answer = json.loads(process.stdout.readline())
+                pixels = process.stdout.read(math.prod(SHAPE)) if "width" in answer else b""
+            if "width" in answer and len(pixels) < math.prod(SHAPE):
+                raise ValueError("the answer is cut off")
+            done = True
+            left.work -= answer["seconds"]  # without those that the answer waited in a busy loop
+            return answer, pixels
+        finally:
+            if not done:
+                left.work -= time.monotonic() - begun
+                self._end()
+
+    def _start(self) -> Popen:
+        # Its arithmetic is on 32×32 pixels, where OpenBLAS's threads would only take memory.
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        try:
+            self._process = Popen(COMMAND, stdin=PIPE, stdout=PIPE, cwd=ROOT, env=environment)
+            with gevent.Timeout(START_LIMIT, OSError("it takes too long")):
+                if not self._process.stdout.readline():
+                    raise OSError("it ended")
+        except OSError as error:
+            self._end()
+            logger.exception("no decoder could be started")
+            raise OverloadedError("No decoder can be started. Send it again later.") from error
+        return self._process
+
+    def _end(self) -> None:
+        if self._process:
+            self._process.kill()
+            for pipe in (self._process.stdin, self._process.stdout):
+                with suppress(OSError):
+                    pipe.close()
+            self._process.wait()
+            self._process = None
+
+
+def _is_quick(upload: Upload, *, resize: bool) -> bool:
+    """Return whether an image is decoded at once, in the service's own process."""
+    return not resize and is_small(upload.content)
+
+
+def _overloaded() -> OverloadedError:
+    return OverloadedError("Too many images to decode at once. Send it again in a second.")
+
+
+def _too_long(upload: Upload) -> TooLargeError:
+    return TooLargeError(
+        f"{upload.name} takes too long to decode. Send a smaller or plainer image, or fewer at a "
+        "time."
+    )
+
+
+def _broke_down(upload: Upload) -> BrokenImageError:
+    logger.warning("a decoder broke down on an image of %d bytes", len(upload.content))
+    return BrokenImageError(f"{upload.name} is broken: it crashed its decoder. Save it again.")

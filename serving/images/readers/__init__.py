@@ -1,0 +1,1 @@
+"""One module per format: what its file says before a pixel is decoded, and its pixels."""

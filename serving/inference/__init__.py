@@ -1,0 +1,1 @@
+"""From pixels to probabilities: models, their runs, and batches over requests."""

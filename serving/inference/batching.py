@@ -1,0 +1,236 @@
+"""Dynamic batching: images wait in a bounded queue for a thread that runs the models.
+
+A batch takes the images that arrived for the same models during the last run, so batches grow with
+the load and an idle service adds no wait. Large requests run piece by piece, taking turns with the
+others. One thread is enough, because ONNX Runtime spreads each run over the cores itself;
+everything else happens in gevent's loop, whose greenlets switch only where they wait. A short run
+for the only request there is happens there, too: the way to the thread and back takes 0.4 ms.
+"""
+
+import atexit
+import logging
+import math
+import os
+import time
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import gevent
+import numpy as np
+import numpy.typing as npt
+from gevent.event import AsyncResult, Event
+from gevent.threadpool import ThreadPool
+
+from models.record import IMAGE_SIZE
+from serving.errors import ModelError, OverloadedError
+from serving.inference.classifier import Classifier, Run, one_line, run_each
+from serving.observability.metrics import Metrics
+from serving.settings import Settings
+
+Images = npt.NDArray[np.uint8]
+Probabilities = npt.NDArray[np.float32]
+
+# Shares of a full batch. While small requests keep arriving, a large one takes short turns, so
+# that a single image waits about as long as two images take.
+SMALL_SHARE = 1 / 4
+TURN_SHARE = 1 / 8
+MIXED_SECONDS = 1.0  # how long after a small request more are expected
+SHORT_RUN = 0.01  # seconds for which a run may block gevent's loop
+
+_PROBE = np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class _Job:
+    classifiers: tuple[Classifier, ...]
+    images: Images
+    result: AsyncResult = field(default_factory=AsyncResult)
+    queued: float = field(default_factory=time.perf_counter)
+    taken: int = 0  # images that have run or are running
+    parts: list[list[Probabilities]] = field(default_factory=list)  # per run, per model
+
+    @property
+    def left(self) -> int:
+        return len(self.images) - self.taken
+
+    @property
+    def limit(self) -> int:
+        return self.classifiers[0].max_batch
+
+    @property
+    def is_small(self) -> bool:
+        return self.left <= max(1, self.limit * SMALL_SHARE)
+
+    def take(self, count: int) -> Images:
+        piece = self.images[self.taken : self.taken + count]
+        self.taken += len(piece)
+        return piece
+
+    def joined(self) -> list[Probabilities]:
+        if len(self.parts) == 1:
+            return self.parts[0]
+        return [np.concatenate(of_model) for of_model in zip(*self.parts, strict=True)]
+
+
+class Batcher:
+    """Runs the models for all requests, which are greenlets of the thread that created it."""
+
+    def __init__(self, metrics: Metrics, settings: Settings) -> None:
+        self._metrics = metrics
+        self._settings = settings
+        self._jobs: list[_Job] = []
+        self._arrived = Event()
+        self.waiting = 0  # images queued or running, summed over the models
+        self._last_small = -MIXED_SECONDS  # monotonic time when a small request last joined others
+        self._failed: set[Classifier] = set()
+        self._seconds: dict[Classifier, float] = {}  # for an image, in the last run
+        self._thread = ThreadPool(1)
+        self._worker = gevent.spawn(self._work)
+        self._worker.link_exception(_end_process)
+        atexit.register(self._end)
+
+    def classify(self, classifiers: Iterable[Classifier], images: Images) -> list[Probabilities]:
+        """Return each model's probabilities [N, 10] for images [N, 32, 32, 3], RGB.
+
+        Raises:
+            OverloadedError: too many images are already waiting.
+            ModelError: a model failed.
+        """
+        job = _Job(tuple(classifiers), images)
+        self._submit(job)
+        answer: list[Probabilities] = job.result.get()
+        return answer
+
+    def check_room(self, size: int) -> None:
+        """Check that `size` more images may wait; an image for three models counts as three.
+
+        Raises:
+            OverloadedError: too many images are already waiting.
+        """
+        # A lone request is never too large.
+        if self.waiting and self.waiting + size > self._settings.max_waiting:
+            raise OverloadedError(
+                "Too many images wait to be classified. Send this again in a second."
+            )
+
+    def retry_failed(self, only: Collection[Classifier] | None = None) -> list[str]:
+        """Return which models, of all or `only` these, failed in their last run; run them again."""
+        failed = [c for c in self._failed if only is None or c in only]
+        if not self.waiting:
+            for classifier in failed:
+                self._submit(_Job((classifier,), _PROBE))
+        return [f"{c.record.name} version {c.record.version}" for c in failed]
+
+    def _submit(self, job: _Job) -> None:
+        size = len(job.images) * len(job.classifiers)
+        self.check_room(size)
+        if self.waiting and job.is_small:
+            self._last_small = time.monotonic()
+        self._count(size)
+        self._jobs.append(job)
+        self._arrived.set()
+
+    def _count(self, images: int) -> None:
+        self.waiting += images
+        self._metrics.queue_depth.inc(images)
+
+    def _end(self) -> None:
+        # Python must not exit during a run: ONNX Runtime would abort the process.
+        self._worker.kill()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            self._arrived.wait()
+            batch = self._take_batch()
+            classifiers = batch[0][0].classifiers
+            begun = time.perf_counter()
+            for job, piece in batch:
+                if job.taken == len(piece):  # its first run
+                    self._metrics.count_wait(classifiers, begun - job.queued)
+            pieces = [images for _, images in batch]
+            images = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+            if self._metrics.requests_here == 1 and self._is_short(*batch[0]):
+                run = run_each(classifiers, images)
+            else:
+                run = self._thread.apply(run_each, (classifiers, images))
+            self._count(-len(images) * len(classifiers))
+            self._observe(classifiers, len(images), run)
+            # The requests resume when this greenlet waits: once the thread has its next batch.
+            first = 0
+            for job, piece in batch:
+                last = first + len(piece)
+                if run.error:
+                    self._fail(job, classifiers[len(run.seconds)], run.error)
+                else:
+                    job.parts.append([of_model[first:last] for of_model in run.probabilities])
+                    if job.left:
+                        self._jobs.append(job)
+                        self._arrived.set()
+                    else:
+                        job.result.set(job.joined())
+                first = last
+
+    def _take_batch(self) -> list[tuple[_Job, Images]]:
+        """Take a piece of the job whose turn it is, or all of it along with other small jobs.
+
+        Small jobs run together if they are for the same models. They do not join a piece of a large
+        one, since they would have to wait for its run to end.
+        """
+        head, *rest = self._jobs
+        batch = []
+        if not head.is_small:
+            mixed = time.monotonic() < self._last_small + MIXED_SECONDS
+            turn = max(1, int(head.limit * TURN_SHARE)) if mixed else head.limit
+            batch.append((head, head.take(turn)))
+            self._jobs = rest
+        else:
+            images = 0
+            self._jobs = []
+            for job in (head, *rest):
+                fits = job.is_small and images + job.left <= head.limit
+                if fits and job.classifiers == head.classifiers:
+                    images += job.left
+                    batch.append((job, job.take(job.left)))
+                else:
+                    self._jobs.append(job)
+        if not self._jobs:
+            self._arrived.clear()
+        return batch
+
+    def _is_short(self, job: _Job, piece: Images) -> bool:
+        """Return whether all of the job's images probably run within `SHORT_RUN`."""
+        seconds = sum(self._seconds.get(classifier, math.inf) for classifier in job.classifiers)
+        return len(piece) == len(job.images) and len(piece) * seconds < SHORT_RUN
+
+    def _observe(self, classifiers: Sequence[Classifier], images: int, run: Run) -> None:
+        for classifier, seconds in zip(classifiers, run.seconds, strict=False):
+            self._failed.discard(classifier)
+            self._seconds[classifier] = seconds / images
+            self._metrics.count_run(classifier, images, seconds)
+
+    def _fail(self, job: _Job, classifier: Classifier, error: Exception) -> None:
+        record = classifier.record
+        self._failed.add(classifier)
+        self._count(-job.left * len(job.classifiers))
+        logger.error("%s version %d failed", record.name, record.version, exc_info=error)
+        job.result.set_exception(
+            ModelError(
+                f"The model {record.name} version {record.version} failed: {one_line(error)}. "
+                "Another model or version may still answer: ask for it by ?model= and ?version=, "
+                "or by its path under /v2."
+            )
+        )
+
+
+def _end_process(worker: gevent.Greenlet) -> None:
+    """End the process, since without its batcher no request would ever end.
+
+    gunicorn, where it runs, replaces it.
+    """
+    try:
+        logger.critical("the batcher failed, so this worker ends", exc_info=worker.exc_info)
+    finally:
+        os._exit(1)

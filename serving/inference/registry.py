@@ -1,0 +1,219 @@
+"""The models folder: read, checked against its records, loaded and warmed up."""
+
+import ctypes
+import hashlib
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from models.record import (
+    CURVES_FILE,
+    INT8_MODEL_FILE,
+    MODEL_FILE,
+    RECORD_FILE,
+    Record,
+    version_folders,
+)
+from serving.errors import StartError, UnknownModelError, first_reason
+from serving.inference.classifier import (
+    Classifier,
+    session_options,
+    start_session,
+    usable_threads,
+    warm_up,
+)
+from serving.inference.providers import CPU, CUDA, MAX_BATCH, choose_providers, cuda_options
+from serving.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class Classifiers:
+    """The loaded models, ordered by size, the newest version of each first."""
+
+    def __init__(self, classifiers: Iterable[Classifier]) -> None:
+        # The article's order: its models grow.
+        ordered = sorted(
+            classifiers, key=lambda c: (c.record.parameters, c.record.name, -c.record.version)
+        )
+        self._versions: dict[str, dict[str, Classifier]] = {}
+        for classifier in ordered:
+            record = classifier.record
+            self._versions.setdefault(record.name, {})[str(record.version)] = classifier
+
+    def __iter__(self) -> Iterator[Classifier]:
+        return (c for versions in self._versions.values() for c in versions.values())
+
+    @property
+    def names(self) -> list[str]:
+        """Return each model's name once."""
+        return list(self._versions)
+
+    def versions(self, name: str) -> list[str]:
+        """Return a model's versions, the newest first."""
+        return list(self._versions[name])
+
+    def choose(self, names: Iterable[str] = (), version: str | None = None) -> list[Classifier]:
+        """Return a version of each named model once; of every model if none is named.
+
+        Raises:
+            UnknownModelError: one does not exist.
+        """
+        return [self.find(name, version) for name in dict.fromkeys(names) or self.names]
+
+    def find(self, name: str, version: str | None = None) -> Classifier:
+        """Return a model's version; the newest for None.
+
+        Raises:
+            UnknownModelError: it does not exist.
+        """
+        if name not in self._versions:
+            raise UnknownModelError(
+                f"There is no model {name!r}; the models are {', '.join(self._versions)}."
+            )
+        versions = self._versions[name]
+        if version is None:
+            return next(iter(versions.values()))
+        if version not in versions:
+            raise UnknownModelError(
+                f"There is no version {version!r} of the model {name}; the versions are "
+                f"{', '.join(versions)}."
+            )
+        return versions[version]
+
+
+def load_classifiers(settings: Settings) -> Classifiers:
+    """Load, check and warm up every version of every model in `settings.models_dir`.
+
+    With int8, the records are those of the int8 files.
+
+    Raises:
+        StartError: there is no model; one is missing, altered or of another form; or the provider
+            is `cuda`, but CUDA does not work here or the precision is int8.
+    """
+    models_dir, provider, precision = settings.models_dir, settings.provider, settings.precision
+    if precision == "int8":
+        if provider == "cuda":
+            raise StartError(
+                "precision int8 is faster on the CPU alone, and provider cuda is set; "
+                "set --provider or SERVING_PROVIDER to cpu, "
+                "or --precision or SERVING_PRECISION to float32"
+            )
+        provider = "cpu"
+    files = []
+    for folder in _version_folders(models_dir):
+        record = _read_record(folder)
+        if precision == "int8":
+            files.append((folder / INT8_MODEL_FILE, _of_int8(record, folder)))
+        else:
+            files.append((folder / MODEL_FILE, record))
+    if not files:
+        raise StartError(
+            f"{models_dir.resolve()} {'holds no models' if models_dir.is_dir() else 'is no folder'}"
+            "; set --models-dir or SERVING_MODELS_DIR to the one with <name>/<version>/"
+        )
+    models = [(path, record, _read_model(path, record)) for path, record in files]
+    providers = choose_providers(provider, settings, models[0][2])
+    try:
+        classifiers = _start(models, providers, settings)
+    except StartError as error:
+        if provider != "auto" or providers == [CPU]:
+            raise
+        logger.warning("%s; the models run on the CPU instead", error)
+        classifiers = _start(models, [CPU], settings)
+    del models  # the sessions have copies
+    _return_freed_memory()
+    return Classifiers(classifiers)
+
+
+def _start(
+    models: Sequence[tuple[Path, Record, bytes]], providers: list[str], settings: Settings
+) -> list[Classifier]:
+    options = session_options(settings.threads or usable_threads(settings.workers))
+    logger.info(
+        "provider: %s, precision: %s, threads: %d",
+        providers[0],
+        settings.precision,
+        options.intra_op_num_threads,
+    )
+    max_batch = settings.max_batch or MAX_BATCH[providers[0]]
+    provider_options = [cuda_options(settings) if name == CUDA else {} for name in providers]
+    classifiers = []
+    for path, record, onnx_file in models:
+        classifier = Classifier(
+            record=record,
+            curves=path.with_name(CURVES_FILE).resolve(),
+            session=start_session(path, onnx_file, options, providers, provider_options),
+            max_batch=max_batch,
+        )
+        warm_up(classifier, path)
+        classifiers.append(classifier)
+        logger.info(
+            "%s version %d (%s recipe): test accuracy %.2f %%, after %d of %d epochs",
+            record.name,
+            record.version,
+            record.recipe,
+            100 * record.test_accuracy,
+            record.epochs_completed,
+            record.epochs,
+        )
+    return classifiers
+
+
+def _version_folders(models_dir: Path) -> list[Path]:
+    try:
+        return version_folders(models_dir)
+    except OSError as error:
+        raise StartError(f"cannot read {error.filename}: {error.strerror}") from error
+
+
+def _read_record(folder: Path) -> Record:
+    path = folder / RECORD_FILE
+    try:
+        record = Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise StartError(f"cannot read {path}: {error.strerror}") from error
+    except ValidationError as error:
+        raise StartError(
+            f"{path} is not a model's record: {first_reason(error, 'the file')}"
+        ) from error
+    if (record.name, str(record.version)) != (folder.parent.name, folder.name):
+        raise StartError(
+            f"{path} is the record of {record.name} version {record.version}, not of this folder"
+        )
+    return record
+
+
+def _of_int8(record: Record, folder: Path) -> Record:
+    try:
+        return record.of_int8()
+    except ValueError as error:
+        raise StartError(
+            f"{folder} has no {INT8_MODEL_FILE}; make it with python -m training quantize, "
+            "or set --precision or SERVING_PRECISION to float32"
+        ) from error
+
+
+def _read_model(path: Path, record: Record) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StartError(f"cannot read {path}: {error.strerror}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != record.sha256:
+        raise StartError(
+            f"{path} is damaged or altered: its SHA-256 is {found}, "
+            f"and {RECORD_FILE} beside it says {record.sha256}"
+        )
+    return content
+
+
+def _return_freed_memory() -> None:
+    """Give back what loading has freed, of which glibc would keep tens of MiB for the process."""
+    if sys.platform == "linux":
+        with suppress(AttributeError):  # another libc
+            ctypes.CDLL(None).malloc_trim(0)

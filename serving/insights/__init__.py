@@ -1,0 +1,1 @@
+"""How far to trust an answer, and what it rests on."""

@@ -1,0 +1,51 @@
+"""Whether an image looks like the models' training images, as measured by `training`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from models.familiarity import FAMILIARITY_FILE, MeasuredFamiliarity, agreement, read_familiarity
+from serving.errors import StartError
+from serving.http.answers import Familiarity, rounded
+from serving.inference.classifier import Classifier
+
+
+def load_familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
+    """Return the measurement of the bundled models; None if there is none.
+
+    Raises:
+        StartError: the file is damaged.
+    """
+    try:
+        return read_familiarity(models_dir)
+    except (OSError, ValidationError) as error:
+        path = models_dir / FAMILIARITY_FILE
+        raise StartError(f"{path} is not what python -m training familiarity writes") from error
+
+
+def familiarity_of(
+    measured: MeasuredFamiliarity | None,
+    classifiers: Sequence[Classifier],
+    probabilities: Sequence[npt.NDArray[np.float32]],
+) -> list[Familiarity | None]:
+    """Return each image's familiarity, from the models' probabilities [N, 10].
+
+    None unless all the model files that were measured are among those that answer.
+    """
+    unknown: list[Familiarity | None] = [None] * len(probabilities[0])
+    if measured is None or measured.threshold is None:
+        return unknown
+    answers = {
+        classifier.record.sha256: of_model
+        for classifier, of_model in zip(classifiers, probabilities, strict=True)
+    }
+    if not set(measured.models.values()) <= set(answers):
+        return unknown
+    agreements = agreement([answers[sha256] for sha256 in measured.models.values()])
+    return [
+        {"agreement": rounded(value), "familiar": bool(value >= measured.threshold)}
+        for value in agreements
+    ]

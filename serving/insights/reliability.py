@@ -1,0 +1,34 @@
+"""How often predictions like this one were right on the model's test set."""
+
+import math
+
+from models.record import CLASSES, Record
+from serving.http.answers import Worth, rounded
+
+_FEWEST = 30  # images that a share needs; its standard error is then below 10 points
+
+
+def worth(record: Record, best: int, confidence: float) -> Worth:
+    """Look up a prediction, a class index and its probability, in the test-set record."""
+    column = [row[best] for row in record.confusion_matrix]
+    answered = sum(column)
+    others = sorted((i for i in range(len(CLASSES)) if i != best), key=lambda i: -column[i])
+    return {
+        "right_when_this_sure": _reliability(record, confidence),
+        "right_when_this_class": (
+            rounded(column[best] / answered) if answered >= _FEWEST else None
+        ),
+        "most_often_really": [
+            {"true_class": CLASSES[i], "share": rounded(column[i] / answered)}
+            for i in others[:2]
+            if column[i] and answered >= _FEWEST
+        ],
+    }
+
+
+def _reliability(record: Record, confidence: float) -> float | None:
+    if record.calibration is None:
+        return None
+    bins = record.calibration.reliability
+    found = bins[max(math.ceil(confidence * len(bins)) - 1, 0)]  # closed above
+    return None if found.accuracy is None or found.count < _FEWEST else rounded(found.accuracy)

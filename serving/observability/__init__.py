@@ -1,0 +1,1 @@
+"""Logs, request IDs, metrics."""

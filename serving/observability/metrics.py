@@ -1,0 +1,254 @@
+"""What Prometheus reads at /metrics, summed over the workers if there are several."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+    values,
+)
+from prometheus_client.samples import Sample
+
+from models.record import CLASSES
+from serving.errors import OverloadedError
+from serving.http.problems import status_of
+from serving.inference.classifier import Classifier
+from serving.inference.registry import Classifiers
+from serving.observability.processes import Processes
+
+SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's, for several workers
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_CONFIDENCES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
+
+_process_id = cache(os.getpid)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_process_id.cache_clear)
+
+
+class Metrics:
+    """One process's metrics, in a registry of their own."""
+
+    def __init__(self, classifiers: Classifiers) -> None:
+        self.registry = registry = CollectorRegistry()
+        if SHARED in os.environ:
+            # By default it asks the system for the process ID at every count, some thirty times
+            # per request.
+            values.ValueClass = values.MultiProcessValue(_process_id)  # type: ignore[no-untyped-call]
+        else:
+            ProcessCollector(registry=registry)
+        requests = Counter(
+            "serving_http_requests",
+            "Finished requests.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        seconds = Histogram(
+            "serving_http_request_duration_seconds",
+            "Time from complete request to response.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.requests_here = 0  # being answered by this process; the batcher reads it
+        self._in_flight = Gauge(
+            "serving_http_requests_in_flight",
+            "Requests being answered.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        model_requests = Counter(
+            "serving_model_requests",
+            "Requests that asked a model.",
+            ["model", "version", "status"],
+            registry=registry,
+        )
+        model_seconds = Histogram(
+            "serving_model_duration_seconds",
+            "Time of a model's requests (success, fail), of their waits in the queue, and of its "
+            "runs (infer).",
+            ["model", "version", "stage"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        model_images = Counter(
+            "serving_model_images",
+            "Images that a model ran on.",
+            ["model", "version"],
+            registry=registry,
+        )
+        last_run = Gauge(
+            "serving_model_last_run_timestamp_seconds",
+            "When a model last ran, in seconds since 1970.",
+            ["model", "version"],
+            multiprocess_mode="max",
+            registry=registry,
+        )
+        self._decode_seconds = Histogram(
+            "serving_decode_duration_seconds",
+            "Time of decoding a request's images, with the wait for a decoder.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        batch_size = Histogram(
+            "serving_batch_images",
+            "Images in a batch.",
+            ["model"],
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+            registry=registry,
+        )
+        self.queue_depth = Gauge(
+            "serving_queue_images",
+            "Images that wait for a model or run.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        predictions = Counter(
+            "serving_predictions",
+            "Classified images, by the class that a model took them for.",
+            ["model", "version", "class"],
+            registry=registry,
+        )
+        confidence = Histogram(
+            "serving_prediction_confidence",
+            "The probability of the class that a model took an image for.",
+            ["model", "version"],
+            buckets=_CONFIDENCES,
+            registry=registry,
+        )
+        agreement = Counter(
+            "serving_prediction_agreement",
+            "Images that several models classified, by whether they took them for the same class.",
+            ["agree"],
+            registry=registry,
+        )
+        self._agree, self._disagree = agreement.labels("yes"), agreement.labels("no")
+        # Looking up a series by its labels costs as much as counting.
+        self.requests = cache(requests.labels)
+        self.seconds = cache(seconds.labels)
+        self._batch_size = cache(batch_size.labels)
+        self._model_requests = cache(model_requests.labels)
+        self._model_seconds = cache(model_seconds.labels)
+        self._model_images = cache(model_images.labels)
+        self._last_run = cache(last_run.labels)
+        self._predictions = cache(predictions.labels)
+        self._confidence = cache(confidence.labels)
+        info = Gauge(
+            "serving_model_info",
+            "1 for each loaded model.",
+            ["model", "version", "recipe", "provider"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        accuracy = Gauge(
+            "serving_model_test_accuracy",
+            "Recorded share of right answers on CIFAR-10's test set.",
+            ["model", "version"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        for classifier in classifiers:
+            record = classifier.record
+            info.labels(record.name, record.version, record.recipe, classifier.provider).set(1)
+            accuracy.labels(record.name, record.version).set(record.test_accuracy)
+
+    def begin_request(self) -> None:
+        """Count a request that is being answered."""
+        self.requests_here += 1
+        self._in_flight.inc()
+
+    def end_request(self) -> None:
+        """Count a request that has its answer."""
+        self.requests_here -= 1
+        self._in_flight.dec()
+
+    @contextmanager
+    def time_decoding(self) -> Iterator[None]:
+        """Time the decoding of a request's images, unless there was no room for them."""
+        begun = time.perf_counter()
+        decoded = True
+        try:
+            yield
+        except OverloadedError:
+            decoded = False
+            raise
+        finally:
+            if decoded:
+                self._decode_seconds.observe(time.perf_counter() - begun)
+
+    @contextmanager
+    def count_models(self, classifiers: Iterable[Classifier]) -> Iterator[None]:
+        """Count a request to these models, with the status that the block ends in."""
+        status = 200
+        begun = time.perf_counter()
+        try:
+            yield
+        except BaseException as error:  # at the graceful timeout, gevent ends a request by one
+            status = int(status_of(error))
+            raise
+        finally:
+            seconds = time.perf_counter() - begun
+            stage = "success" if status == 200 else "fail"
+            for classifier in classifiers:
+                record = classifier.record
+                self._model_requests(record.name, record.version, status).inc()
+                self._model_seconds(record.name, record.version, stage).observe(seconds)
+
+    def count_wait(self, classifiers: Iterable[Classifier], seconds: float) -> None:
+        """Count a request's wait for its first run."""
+        for classifier in classifiers:
+            record = classifier.record
+            self._model_seconds(record.name, record.version, "queue").observe(seconds)
+
+    def count_run(self, classifier: Classifier, images: int, seconds: float) -> None:
+        """Count a model's run of a batch."""
+        name, version = classifier.record.name, classifier.record.version
+        self._batch_size(name).observe(images)
+        self._model_seconds(name, version, "infer").observe(seconds)
+        self._model_images(name, version).inc(images)
+        self._last_run(name, version).set(time.time())
+
+    def count_predictions(
+        self, classifiers: Sequence[Classifier], probabilities: Sequence[npt.NDArray[np.float32]]
+    ) -> None:
+        """Count each model's answers, [N, 10], to N images."""
+        best = [of_model.argmax(axis=1).tolist() for of_model in probabilities]
+        for classifier, of_model, classes in zip(classifiers, probabilities, best, strict=True):
+            record = classifier.record
+            confidence = self._confidence(record.name, record.version)
+            for found, highest in zip(classes, of_model.max(axis=1).tolist(), strict=True):
+                self._predictions(record.name, record.version, CLASSES[found]).inc()
+                confidence.observe(highest)
+        if len(best) > 1:
+            for found in zip(*best, strict=True):
+                (self._agree if len(set(found)) == 1 else self._disagree).inc()
+
+    def exposition(self) -> bytes:
+        """Return Prometheus text, for all workers if they share a metrics folder."""
+        registry = self._summed()
+        if registry is not self.registry:
+            registry.register(Processes())
+        return generate_latest(registry)
+
+    def samples(self) -> Iterator[Sample]:
+        """Return the counts so far, for all workers if they share a metrics folder."""
+        return (sample for family in self._summed().collect() for sample in family.samples)
+
+    def _summed(self) -> CollectorRegistry:
+        if SHARED not in os.environ:
+            return self.registry
+        from serving.observability.shared_metrics import SharedMetrics  # noqa: PLC0415  # not on Windows
+
+        registry = CollectorRegistry()
+        registry.register(SharedMetrics(os.environ[SHARED]))
+        return registry

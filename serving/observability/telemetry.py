@@ -1,0 +1,102 @@
+"""A request's ID, its log line, its counters and, if configured, its trace."""
+
+import logging
+import os
+import re
+import time
+import uuid
+from importlib.util import find_spec
+from urllib.parse import quote
+
+from flask import Flask, Response, g, request
+
+from serving import NAME
+from serving.errors import StartError
+from serving.observability.metrics import Metrics
+
+REQUEST_ID = "X-Request-ID"
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST"})
+_ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")  # nothing that could forge a log line
+
+# Defaults for unset variables: Prometheus has the metrics, and gRPC would block gevent's loop.
+_TRACING = {
+    "OTEL_TRACES_EXPORTER": "otlp",
+    "OTEL_METRICS_EXPORTER": "none",
+    "OTEL_LOGS_EXPORTER": "none",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "2",  # seconds, with all retries; the exit waits for the last
+}
+
+logger = logging.getLogger(__name__)
+
+
+def observe(app: Flask, metrics: Metrics) -> None:
+    """Give every request that reaches the application an ID, a log line and its counts."""
+
+    @app.before_request
+    def begin() -> None:
+        g.started = time.perf_counter()
+        sent = request.headers.get(REQUEST_ID, "")
+        g.request_id = sent if _ACCEPTED_ID.fullmatch(sent) else str(uuid.uuid4())
+        metrics.begin_request()
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        seconds = time.perf_counter() - g.started
+        route = request.url_rule.rule if request.url_rule else "none"
+        metrics.end_request()
+        # A client may invent methods, and each would be a new series forever.
+        method = request.method if request.method in METHODS else "other"
+        metrics.requests(method, route, response.status_code).inc()
+        metrics.seconds(route).observe(seconds)
+        response.headers[REQUEST_ID] = g.request_id
+        logger.info(
+            "%s %s %d",
+            method,
+            quote(request.path),  # nothing that could forge a log line here either
+            response.status_code,
+            extra={
+                "method": request.method,
+                "path": request.path,
+                "route": route,
+                "status": response.status_code,
+                "milliseconds": round(1000 * seconds, 2),
+                "client": request.remote_addr,
+            },
+        )
+        return response
+
+
+def start_tracing(app: Flask) -> None:
+    """Send OpenTelemetry traces as its usual variables say; without them, do nothing.
+
+    Raises:
+        StartError: they ask for something that is not installed.
+    """
+    variables = (
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_TRACES_EXPORTER",
+    )
+    named = next((name for name in variables if os.environ.get(name)), None)
+    off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    if named is None or off or os.environ.get("OTEL_TRACES_EXPORTER") == "none":
+        return
+    if find_spec("opentelemetry") is None:
+        raise StartError(
+            f"{named} is set, but OpenTelemetry is not installed; run with the group `otel` "
+            "(uv run --group otel python -m serving) or unset it"
+        )
+    # Imported here because few need them.
+    from opentelemetry.distro import OpenTelemetryConfigurator  # noqa: PLC0415
+    from opentelemetry.instrumentation.flask import FlaskInstrumentor  # noqa: PLC0415
+
+    for name, default in _TRACING.items():
+        os.environ.setdefault(name, default)
+    if "service.name=" not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+        os.environ.setdefault("OTEL_SERVICE_NAME", NAME)
+    try:
+        OpenTelemetryConfigurator().configure()
+    except (RuntimeError, ValueError) as error:
+        raise StartError(f"the OTEL_ variables ask for what is not there: {error}") from error
+    FlaskInstrumentor().instrument_app(app)

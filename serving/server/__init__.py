@@ -1,0 +1,1 @@
+"""Runs the application: gunicorn, configured, and gevent's own server on Windows."""

@@ -1,0 +1,80 @@
+"""Write a model, its record and its plots into models/<name>/<version>/, all or nothing."""
+
+import json
+import shutil
+from pathlib import Path
+
+from models.record import INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, Record, version_folders
+from training import TrainingError
+from training.files import check_writable, write_bytes, write_text
+from training.report import plots
+from training.report.report import version_plots
+
+
+class ReplaceError(TrainingError):
+    """A bundled version was trained longer than what would replace it."""
+
+
+def check_replaceable(folder: Path, epochs: int, *, force: bool = False) -> None:
+    """Check, before hours of work, that a version of `epochs` epochs may be published.
+
+    Raises:
+        WriteError: its folder cannot be written.
+        ReplaceError: the version there was trained for more epochs, and `force` is not set.
+    """
+    check_writable(folder.parent)
+    _recover(folder)
+    try:
+        bundled = len(json.loads((folder / RECORD_FILE).read_bytes())["history"])
+    except (OSError, ValueError, KeyError, TypeError):  # there is none, or none worth keeping
+        return
+    if bundled > epochs and not force:
+        raise ReplaceError(
+            f"{folder} was trained for {bundled} epochs, and {epochs} would replace them; "
+            "use --force to replace it, or --models-dir to write elsewhere"
+        )
+
+
+def newest_version(model_dir: Path) -> int:
+    """Return the version of a model that the service answers with unless asked for another."""
+    return max(int(path.name) for path in version_folders(model_dir.parent, model_dir.name))
+
+
+def publish(
+    onnx_bytes: bytes, record: Record, models_dir: Path, int8_bytes: bytes | None = None
+) -> Path:
+    """Write the version's folder under a temporary name, and rename it when it is complete.
+
+    An interrupted call leaves the previous model and record untouched. One that is killed between
+    the two renames leaves them under a temporary name, and the next call, or the next
+    check_replaceable(), puts them back.
+    """
+    folder = models_dir / record.name / str(record.version)
+    # The service ignores folders whose name starts with a dot.
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    previous = _recover(folder)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    check_writable(unfinished)
+    write_bytes(unfinished / MODEL_FILE, onnx_bytes)
+    if int8_bytes is not None:
+        write_bytes(unfinished / INT8_MODEL_FILE, int8_bytes)
+    write_text(unfinished / RECORD_FILE, record.model_dump_json(indent=2) + "\n")
+    for name, draw, shown in version_plots(record):
+        plots.write(unfinished / name, draw, *shown)
+    if folder.exists():
+        shutil.rmtree(previous, ignore_errors=True)  # left by a kill before the last line below
+        folder.rename(previous)
+    unfinished.rename(folder)
+    shutil.rmtree(previous, ignore_errors=True)
+    return folder
+
+
+def _recover(folder: Path) -> Path:
+    """Put back a version that a kill between the two renames left under its temporary name.
+
+    The result is the path where a version waits while another replaces it.
+    """
+    previous = folder.with_name(f".{folder.name}.previous")
+    if previous.exists() and not folder.exists():
+        previous.rename(folder)
+    return previous

@@ -1,0 +1,93 @@
+"""Measure bundled versions on this machine, with the service's own sessions."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from serving.errors import StartError
+from serving.inference.classifier import Classifier
+from serving.inference.providers import CPU
+from serving.inference.registry import load_classifiers
+from serving.settings import Settings
+from training import TrainingError
+from training.data.cifar10 import Split
+
+TOLERANCE = 0.1  # points of accuracy
+
+
+class DifferenceError(TrainingError):
+    """A version's accuracy here differs from its record."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """One version's measurements."""
+
+    name: str
+    version: int
+    recorded: float  # test accuracies, fractions
+    found: float
+    # In a probability, from the float32 file on the CPU; None for that file there.
+    largest_difference: float | None
+    images_per_second: float
+    provider: str
+
+    @property
+    def differs(self) -> bool:
+        """Whether the accuracy differs from the recorded one."""
+        return 100 * abs(self.found - self.recorded) > TOLERANCE
+
+    def __str__(self) -> str:
+        largest = self.largest_difference
+        difference = (
+            ""
+            if largest is None
+            else f"probabilities within {largest:.1e} of float32's on the CPU, "
+        )
+        return (
+            f"{self.name} version {self.version}: recorded {self.recorded:.2%}, found "
+            f"{self.found:.2%}, {difference}"
+            f"{self.images_per_second:,.0f} images/s, {self.provider}"
+        )
+
+
+def verify(settings: Settings, test: Split) -> list[Verified]:
+    """Run every version that the service would load with these settings on the test images.
+
+    Raises:
+        TrainingError: the service would not start.
+    """
+    reference = settings.model_copy(update={"provider": "cpu", "precision": "float32"})
+    try:
+        classifiers = load_classifiers(settings)
+        same = settings.precision == "float32" and all(c.provider == CPU for c in classifiers)
+        references = classifiers if same else load_classifiers(reference)
+    except StartError as error:
+        raise TrainingError(str(error)) from error
+    return [_verify(one, other, test) for one, other in zip(classifiers, references, strict=True)]
+
+
+def _verify(classifier: Classifier, reference: Classifier, test: Split) -> Verified:
+    started = time.perf_counter()
+    found = _predict(classifier, test)
+    seconds = time.perf_counter() - started
+    difference = None
+    if classifier is not reference:
+        difference = float(np.abs(found - _predict(reference, test)).max())
+    return Verified(
+        name=classifier.record.name,
+        version=classifier.record.version,
+        recorded=classifier.record.test_accuracy,
+        found=float((found.argmax(1) == test.labels).mean()),
+        largest_difference=difference,
+        images_per_second=len(found) / seconds,
+        provider=classifier.provider,
+    )
+
+
+def _predict(classifier: Classifier, test: Split) -> npt.NDArray[np.float32]:
+    size = classifier.max_batch
+    batches = range(0, len(test.images), size)
+    return np.concatenate([classifier.classify(test.images[i : i + size]) for i in batches])

@@ -1,0 +1,1 @@
+"""Every measurement of a network or an exported file."""

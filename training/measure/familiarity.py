@@ -1,0 +1,110 @@
+"""How well cheap scores separate CIFAR-10's test images from images of other classes.
+
+Each score is higher for an image that looks more familiar: the largest logit (Hendrycks et al.,
+2022), the negative energy (Liu et al., 2020), the negative entropy and the largest probability
+(Hendrycks and Gimpel, 2017) of one model, and the agreement of the improved models
+(Lakshminarayanan et al., 2017).
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import logsumexp, softmax
+from scipy.stats import entropy
+from sklearn.metrics import roc_auc_score
+
+from models.familiarity import (
+    FAMILIAR_SHARE,
+    FAMILIARITY_FILE,
+    REQUIRED_AUROC,
+    MeasuredFamiliarity,
+    ScoreQuality,
+    agreement,
+)
+from models.record import MODEL_FILE
+from training.data.cifar10 import Cifar10
+from training.files import write_text
+from training.measure.predict import Images, predict_with_logits
+from training.measure.remeasure import read_file
+from training.networks.recipes import VERSIONS, Recipe
+from training.report.report import RecordError, improved_models, read_records
+
+Scores = npt.NDArray[np.float32]  # [N]
+
+
+def measure_familiarity(
+    models_dir: Path, cifar10: Cifar10, unfamiliar: Mapping[str, Images]
+) -> MeasuredFamiliarity:
+    """Measure every score of the bundled improved models, and write them into `models_dir`.
+
+    Raises:
+        RecordError: it has none, or a record is broken.
+        BundleError: a file is missing or is not its record's.
+    """
+    validation = cifar10.train.split_at(1 - Recipe.validation_split)[1]
+    sets = {"validation": validation.images, "test": cifar10.test.images, **unfamiliar}
+    files = {
+        name: read_file(models_dir / name / str(record.version) / MODEL_FILE, record.sha256)
+        for name, record in sorted(improved_models(read_records(models_dir)).items())
+    }
+    if not files:
+        raise RecordError(
+            f"{models_dir} holds no version {VERSIONS['improved']}, the improved recipe's; name "
+            "another folder with --models-dir"
+        )
+    logits = {name: _logits(onnx_bytes, sets) for name, onnx_bytes in files.items()}
+    qualities = [
+        _quality(score, name, {kind: compute(of_kind[kind]) for kind in sets})
+        for name, of_kind in logits.items()
+        for score, compute in _SCORES.items()
+    ]
+    agreements = {
+        kind: agreement([softmax(of_kind[kind], axis=1) for of_kind in logits.values()])
+        for kind in sets
+    }
+    qualities.append(_quality("agreement", "all", agreements))
+    least = float(np.quantile(agreements["validation"], 1 - FAMILIAR_SHARE))
+    threshold = least if qualities[-1].mean_auroc >= REQUIRED_AUROC else None
+    familiarity = MeasuredFamiliarity(
+        models={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        test_images=len(sets["test"]),
+        unfamiliar_images={kind: len(images) for kind, images in unfamiliar.items()},
+        qualities=qualities,
+        threshold=threshold,
+        below_threshold={}
+        if threshold is None
+        else {kind: float((agreements[kind] < threshold).mean()) for kind in ("test", *unfamiliar)},
+    )
+    write_text(models_dir / FAMILIARITY_FILE, familiarity.model_dump_json(indent=1) + "\n")
+    return familiarity
+
+
+def _logits(onnx_bytes: bytes, sets: Mapping[str, Images]) -> dict[str, npt.NDArray[np.float32]]:
+    return {kind: predict_with_logits(onnx_bytes, images)[1] for kind, images in sets.items()}
+
+
+def _quality(score: str, model: str, scores: Mapping[str, Scores]) -> ScoreQuality:
+    test = scores["test"]
+    auroc = {
+        kind: float(
+            roc_auc_score(
+                np.repeat([1, 0], [len(test), len(others)]), np.concatenate([test, others])
+            )
+        )
+        for kind, others in scores.items()
+        if kind not in {"validation", "test"}
+    }
+    return ScoreQuality(
+        score=score, model=model, auroc=auroc, mean_auroc=sum(auroc.values()) / len(auroc)
+    )
+
+
+_SCORES: Mapping[str, Callable[[npt.NDArray[np.float32]], Scores]] = {  # of logits [N, 10]
+    "largest logit": lambda logits: logits.max(axis=1),
+    "negative energy": lambda logits: logsumexp(logits, axis=1),
+    "negative entropy": lambda logits: -entropy(softmax(logits, axis=1), axis=1),
+    "largest probability": lambda logits: softmax(logits, axis=1).max(axis=1),
+}

@@ -1,0 +1,1 @@
+"""The article's networks, and how they are trained, as data."""

@@ -1,0 +1,1 @@
+"""Every table, card and plot that shows a figure, from the records."""

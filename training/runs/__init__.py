@@ -1,0 +1,1 @@
+"""Training runs: one or several workers, checkpoints, resumption."""

@@ -1,0 +1,156 @@
+"""Train a bundled version further without its run folder, from its exported weights.
+
+The file has no optimizer state, so the optimizer starts fresh. The learning rate does not: it
+follows the longer run's schedule from where the version ended.
+"""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+from models.record import MODEL_FILE, RECORD_FILE, Extension, Record
+from training import TrainingError
+from training.data.cifar10 import Split
+from training.measure.predict import Images, predict_keras, predict_with_logits
+from training.measure.remeasure import read_file
+from training.networks.architectures import build
+from training.networks.recipes import Recipe
+from training.report.report import read_record
+from training.runs.checkpoints import Run, clear, locked, save
+from training.runs.train import compile_model, steps_per_epoch
+
+_IMAGES = 1000  # that measure BatchNorm's inputs and compare the network with the file
+_TOLERANCE = 1e-3  # largest difference in a logit, relative to the largest logit above 1
+
+
+class ExtendError(TrainingError):
+    """A bundled version cannot be trained further."""
+
+
+def extend(
+    folder: Path,
+    recipe: Recipe,
+    split: Split,
+    *,
+    epochs: int,
+    seed: int,
+    precision: str,
+    run_dir: Path,
+) -> None:
+    """Write a run into `run_dir` that continues the version in `folder` to `epochs` epochs.
+
+    `split` is the training set.
+
+    Raises:
+        ExtendError: there is no such version, it already has that many epochs or was trained with
+            another seed or precision, or its file does not fit the recipe's network.
+        BundleError: its file is not the one that its record describes.
+    """
+    if not (folder / RECORD_FILE).exists():
+        raise ExtendError(f"{folder} holds no version to extend; train without --extend")
+    record = read_record(folder / RECORD_FILE)
+    for option, found, given in (
+        ("--seed", record.seed, seed),
+        ("--precision", record.precision, precision),
+    ):
+        if found != given:
+            raise ExtendError(f"{folder} was trained with {option} {found}; extend it with that")
+    done = record.epochs_completed
+    if done >= epochs:
+        raise ExtendError(f"{folder} was trained for {done} epochs; extend it to more, by --epochs")
+    onnx_bytes = read_file(folder / MODEL_FILE, record.sha256)
+    network = build(record.name, recipe)
+    images = split.images[:_IMAGES]
+    try:
+        _set_weights(network, onnx.load_from_string(onnx_bytes), images)
+    except (StopIteration, ValueError) as error:
+        raise ExtendError(
+            f"{folder / MODEL_FILE} is not of the {recipe.name} recipe's network"
+        ) from error
+    _check_same_logits(network, onnx_bytes, record, images)
+    run = _run(record, recipe, epochs)
+    model = compile_model(
+        record.name,
+        recipe,
+        record.precision,
+        steps=steps_per_epoch(recipe, split),
+        epochs=epochs,
+        trained=done,
+    )
+    model.set_weights(network.get_weights())
+    model.optimizer.build(model.trainable_variables)
+    with locked(run_dir):
+        clear(run_dir)
+        save(run, recipe, model, run_dir)
+
+
+def _run(record: Record, recipe: Recipe, epochs: int) -> Run:
+    return Run(
+        model=record.name,
+        recipe=record.recipe,
+        hyperparameters=recipe.hyperparameters,
+        seed=record.seed,
+        epochs=epochs,
+        precision=record.precision,
+        backend=record.backend,
+        device=record.device,
+        libraries=record.libraries,
+        history=record.history,
+        parts=record.provenance.parts if record.provenance else [],
+        extensions=[
+            *record.extensions,
+            Extension(after=record.epochs_completed, planned=record.epochs),
+        ],
+    )
+
+
+def _set_weights(network: keras.Model, file: onnx.ModelProto, images: Images) -> None:
+    """Copy the file's weights into a network.
+
+    The file holds a BatchNorm as a scale and an offset. Its mean and variance are measured again,
+    on plain images; gamma and beta are set so that it computes the same with them.
+    """
+    tensors = _tensors(file.graph)
+    activations = keras.ops.cast(images, "float32")
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            scale, offset = next(tensors).reshape(-1), next(tensors).reshape(-1)
+            values = keras.ops.convert_to_numpy(activations)
+            mean = values.mean((0, 1, 2), dtype=np.float64)
+            variance = values.var((0, 1, 2), dtype=np.float64)
+            gamma = scale * np.sqrt(variance + layer.epsilon)
+            layer.set_weights([gamma, offset + mean * scale, mean, variance])
+        elif isinstance(layer, keras.layers.Conv2D):
+            layer.set_weights([next(tensors).transpose(2, 3, 1, 0), next(tensors)])
+        elif isinstance(layer, keras.layers.Dense):
+            layer.set_weights([next(tensors), next(tensors)])
+        activations = layer(activations, training=False)
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield the weights in the order of use, without those of the preprocessing."""
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    network = itertools.dropwhile(lambda node: node.op_type not in {"Conv", "MatMul"}, graph.node)
+    for node in network:
+        if node.op_type in {"Conv", "MatMul", "Mul", "Add"}:
+            for name in filter(weights.__contains__, node.input):
+                yield numpy_helper.to_array(weights[name])
+
+
+def _check_same_logits(
+    network: keras.Model, onnx_bytes: bytes, record: Record, images: Images
+) -> None:
+    found = predict_keras(network, images)
+    expected = predict_with_logits(onnx_bytes, images)[1] * (record.temperature or 1)
+    difference = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+    if not difference < _TOLERANCE:
+        raise ExtendError(
+            f"{record.name} version {record.version}: the network and the file differ by "
+            f"{difference:.1e} in a logit; less than {_TOLERANCE:.0e} is accepted"
+        )

@@ -1,0 +1,75 @@
+"""What a run trains on where a recipe takes fewer images, or replaces labels by random ones."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from models.record import CLASSES, Memorization
+from training.data.cifar10 import Split
+from training.measure.predict import predict_keras
+from training.networks.recipes import Recipe
+
+if TYPE_CHECKING:
+    import keras
+
+MEASURED_IMAGES = 10_000  # the first ones, after each epoch
+
+
+@dataclass(frozen=True)
+class TrainingPart:
+    """The images and labels of a run."""
+
+    images: Split  # with the labels that it trains on
+    true_labels: npt.NDArray[np.uint8]  # [N]
+    is_noisy: npt.NDArray[np.bool_]  # [N], where the label was replaced by a random one
+    examples: int  # in an epoch; with fewer images, each comes several times
+    validation: Split
+
+    def memorization(self, model: "keras.Model", images: int | None = None) -> Memorization | None:
+        """Return what a network says about the first images; None if all labels are true."""
+        if not self.is_noisy.any():
+            return None
+        some = slice(images or MEASURED_IMAGES)
+        noisy, true = self.is_noisy[some], self.true_labels[some]
+        answers = predict_keras(model, self.images.images[some]).argmax(1)
+        given = answers == self.images.labels[some]
+        return Memorization(
+            clean=_share(given[~noisy]),
+            noisy=_share(given[noisy]),
+            restored=_share((answers == true)[noisy]),
+        )
+
+
+def training_part(recipe: Recipe, split: Split, seed: int) -> TrainingPart:
+    """Return what a recipe trains on with a seed.
+
+    Random labels are uniform over all classes, so some of them are true by chance (Zhang et al.,
+    2017, arXiv:1611.03530). Fewer images are the first of each class, the same for each seed, and
+    an epoch still has as many examples as with all of them.
+    """
+    training, validation = split.split_at(1 - recipe.validation_split)
+    examples = len(training.labels)
+    if recipe.training_images is not None:
+        training = _first(training, recipe.training_images // len(CLASSES))
+    labels = training.labels.copy()
+    is_noisy = np.zeros(len(labels), dtype=bool)
+    if recipe.label_noise:
+        random = np.random.default_rng(seed)
+        replaced = random.permutation(len(labels))[: round(recipe.label_noise * len(labels))]
+        is_noisy[replaced] = True
+        labels[replaced] = random.integers(len(CLASSES), size=len(replaced), dtype=np.uint8)
+    return TrainingPart(
+        Split(training.images, labels), training.labels, is_noisy, examples, validation
+    )
+
+
+def _first(split: Split, of_each_class: int) -> Split:
+    kept = [np.flatnonzero(split.labels == label)[:of_each_class] for label in range(len(CLASSES))]
+    places = np.sort(np.concatenate(kept))
+    return Split(split.images[places], split.labels[places])
+
+
+def _share(right: npt.NDArray[np.bool_]) -> float | None:
+    return float(right.mean()) if len(right) else None

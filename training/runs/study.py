@@ -1,0 +1,120 @@
+"""A recipe's variants, measured against each other on one model.
+
+Results are kept in a file, so an interrupted study resumes after its last finished run, even
+on another machine; within a run, `training.runs.checkpoints` does the same by epoch. Several
+processes can share a study: each trains the runs that no other has.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from models.record import Score
+from models.study import Result, Setting
+from training.data.cifar10 import Cifar10, Split
+from training.files import check_writable, write_text
+from training.measure.evaluate import score
+from training.measure.predict import predict_keras
+from training.networks.recipes import Recipe
+from training.report.report import write_study_page
+from training.report.results import Comparison
+from training.runs.checkpoints import InUseError, Run, locked, read_run
+from training.runs.noise import training_part
+from training.runs.train import load_trained_model, train
+
+
+def study(
+    setting: Setting,
+    comparison: Comparison,
+    names: Sequence[str],
+    seeds: Iterable[int],
+    cifar10: Cifar10,
+    *,
+    runs_dir: Path,
+    models_dir: Path,
+) -> None:
+    """Train, evaluate and record the named variants' runs that `models_dir` does not hold yet.
+
+    A result or a run whose hyperparameters differ from the recipe's is replaced. A run that another
+    process is training is left to it.
+    """
+    check_writable(models_dir)
+    for seed in seeds:
+        for recipe in (comparison.variants[setting.model][name] for name in names):
+            if _is_recorded(setting, recipe, seed, comparison, models_dir):
+                continue
+            kind = Path(comparison.file).stem
+            run_dir = (
+                runs_dir
+                / f"{kind}-{setting.model}-{setting.epochs}-{setting.precision}"
+                / f"{recipe.name}-{seed}"
+            )
+            print(f"{setting.model}, {recipe.name}, seed {seed}: training in {run_dir}", flush=True)
+            try:
+                run = train(
+                    setting.model,
+                    recipe,
+                    cifar10.train,
+                    epochs=setting.epochs,
+                    seed=seed,
+                    precision=setting.precision,
+                    run_dir=run_dir,
+                    fresh=_is_outdated(run_dir, recipe),
+                )
+            except InUseError:
+                print(f"{run_dir}: another process is training it", flush=True)
+                continue
+            add_result(_evaluate(setting, recipe, run, run_dir, cifar10), comparison, models_dir)
+
+
+def add_result(result: Result, comparison: Comparison, models_dir: Path) -> None:
+    """Add a result to its file, or replace its earlier one, and write the page that shows them."""
+    with locked(models_dir, wait=True):
+        done = comparison.read(models_dir)
+        done.results = [other for other in done.results if other.key != result.key] + [result]
+        write_text(models_dir / comparison.file, done.model_dump_json(indent=1) + "\n")
+        write_study_page(models_dir, comparison)
+
+
+def _is_recorded(
+    setting: Setting, recipe: Recipe, seed: int, comparison: Comparison, models_dir: Path
+) -> bool:
+    # Read before each run, as another process may have added to it.
+    return any(
+        result.key == (setting, recipe.name, seed) and recipe.matches(result.hyperparameters)
+        for result in comparison.read(models_dir).results
+    )
+
+
+def _is_outdated(run_dir: Path, recipe: Recipe) -> bool:
+    run = read_run(run_dir)
+    return run is not None and not recipe.matches(run.hyperparameters)
+
+
+def _evaluate(
+    setting: Setting, recipe: Recipe, run: Run, run_dir: Path, cifar10: Cifar10
+) -> Result:
+    model = load_trained_model(run, recipe, run_dir)
+
+    def evaluate(split: Split) -> Score:
+        return score(predict_keras(model, split.images), split.labels)
+
+    part = training_part(recipe, cifar10.train, run.seed)
+    return Result(
+        setting=setting,
+        technique=recipe.name,
+        hyperparameters=run.hyperparameters,
+        seed=run.seed,
+        epochs_completed=len(run.history),
+        seconds=sum(epoch.seconds for epoch in run.history),
+        backend=run.backend,
+        device=run.device,
+        parts=run.parts,
+        history=run.history,
+        parameters=model.count_params(),
+        memorization=part.memorization(model, len(part.true_labels)),
+        running_train_accuracy=run.history[-1].accuracy,
+        train=evaluate(part.images),
+        validation=evaluate(part.validation),
+        test=evaluate(cifar10.test),
+        losses_clipped=False,
+    )

@@ -1,0 +1,289 @@
+"""Train one network with one recipe, resumable after a kill at any moment."""
+
+import math
+import platform
+import sys
+import time
+import zlib
+from contextlib import nullcontext
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import click
+import keras
+import numpy.typing as npt
+
+from models.record import CLASSES, Epoch
+from training import SAME_COMMAND, StoppedError
+from training.data.cifar10 import Split
+from training.networks.architectures import build
+from training.networks.optimizers import ConvolutionalMuon, LaterSchedule
+from training.networks.recipes import Recipe
+from training.runs.batches import Batches
+from training.runs.checkpoints import (
+    Run,
+    RunError,
+    check_same,
+    clear,
+    load,
+    locked,
+    read_run,
+    save,
+    write_run,
+)
+from training.runs.noise import TrainingPart, training_part
+from training.runs.provenance import commit, machine
+from training.runs.strategy import ALONE, SingleProcess
+
+LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy")
+
+commit()  # now: hours later, the checkout may have another one
+
+
+def train(
+    name: str,
+    recipe: Recipe,
+    split: Split,
+    *,
+    epochs: int,
+    seed: int,
+    precision: str,
+    run_dir: Path,
+    fresh: bool = False,
+    strategy: SingleProcess = ALONE,
+) -> Run:
+    """Train a network to `epochs` epochs, resuming after the last finished one in `run_dir`.
+
+    `fresh` starts over instead. Early stopping may end the run sooner. Each of several workers
+    takes its shard of each batch; only the first writes to `run_dir`, which all share.
+
+    Raises:
+        WorkerError: the workers found different epochs, or were asked for different runs.
+        RunError: `run_dir` holds another run, one of more epochs or a damaged one, or another
+            training is writing to it; or the loss is not finite.
+        WriteError: `run_dir` cannot be written; the earlier epochs are kept.
+        StoppedError: Ctrl-C was pressed; the earlier epochs are kept.
+    """
+    with locked(run_dir) if strategy.is_first_worker else nullcontext():
+        asked = f"{name} {recipe.hyperparameters} {precision}"
+        strategy.check_agreement(
+            hash_of_model_recipe_and_precision=zlib.crc32(asked.encode()) >> 1,  # 31 bits, for JAX
+            fresh=fresh,
+            epochs=epochs,
+            seed=seed,
+        )
+        if fresh and strategy.is_first_worker:
+            clear(run_dir)
+        strategy.check_agreement(start=0)  # waits for the first worker
+        run = read_run(run_dir)
+        if run is not None:
+            check_same(run, run_dir, recipe, epochs=epochs, seed=seed, precision=precision)
+        done = len(run.history) if run else 0
+        strategy.check_agreement(finished_epochs=done)
+        # Each resumption has its own seed, or it would repeat the first epochs' shuffles.
+        keras.utils.set_random_seed(seed + done)
+        steps = steps_per_epoch(recipe, split)
+        model = compile_model(
+            name,
+            recipe,
+            precision,
+            steps=steps,
+            epochs=epochs,
+            trained=run.extensions[-1].after if run and run.extensions else 0,
+        )
+        if run is None:
+            run = Run(
+                model=name,
+                recipe=recipe.name,
+                hyperparameters=recipe.hyperparameters,
+                seed=seed,
+                epochs=epochs,
+                precision=precision,
+                backend=keras.backend.backend(),
+                device=_device(strategy, model),
+                libraries=_library_versions(),
+                history=[],
+            )
+        else:
+            _resume(run, model, epochs, run_dir, strategy)
+        if not run.is_finished(recipe):
+            run.begin_part(commit(), _device(strategy, model), _library_versions())
+            _fit(run, model, recipe, split, run_dir, strategy)
+    return run
+
+
+def _resume(
+    run: Run, model: keras.Model, epochs: int, run_dir: Path, strategy: SingleProcess
+) -> None:
+    model.optimizer.build(model.trainable_variables)
+    load(model, len(run.history), run_dir)
+    if run.epochs != epochs:
+        run.epochs = epochs
+        if strategy.is_first_worker:
+            write_run(run, run_dir)
+
+
+def _fit(
+    run: Run,
+    model: keras.Model,
+    recipe: Recipe,
+    split: Split,
+    run_dir: Path,
+    strategy: SingleProcess,
+) -> None:
+    if run.history and strategy.is_first_worker:
+        click.echo(f"{run_dir}: resuming after epoch {len(run.history)}")
+    part = training_part(recipe, split, run.seed)
+    training, validation = part.images, part.validation
+    size = recipe.batch_size
+    try:
+        model.fit(
+            Batches(
+                training.images,
+                _targets(training, recipe),
+                size,
+                strategy,
+                shuffle=True,
+                mixup=recipe.mixup,
+                examples=part.examples,
+            ),
+            validation_data=Batches(
+                validation.images, _targets(validation, recipe), size, strategy, shuffle=False
+            ),
+            shuffle=False,  # of the batches; each worker would draw its own order
+            epochs=run.epochs,
+            initial_epoch=len(run.history),
+            callbacks=[_Checkpoint(run, recipe, part, run_dir, strategy)],
+            verbose=0 if not strategy.is_first_worker else 1 if sys.stdout.isatty() else 2,
+        )
+    except KeyboardInterrupt as error:
+        kept = read_run(run_dir)
+        raise StoppedError(
+            f"Stopped; {len(kept.history) if kept else 0} of {run.epochs} epochs are kept in "
+            f"{run_dir}, and {SAME_COMMAND} resumes after them."
+        ) from error
+
+
+def load_trained_model(run: Run, recipe: Recipe, run_dir: Path) -> keras.Model:
+    """Return the model that a run produced, in float32.
+
+    A checkpoint holds only float32 arrays, so one backend can load another's run.
+    """
+    model = build(run.model, recipe)
+    if recipe.weight_averaging:  # the optimizer has the average
+        model.compile(_optimizer(recipe, steps=1, epochs=run.epochs, trained=0))
+        model.optimizer.build(model.trainable_variables)
+    load(model, run.chosen_epoch(recipe), run_dir)
+    if recipe.weight_averaging:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+    return model
+
+
+def steps_per_epoch(recipe: Recipe, split: Split) -> int:
+    """Return the number of training batches in an epoch, without the validation images."""
+    training, _ = split.split_at(1 - recipe.validation_split)
+    return math.ceil(len(training.labels) / recipe.batch_size)
+
+
+def compile_model(
+    name: str, recipe: Recipe, precision: str, *, steps: int, epochs: int, trained: int = 0
+) -> keras.Model:
+    """Return a compiled network, for `steps` batches per epoch.
+
+    `trained` of the `epochs` came before the optimizer's first step.
+    """
+    keras.config.set_dtype_policy(precision)
+    try:
+        model = build(name, recipe)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    if recipe.has_soft_targets:
+        loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing
+        )
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(
+        optimizer=_optimizer(recipe, steps, epochs, trained), loss=loss, metrics=["accuracy"]
+    )
+    return model
+
+
+def _targets(split: Split, recipe: Recipe) -> npt.NDArray[Any]:
+    if recipe.has_soft_targets:
+        one_hot: npt.NDArray[Any] = keras.utils.to_categorical(split.labels, len(CLASSES))
+        return one_hot
+    return split.labels
+
+
+def _optimizer(recipe: Recipe, steps: int, epochs: int, trained: int) -> keras.optimizers.Optimizer:
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = recipe.learning_rate
+    if recipe.cosine:
+        warmup_epochs = min(recipe.warmup_epochs, epochs - 1)
+        learning_rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0,
+            warmup_target=recipe.learning_rate,
+            warmup_steps=warmup_epochs * steps,
+            decay_steps=(epochs - warmup_epochs) * steps,
+        )
+        if trained:
+            learning_rate = LaterSchedule(learning_rate, trained * steps)
+    match recipe.optimizer:
+        case "muon":
+            optimizer = ConvolutionalMuon(learning_rate, recipe.weight_decay)
+        case "adam":
+            optimizer = keras.optimizers.Adam(learning_rate)
+    if recipe.weight_averaging:
+        optimizer.use_ema, optimizer.ema_momentum = True, recipe.weight_averaging
+    return optimizer
+
+
+class _Checkpoint(keras.callbacks.Callback):
+    def __init__(
+        self,
+        run: Run,
+        recipe: Recipe,
+        part: TrainingPart,
+        run_dir: Path,
+        strategy: SingleProcess,
+    ) -> None:
+        super().__init__()
+        self.run = run
+        self.recipe = recipe
+        self.part = part
+        self.run_dir = run_dir
+        self.strategy = strategy
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        seconds = time.perf_counter() - self.started
+        if not all(map(math.isfinite, (logs or {}).values())):
+            raise RunError(
+                f"epoch {epoch + 1} came to a loss that is not finite; the epochs before it are "
+                f"kept in {self.run_dir}; delete it, and train in float32, with another seed or at "
+                "a lower learning rate"
+            )
+        self.run.add(
+            Epoch(**(logs or {}), seconds=seconds, memorization=self.part.memorization(self.model))
+        )
+        if self.strategy.is_first_worker:
+            with self.strategy.on_this_worker_alone():
+                save(self.run, self.recipe, self.model, self.run_dir)
+        self.model.stop_training = self.run.is_finished(self.recipe)
+
+
+def _library_versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            versions[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _device(strategy: SingleProcess, model: keras.Model) -> str:
+    return f"{strategy.device(model)} of {machine()}"
