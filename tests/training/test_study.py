@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from training.measure.study import add_result, study
 
 from models.record import RECORD_FILE, Score
 from models.study import (
@@ -33,6 +32,7 @@ from training.runs.batches import Batches
 from training.runs.checkpoints import locked
 from training.runs.noise import training_part
 from training.runs.strategy import ALONE
+from training.runs.study import add_result, study
 from training.runs.train import compile_model, load_trained_model, train
 
 SETTING = Setting(model="first", epochs=1, precision="float32")
@@ -74,11 +74,11 @@ def test_an_interrupted_study_resumes(
         trained.append(recipe.name)  # type: ignore[attr-defined]
         return train(name, recipe, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("training.measure.study.train", train_and_count)
+    monkeypatch.setattr("training.runs.study.train", train_and_count)
     with pytest.raises(KeyboardInterrupt):
         run(range(1))
     assert [r.technique for r in read_study(models / STUDY_FILE).results] == trained
-    monkeypatch.setattr("training.measure.study.train", train)
+    monkeypatch.setattr("training.runs.study.train", train)
     run(range(1))
     run(range(1))  # finds nothing left to do
 
@@ -107,11 +107,11 @@ def test_two_processes_share_a_study(
         """Train the baseline, while another process finishes dropout."""
         result = train(name, recipe, *args, **kwargs)  # type: ignore[arg-type]
         if recipe.name == BASELINE:
-            monkeypatch.setattr("training.measure.study.train", train)
+            monkeypatch.setattr("training.runs.study.train", train)
             run(["dropout"])
         return result
 
-    monkeypatch.setattr("training.measure.study.train", train_beside_another)
+    monkeypatch.setattr("training.runs.study.train", train_beside_another)
     with locked(runs / "l2-0"):  # as another process does that trains it
         run(names)
     assert [r.technique for r in read_study(tmp_path / STUDY_FILE).results] == ["dropout", BASELINE]
