@@ -1,6 +1,7 @@
 """The commands: what they refuse, in one line and before hours of work, and what they leave be."""
 
 import importlib.util
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -63,13 +64,14 @@ def test_without_models_there_is_nothing_to_do(
     assert f"{tmp_path} holds no version of final; export one first" in line
 
 
-def test_verify_takes_neither_tensorflow_nor_keras() -> None:
+def test_verify_takes_neither_tensorflow_nor_keras(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "models/first/1", tmp_path / "first/1")
     # The test images are others here, so that every accuracy differs.
     report = (
         "import atexit, sys; atexit.register(lambda: print("
         "{'tensorflow', 'keras', 'jax', 'onnxruntime'} & sys.modules.keys()))"
     )
-    process = start("verify", "--provider", "cpu", before=report)
+    process = start("verify", "--provider", "cpu", "--models-dir", str(tmp_path), before=report)
     output, errors = process.communicate(timeout=HANG)
     assert "Error: the accuracy differs from the recorded: first version" in errors
     assert output.splitlines()[-1] == "{'onnxruntime'}"
@@ -116,7 +118,7 @@ def test_a_models_folder_that_cannot_be_written_is_found_before_the_first_epoch(
 
 def test_everything_is_made_for_a_recipe_of_ones_own_whatever_the_locale(tmp_path: Path) -> None:
     recipe = (
-        "from dataclasses import replace; from training import recipes as r; "
+        "from dataclasses import replace; from training.networks import recipes as r; "
         "r.RECIPES['mine'] = {'first': replace(r.ARTICLE['first'], name='mine', epochs=1)}; "
         "r.VERSIONS['mine'] = 3"
     )
