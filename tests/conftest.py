@@ -66,7 +66,7 @@ def cifar10_dir() -> Path:
 @pytest.fixture(scope="session")
 def test_set(cifar10_dir: Path) -> "Split":
     """CIFAR-10's test images and their labels."""
-    data = pytest.importorskip("training.data", reason="needs the training group")
+    data = pytest.importorskip("training.data.cifar10", reason="needs the training group")
     split: Split = data.load_test(cifar10_dir)
     return split
 
