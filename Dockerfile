@@ -23,7 +23,7 @@ LABEL org.opencontainers.image.title="Image classification service" \
       org.opencontainers.image.description="Image classification over HTTP with bundled CNNs trained on CIFAR-10" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}"
-ENV PATH=/app/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 SERVING_HOST=0.0.0.0 PORT=8000
+ENV PATH=/app/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 SERVING_HOST=:: PORT=8000
 WORKDIR /app
 # A number, so that Kubernetes' runAsNonRoot can check it. It owns no file.
 USER 10001:10001
@@ -34,7 +34,9 @@ import http.client, os, sys; \
 server = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('SERVING_PORT') or os.environ['PORT'])); \
 server.request('GET', '/health/ready'); \
 sys.exit(server.getresponse().status != 200)"]
-CMD ["python", "-m", "serving"]
+# A container's first process loses a SIGTERM that comes before it has a handler for it, unless the
+# signal is blocked: the service's first lines set the handler, and unblock it.
+CMD ["env", "--block-signal=TERM", "python", "-m", "serving"]
 
 # What changes most comes last, so that a new model or new code leaves the libraries' layer alone.
 # The user can read it whatever the umask of the checkout.

@@ -1,9 +1,9 @@
-"""The application for servers that import it by name, whose threads run the models themselves.
+"""The application for servers that import it by name and run the models in their own threads.
 
-The service makes its batches in gevent's loop, which the other servers lack.
+The service builds its batches in gevent's loop, which the other servers lack.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,15 @@ from serving.settings import Settings
 
 
 class Unbatched(Batcher):
-    """Runs each request by itself: for `first`, measured here, another thread costs more."""
+    """Runs each request by itself: for `first`, which is measured here, a batch costs more."""
+
+    needs_gevent = False
 
     def classify(
-        self, classifiers: Iterable[Classifier], images: npt.NDArray[np.uint8]
+        self,
+        classifiers: Iterable[Classifier],
+        images: npt.NDArray[np.uint8],
+        _: Callable[[], bool] = lambda: False,
     ) -> list[npt.NDArray[np.float32]]:
         """Return each model's probabilities."""
         return [classifier.classify(images) for classifier in classifiers]

@@ -10,7 +10,7 @@ from tests.helpers import CHROMIUM_ARGUMENTS, run_server
 FOLDER = Path(__file__).parent
 WIDTH = 1000  # pixels
 MARGIN = 12
-LEAST = 0.99  # the threshold shown
+LEAST = 0.99  # confidence threshold
 
 
 def main() -> None:
@@ -21,17 +21,18 @@ def main() -> None:
         )
         page = browser.new_page(viewport={"width": WIDTH, "height": 800}, color_scheme="light")
         page.goto(address)
-        page.click("#example")
+        page.click("[data-example='ship.png']")
         page.wait_for_selector(".answer")
         shoot(page, "page", "#drop", ".result")
         page.get_by_role("button", name="What does it look at?").click()
         page.wait_for_selector(".map")
         shoot(page, "page-map", ".beside", ".answers")
+        raise_threshold(page)
+        shoot(page, "page-threshold", "#threshold", ".worth")
+        page.click("[data-example='frog.png']")
         page.get_by_role("button", name="Does the answer hold?").click()
         page.wait_for_selector(".stability")
         shoot(page, "page-stability", ".stability", ".stability >> nth=-1")
-        raise_threshold(page)
-        shoot(page, "page-threshold", "#threshold", ".worth")
         page.goto(f"{address}/#study")
         page.wait_for_selector(".confusion")
         shoot(page, "page-study", ".techniques", ".techniques")

@@ -82,6 +82,14 @@ class SlowRequestError(ServingError):
     """A body that did not arrive in time."""
 
 
+class HungUpError(ServingError):
+    """A client that hung up before the work on its request began."""
+
+    def __str__(self) -> str:
+        """Return what a client reads that has closed only its side of the connection."""
+        return "The connection was closed before the answer. Keep it open until then."
+
+
 class NoRoomError(ServingError):
     """A body that could not be stored: the disk for temporary files is full."""
 
@@ -101,6 +109,7 @@ STATUSES: dict[type[ServingError], HTTPStatus] = {
     BrokenImageError: HTTPStatus.BAD_REQUEST,
     UnauthorizedError: HTTPStatus.UNAUTHORIZED,
     NotFoundError: HTTPStatus.NOT_FOUND,
+    HungUpError: HTTPStatus.REQUEST_TIMEOUT,  # which nobody reads
     SlowRequestError: HTTPStatus.REQUEST_TIMEOUT,
     TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

@@ -1,16 +1,18 @@
 """What the routes share: settings, models, decoders, batcher and metrics."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from models.familiarity import MeasuredFamiliarity
-from serving.errors import NotReadyError
-from serving.images.pool import Decoders
-from serving.inference.batching import Batcher
+from serving.errors import NotReadyError, ServingError
+from serving.images.decode import DecodedImage
+from serving.images.pool import Decoders, Upload
+from serving.inference.batching import Batcher, Images, Probabilities
 from serving.inference.classifier import Classifier
 from serving.inference.registry import Classifiers
 from serving.observability.metrics import Metrics
+from serving.server.connections import watch_client
 from serving.settings import Settings
 
 
@@ -25,22 +27,48 @@ class Service:
     metrics: Metrics
     familiarity: MeasuredFamiliarity | None = None  # as measured on the bundled models
 
-    @contextmanager
-    def decoding(self, size: int) -> Iterator[Decoders]:
-        """Check that `size` images may wait for models, then time the decoding.
+    def decode(self, uploads: Sequence[Upload], runs: int, *, resize: bool) -> list[DecodedImage]:
+        """Decode a request's images in order, up to the first that is refused.
 
         Raises:
-            OverloadedError: too many are already waiting.
+            ServingError: as Decoders.decode(), or there is no room for `runs` more images to wait
+                for models.
         """
-        self.batcher.check_room(size)  # before work is wasted
+        with self._decoding(runs):
+            return self.decoders.decode(uploads, watch_client(), resize=resize)
+
+    def decode_each(
+        self, uploads: Sequence[Upload], runs: int, *, resize: bool
+    ) -> list[DecodedImage | ServingError]:
+        """Decode a request's images in order, each to its pixels or its refusal.
+
+        Raises:
+            ServingError: as Decoders.decode_each(), or there is no room for `runs` more images to
+                wait for models.
+        """
+        with self._decoding(runs):
+            return list(self.decoders.decode_each(uploads, watch_client(), resize=resize))
+
+    @contextmanager
+    def _decoding(self, runs: int) -> Iterator[None]:
+        self.batcher.check_room(runs)  # before work is wasted
         with self.metrics.time_decoding():
-            yield self.decoders
+            yield
+
+    def classify(self, classifiers: Iterable[Classifier], images: Images) -> list[Probabilities]:
+        """Return each model's probabilities [N, 10] for a request's images [N, 32, 32, 3], RGB.
+
+        Raises:
+            ServingError: as Batcher.classify().
+        """
+        return self.batcher.classify(classifiers, images, watch_client())
 
     def check_ready(self, *only: Classifier) -> None:
-        """Check that all models, or `only` these, work; all are loaded before it listens.
+        """Check that decoders start, and that all models, or `only` these, work.
 
         Raises:
-            NotReadyError: one of them fails.
+            NotReadyError: a decoder does not start, or one of the models fails.
         """
+        self.decoders.check_ready()
         if failed := self.batcher.retry_failed(only or None):
             raise NotReadyError(f"These models fail: {', '.join(failed)}. The log says why.")

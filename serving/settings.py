@@ -15,6 +15,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from serving.images.decode import MAX_PIXELS
+
 PREFIX = "SERVING_"
 
 Provider = Literal["auto", "cpu", "cuda"]
@@ -22,7 +24,7 @@ Precision = Literal["float32", "int8"]
 
 _KEY = re.compile(r"[\x21-\x7e]+")  # what a header can carry in every client
 # Without the characters that Flask-CORS takes for a regular expression's.
-_ORIGIN = re.compile(r"\*|https?://[\w.:-]+")
+_ORIGIN = re.compile(r"\*|[A-Za-z][\w.+-]*://[\w.:-]+")
 
 
 def listed(text: str) -> list[str]:
@@ -55,7 +57,11 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, populate_by_name=True, frozen=True
     )
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on; :: is every one, of IPv6 and IPv4, or of IPv4 alone "
+        "where the host has no IPv6.",
+    )
     port: int = Field(
         8000,
         ge=0,
@@ -92,8 +98,20 @@ class Settings(BaseSettings):
     max_body: PositiveInt = Field(
         8 * 2**20, description="Maximum size of a request's body; 128 images of 32×32 take 0.5 MB."
     )
+    max_head: int = Field(
+        2**16,
+        ge=2**10,
+        description="Maximum size of a request's head, which holds the cookies and tokens of a "
+        "single sign-on.",
+    )
     max_images: PositiveInt = Field(
         128, description="Maximum images in a request, so that none holds up the others for long."
+    )
+    max_pixels: PositiveInt = Field(
+        MAX_PIXELS,
+        le=178_956_970,  # Pillow's own limit
+        description="Maximum pixels of a request's images as they are sent; by default those of a "
+        "50-megapixel phone, which take up to two seconds to decode.",
     )
     max_waiting: PositiveInt = Field(
         768,
@@ -106,7 +124,7 @@ class Settings(BaseSettings):
     decoders: PositiveInt = Field(
         2,
         description="Processes that decode images to resize, files over 16 KiB, AVIF, and files "
-        "with a color profile; each takes up to 500 MB.",
+        "with a color profile; each takes up to 22 bytes a pixel.",
     )
     max_connections: PositiveInt = Field(
         800,
@@ -121,8 +139,10 @@ class Settings(BaseSettings):
     graceful_timeout: PositiveInt = Field(
         30, description="Seconds after SIGTERM before requests still in progress are cut off."
     )
-    worker_timeout: PositiveInt = Field(
-        120, description="Seconds without a heartbeat before a worker is killed and replaced."
+    worker_timeout: NonNegativeInt = Field(
+        120,
+        description="Seconds without a heartbeat before a worker is killed and replaced; 0 never "
+        "does that.",
     )
     decoder_timeout: PositiveFloat = Field(
         10.0,

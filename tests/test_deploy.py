@@ -49,7 +49,7 @@ def container(pod: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("version", KUBERNETES)
-@pytest.mark.parametrize("folder", ["base", "gpu"])
+@pytest.mark.parametrize("folder", ["base", "gpu", "models"])
 def test_the_manifests_are_what_kubernetes_takes(folder: str, version: str) -> None:
     manifests = render(folder)
     assert set(manifests) == {
@@ -116,7 +116,7 @@ def test_both_ways_run_the_same_pod() -> None:
         "volumes",
     ):
         assert base[field] == kserve[field]
-    for field in ("image", "resources", "securityContext", "volumeMounts"):
+    for field in ("image", "envFrom", "resources", "securityContext", "volumeMounts"):
         assert container(base)[field] == container(kserve)[field]
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         of_base, of_kserve = container(base)[probe], container(kserve)[probe]
@@ -137,10 +137,12 @@ def test_large_images_fit_into_the_memory() -> None:
     base = yaml.safe_load((DEPLOY / "base" / "deployment.yaml").read_text())["spec"]["template"]
     for pod in (base["spec"], INFERENCE_SERVICE["spec"]["predictor"]):
         only = container(pod)
-        [decoders] = [int(v["value"]) for v in only["env"] if v["name"] == "SERVING_DECODERS"]
+        given = {v["name"]: v.get("value") for v in only["env"]}
+        decoders, pixels = (int(given[f"SERVING_{name}"]) for name in ("DECODERS", "MAX_PIXELS"))
         limit = only["resources"]["limits"]["memory"]
-        # In MB: the service after a load, as in SIZING.md, and each decoder on a large image.
-        assert 371 + 500 * decoders < 2**30 / 1e6 * int(limit.removesuffix("Gi"))
+        # In MB: the service after a load, as in SIZING.md, and 22 bytes a pixel in each decoder, as
+        # lossless WebP takes.
+        assert 371 + 22 * pixels / 1e6 * decoders < 2**30 / 1e6 * int(limit.removesuffix("Gi"))
 
 
 def test_the_manifests_agree_with_the_image_and_each_other() -> None:
@@ -172,9 +174,18 @@ def test_the_gpu_overlay_asks_for_a_gpu() -> None:
     assert "cuda" in get_args(Provider)
 
 
+def test_the_models_overlay_mounts_what_the_service_reads() -> None:
+    pod = render("models")["Deployment"]["spec"]["template"]["spec"]
+    [mount] = [mount for mount in container(pod)["volumeMounts"] if mount["name"] == "models"]
+    path = {"name": variables("models_dir")[0], "value": mount["mountPath"]}
+    assert path in container(pod)["env"]
+    assert "models" in {volume["name"] for volume in pod["volumes"]}
+
+
 def test_the_manifests_set_variables_that_there_are() -> None:
     known = {variable for name in Settings.model_fields for variable in variables(name)}
-    pods = [render(folder)["Deployment"]["spec"]["template"]["spec"] for folder in ("base", "gpu")]
+    folders = ("base", "gpu", "models")
+    pods = [render(folder)["Deployment"]["spec"]["template"]["spec"] for folder in folders]
     for pod in (*pods, INFERENCE_SERVICE["spec"]["predictor"]):
         names = {variable["name"] for variable in container(pod)["env"]} - {"PROTOCOL"}  # KServe's
         assert "SERVING_THREADS" in names

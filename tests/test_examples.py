@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import requests
+from PIL import Image
 
+from docs.demonstration import DRAWINGS
 from tests.helpers import KEYS, MODELS, ROOT, SHIP
 
 EXAMPLES = ROOT / "examples"
@@ -42,7 +45,24 @@ def test_overfitting_shows_each_records_figures(server: str) -> None:
         assert line.startswith(f"{record['name']:7} {record['recipe']:9} ")
         for figure in ("train_accuracy", "validation_accuracy", "generalization_gap"):
             assert f" {record[figure]:.1%} " in line
-        assert "ship" in line
+        kept = int(line.split()[-1].removesuffix("%"))
+        # The frog was chosen for this.
+        assert kept == 100 and "frog" in line if record["recipe"] == "improved" else kept < 60
+
+
+def test_the_drawings_are_as_drawn_and_show_what_the_page_says(server: str) -> None:
+    for name, (draw, seed) in DRAWINGS.items():
+        path = SHIP.with_name(f"{name}.png")
+        with Image.open(path) as image:
+            assert np.array_equal(np.asarray(image), draw(seed))
+        kept = {}
+        for version in (1, 2):
+            answer = requests.post(f"{server}/stability?version={version}", data=path.read_bytes())
+            models = answer.json()["models"]
+            kept[version] = [model["kept"] for model in models]
+        assert {model["class"] for model in models} == {name}
+        assert kept[2] == [1, 1, 1]
+        assert max(kept[1]) < 1
 
 
 @pytest.mark.parametrize("client", ["client.py", "client.mjs"])
@@ -94,5 +114,5 @@ def test_each_sends_the_key_that_a_service_requires(tmp_path: Path, keyed_server
         argument = arguments.get(example, str(SHIP))
         result, _ = run(example, argument, service=keyed_server, key=KEYS[0])
         assert result.returncode == 0, result.stderr
-        assert "ship" in result.stdout
+        assert ("frog" if example == "overfitting.py" else "ship") in result.stdout
         assert "API key" not in result.stdout

@@ -12,7 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from models.record import CLASSES
-from serving.classify.files import Decoded, decode_files, find_files, match_files, read_list
+from serving.classify.files import (
+    Decoded,
+    ListError,
+    decode_files,
+    find_files,
+    match_files,
+    read_list,
+)
 from serving.classify.rows import (
     CsvRows,
     Format,
@@ -30,7 +37,7 @@ from serving.images.decode import DecodedImage
 from serving.inference.classifier import Classifier
 from serving.inference.registry import Classifiers, load_classifiers
 from serving.options import read_settings, settings_options
-from serving.settings import Precision
+from serving.settings import Settings
 
 HELD = 256  # most files, including broken ones, that wait for a batch to fill up
 
@@ -63,7 +70,9 @@ HELD = 256  # most files, including broken ones, that wait for a batch to fill u
     "--top-k", type=click.IntRange(1, len(CLASSES)), default=1, help="Classes in a row, best first."
 )
 @click.option("--resize", is_flag=True, help="Crop and resample images that are not 32×32.")
-@settings_options("precision", "provider", "models_dir")
+@click.option("-0", "--null", is_flag=True, help="NUL separates the paths in a list, not lines.")
+@click.option("--folders", is_flag=True, help="Search the folders in a list, too.")
+@settings_options("precision", "provider", "models_dir", "max_pixels")
 def classify(
     paths: tuple[str, ...],
     output: Path | None,
@@ -72,24 +81,26 @@ def classify(
     version: str | None,
     top_k: int,
     resize: bool,
+    null: bool,
+    folders: bool,
     **options: Any,
 ) -> None:
     """Classify image files, without a server.
 
     PATH is a file, a folder (its images at any depth, also in linked folders, except hidden ones),
-    a quoted glob, or - for a list of paths on standard input, one per line or separated by NUL. A
+    a quoted glob, or - for a list of files on standard input, one per line or separated by NUL. A
     file that cannot be read as an image gets a row with an error; if there are any, their number is
     shown at the end, and the exit status is 1.
     """
     settings = read_settings(workers=1, **options)  # all cores, not a share of them
     if format_ is None:
         format_ = "jsonl" if output and output.suffix in {".jsonl", ".ndjson"} else "csv"
-    files = _list_files(paths)
+    files = _list_files(paths, null=null, folders=folders)
     try:
         classifiers = load_classifiers(settings)
         chosen = _choose(classifiers, names, version)
         with open_output(output, JsonRows() if format_ == "jsonl" else CsvRows(top_k)) as opened:
-            failed = _Run(chosen, settings.precision, top_k, opened).classify(files, resize=resize)
+            failed = _Run(chosen, settings, top_k, opened).classify(files, resize=resize)
     except UnknownModelError as error:
         raise click.UsageError(str(error)) from error
     except (StartError, OutputError) as error:
@@ -102,12 +113,19 @@ def classify(
         )
 
 
-def _list_files(paths: tuple[str, ...]) -> list[str]:
+def _list_files(paths: tuple[str, ...], *, null: bool, folders: bool) -> list[str]:
     """Return each requested file once."""
-    named = []
+    found: list[str] = []
     for path in paths:
-        named += read_list(sys.stdin.buffer.read()) if path == "-" else match_files(path)
-    files = list(dict.fromkeys(find_files(named)))
+        if path == "-":
+            try:
+                listed = read_list(sys.stdin.buffer.read(), null=null)
+            except ListError as error:
+                raise click.ClickException(f"On standard input, {error}.") from error
+            found += find_files(listed, walk=folders)
+        else:
+            found += find_files(match_files(path))
+    files = list(dict.fromkeys(found))
     if not files and "-" not in paths:  # a list may well be empty
         raise click.ClickException(f"There are no images in {', '.join(paths)}.")
     return files
@@ -119,7 +137,7 @@ def _choose(
     chosen = classifiers.choose(names, version)
     if names:
         return chosen
-    return [max(chosen, key=lambda classifier: classifier.record.test_accuracy)]
+    return [max(chosen, key=lambda classifier: classifier.record.test_accuracy or 0)]
 
 
 @dataclass(frozen=True)
@@ -127,7 +145,7 @@ class _Run:
     """The models, and where their answers go."""
 
     classifiers: list[Classifier]
-    precision: Precision
+    settings: Settings
     top_k: int
     output: Output
 
@@ -140,7 +158,9 @@ class _Run:
         hidden = not sys.stderr.isatty() or self.output.file.isatty()
         with (
             click.progressbar(length=len(left), file=sys.stderr, hidden=hidden) as bar,
-            closing(decode_files(left, resize=resize)) as decoded,
+            closing(
+                decode_files(left, resize=resize, max_pixels=self.settings.max_pixels)
+            ) as decoded,
         ):
             for batch in _batches(decoded, self.classifiers[0].max_batch):
                 self.output.write(row for row in self._rows(batch) if row.key not in done)
@@ -161,8 +181,9 @@ class _Run:
                     yield Row(key, self._best(probabilities))
 
     def _keys(self, file: str) -> list[Key]:
+        name, precision = printable(file), self.settings.precision
         records = (classifier.record for classifier in self.classifiers)
-        return [Key(printable(file), r.name, r.version, self.precision) for r in records]
+        return [Key(name, r.name, r.version, precision) for r in records]
 
     def _best(self, probabilities: npt.NDArray[np.float32]) -> dict[str, float]:
         best_first = np.argsort(-probabilities, kind="stable")[: self.top_k]

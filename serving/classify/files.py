@@ -1,21 +1,25 @@
 """Finds the requested files, and decodes them in parallel."""
 
+import codecs
 import glob
 import os
+import signal
 import stat
 import sys
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from queue import SimpleQueue
 
 from loky import cpu_count
-from pebble import ProcessExpired, ProcessPool
 
 from serving.errors import ImageSizeError, ServingError
-from serving.images.decode import DecodedImage, decode
+from serving.images.decode import MAX_PIXELS, DecodedImage, decode
 
 # The files in a folder that count as images. They include unsupported formats: each such file
 # gets a row that says so.
@@ -23,20 +27,32 @@ SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib"),
     *(".heic", ".heif", ".avif", ".jxl", ".tif", ".tiff", ".svg"),
 )
+_MARKS = {  # byte order marks; UTF-32's begin as UTF-16's do
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
 GROUP = 32  # small files given to a process at a time
-MAX_BYTES = 128 * 2**20  # of a file; the most pixels that are accepted take 100 MB as 8-bit RGBA
+MAX_BYTES = 256 * 2**20  # of a file; the most pixels by default take 201 MB as 8-bit RGBA
 DEADLINE = 10.0  # seconds for a process to decode what it was given
 
+Group = tuple[str, ...]  # paths of files that are decoded together
 Decoded = tuple[str, DecodedImage | str]  # a path with its image, or with what is wrong
 
 
-def find_files(paths: Iterable[str]) -> Iterator[str]:
-    """Yield the requested files: paths, and the images in folders at any depth.
+class ListError(Exception):
+    """A list of paths that cannot be read; the message says why and what to do."""
+
+
+def find_files(paths: Iterable[str], *, walk: bool = True) -> Iterator[str]:
+    """Yield the requested files: paths, and with `walk` the images in folders at any depth.
 
     Missing files are yielded as well, so that each gets an error in its place.
     """
     for path in paths:
-        if os.path.isdir(path):  # noqa: PTH112  # Path's raises for one that it may not see
+        if walk and os.path.isdir(path):  # noqa: PTH112  # Path's raises for one that it may not see
             yield from _walk(path)
         else:
             yield str(Path(path))
@@ -73,13 +89,44 @@ def _walk(folder: str) -> Iterator[str]:
     yield from unreadable
 
 
-def read_list(content: bytes) -> list[str]:
-    """Return the paths in a list, one per line, or separated by NUL as `find -print0` does."""
-    separator = b"\0" if b"\0" in content else b"\n"
-    return [os.fsdecode(line) for part in content.split(separator) if (line := part.rstrip(b"\r"))]
+def read_list(content: bytes, *, null: bool = False) -> list[str]:
+    """Return the paths in a list, one per line, or separated by NUL as `find -print0` does.
+
+    With `null`, NUL alone separates them.
+
+    Raises:
+        ListError: the list is not in the encoding that its byte order mark says, or it is likely
+            UTF-16 without one.
+    """
+    text = os.fsdecode(content) if null else _decode_list(content)
+    if null or "\0" in text:
+        paths = text.split("\0")
+        # In UTF-16, there is a NUL before or after each character of ASCII.
+        if not null and any(len(path) == 1 for path in paths):
+            raise ListError(
+                "the list has NUL bytes, as UTF-16 has; save it as UTF-8, or add -0 if NUL "
+                "separates its paths"
+            )
+    else:
+        paths = [line.rstrip("\r") for line in text.split("\n")]
+    return [path for path in paths if path]
 
 
-def decode_files(paths: Iterable[str], *, resize: bool) -> Generator[Decoded]:
+def _decode_list(content: bytes) -> str:
+    for mark, encoding in _MARKS.items():
+        if content.startswith(mark):
+            try:
+                return content[len(mark) :].decode(encoding)
+            except UnicodeDecodeError as error:
+                raise ListError(
+                    f"the list begins as {encoding.upper()}, and is not: {error}; save it as UTF-8"
+                ) from error
+    return os.fsdecode(content)
+
+
+def decode_files(
+    paths: Iterable[str], *, resize: bool, max_pixels: int = MAX_PIXELS
+) -> Generator[Decoded]:
     """Decode files in parallel, and yield them in order.
 
     This takes processes, because one that a file hangs or crashes can be replaced. Only the next
@@ -88,50 +135,96 @@ def decode_files(paths: Iterable[str], *, resize: bool) -> Generator[Decoded]:
     workers: int = cpu_count()
     # Large images take longer to decode than to pass on; small ones are passed on together.
     size = 1 if resize else GROUP
-    # A fork of this process would have the locks of ONNX Runtime's threads, but not the threads.
-    context = get_context("spawn" if sys.platform == "win32" else "forkserver")
-    if sys.platform != "win32":
-        context.set_forkserver_preload([__name__])
-    pool = ProcessPool(workers, context=context)
-    try:
-        window: deque[tuple[tuple[str, ...], Future[list[Decoded]]]] = deque()
-        left = iter(paths)
-        while group := tuple(islice(left, size)):
-            task = pool.schedule(_decode_group, (group, resize), timeout=DEADLINE)
-            window.append((group, task))
-            if len(window) > 2 * workers:
-                yield from _finish(pool, *window.popleft(), resize=resize)
-        while window:
-            yield from _finish(pool, *window.popleft(), resize=resize)
-    finally:
-        pool.stop()  # type: ignore[no-untyped-call]  # Pebble's types have gaps
-        pool.join()
+    decoders = [_Decoder(resize, max_pixels) for _ in range(workers)]
+    free: SimpleQueue[_Decoder] = SimpleQueue()
+    for decoder in decoders:
+        free.put(decoder)
+
+    def decode_group(group: Group) -> list[Decoded]:
+        decoder = free.get()
+        try:
+            return decoder.decode(group)
+        finally:
+            free.put(decoder)
+
+    with ThreadPoolExecutor(workers) as threads:
+        try:
+            window: deque[Future[list[Decoded]]] = deque()
+            left = iter(paths)
+            while group := tuple(islice(left, size)):
+                window.append(threads.submit(decode_group, group))
+                if len(window) > 2 * workers:
+                    yield from window.popleft().result()
+            while window:
+                yield from window.popleft().result()
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+            for decoder in decoders:
+                decoder.stop()
 
 
-def _finish(
-    pool: ProcessPool, group: tuple[str, ...], task: Future[list[Decoded]], *, resize: bool
-) -> Iterator[Decoded]:
-    try:
-        yield from task.result()
-        return
-    except TimeoutError:
-        problem = f"The file takes more than {DEADLINE:.0f} seconds to decode."
-    except ProcessExpired:
+class _Decoder:
+    """A process that decodes files, replaced when one hangs or crashes it.
+
+    It needs a pipe alone, while pools share semaphores, for which /dev/shm must have room.
+    """
+
+    def __init__(self, resize: bool, max_pixels: int) -> None:
+        self._options = (resize, max_pixels)
+        self._is_stopped = False
+        self._start()
+
+    def _start(self) -> None:
+        if sys.platform == "win32":
+            context = get_context("spawn")
+        else:  # a fork of this process would have the locks of ONNX Runtime's threads without them
+            context = get_context("forkserver")
+            context.set_forkserver_preload([__name__])
+        self._connection, there = context.Pipe()
+        self._process = context.Process(target=_answer, args=(there, _decode_group), daemon=True)
+        self._process.start()
+        there.close()
+
+    def decode(self, group: Group) -> list[Decoded]:
+        """Decode files in order, each to its pixels or to what is wrong."""
         problem = "The decoder broke down on the file."
-    if len(group) == 1:
-        yield group[0], problem
-        return
-    for path in group:  # which of them was it?
-        alone = (path,)
-        task = pool.schedule(_decode_group, (alone, resize), timeout=DEADLINE)
-        yield from _finish(pool, alone, task, resize=resize)
+        try:
+            self._connection.recv()  # it is ready; its start is not the files' time
+            self._connection.send((group, *self._options))
+            if self._connection.poll(DEADLINE):
+                images: list[Decoded] = self._connection.recv()
+                return images
+            problem = f"The file takes more than {DEADLINE:.0f} seconds to decode."
+        except (EOFError, OSError):  # it has ended
+            pass
+        if self._is_stopped:
+            return []
+        self._process.kill()
+        self._connection.close()
+        self._start()
+        if len(group) == 1:
+            return [(group[0], problem)]
+        return [one for path in group for one in self.decode((path,))]  # which of them?
+
+    def stop(self) -> None:
+        """End the process, and what waits for it."""
+        self._is_stopped = True
+        self._process.kill()
 
 
-def _decode_group(paths: tuple[str, ...], resize: bool) -> list[Decoded]:
-    return [(path, _decode_file(path, resize=resize)) for path in paths]
+def _answer(orders: Connection, decode_group: Callable[[Group, bool, int], list[Decoded]]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this
+    with suppress(EOFError, OSError):  # the command has ended
+        while True:
+            orders.send("ready")
+            orders.send(decode_group(*orders.recv()))
 
 
-def _decode_file(path: str, *, resize: bool) -> DecodedImage | str:
+def _decode_group(paths: Group, resize: bool, max_pixels: int) -> list[Decoded]:
+    return [(path, _decode_file(path, resize, max_pixels)) for path in paths]
+
+
+def _decode_file(path: str, resize: bool, max_pixels: int) -> DecodedImage | str:
     try:
         with open(path, "rb", opener=_open_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -139,14 +232,13 @@ def _decode_file(path: str, *, resize: bool) -> DecodedImage | str:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             return f"The file has more than {MAX_BYTES // 2**20} MiB. Save it smaller."
-        return decode(content, name="The file", resize=resize)
+        return decode(content, name="The file", resize=resize, max_pixels=max_pixels)
+    except IsADirectoryError:
+        return "It is a folder. Add --folders to classify the images in it."
     except OSError as error:
         return f"{error.strerror}."
     except ImageSizeError as error:
-        return (
-            f"{error.args[0]} Add --resize, with another --output, to have its center cropped and "
-            "resampled."
-        )
+        return f"{error.args[0]} Add --resize to have its center cropped and resampled."
     except ServingError as error:
         return str(error)
 

@@ -6,17 +6,27 @@ from itertools import chain
 from typing import IO
 
 import gevent
-from flask import Flask, request
-from flask_compress import Compress
+from flask import Flask, Response, request
 
 from serving.errors import BadRequestError, TooLargeError, UnsupportedCodingError
 from serving.settings import Settings
 
 MIN_SIZE = 4096  # bytes; shorter responses are sent uncompressed
-GZIP_LEVEL = 1
+LEVEL = 1  # the fastest
 PIECE = 2**14  # bytes decompressed at a time, so that a body of tiny gzip members blocks no others
 # zlib's window bits, which select the header and trailer of the compressed data.
 GZIP, ZLIB, BARE = 31, 15, -15
+WINDOWS = {"gzip": GZIP, "deflate": ZLIB}
+COMPRESSED = frozenset(
+    {
+        "application/json",
+        "application/octet-stream",  # of the Open Inference Protocol
+        "text/css",
+        "text/html",
+        "text/javascript",
+        "text/plain",
+    }
+)
 
 
 def decompress_bodies(app: Flask, settings: Settings) -> None:
@@ -73,19 +83,33 @@ def _window_of_deflate(start: bytes) -> int:
 
 
 def compress_answers(app: Flask) -> None:
-    """Compress responses larger than a few kB if the client accepts it."""
-    app.config["COMPRESS_ALGORITHM"] = app.config["COMPRESS_ALGORITHM_STREAMING"] = [
-        "gzip",
-        "deflate",
-    ]
-    app.config["COMPRESS_LEVEL"] = app.config["COMPRESS_DEFLATE_LEVEL"] = GZIP_LEVEL
-    app.config["COMPRESS_MIN_SIZE"] = MIN_SIZE
-    app.config["COMPRESS_MIMETYPES"] = [
-        "application/json",
-        "application/octet-stream",  # of the Open Inference Protocol
-        "text/css",
-        "text/html",
-        "text/javascript",
-        "text/plain",
-    ]
-    Compress(app)
+    """Compress long answers for clients that accept it, as RFC 9110 12.5.3 has it.
+
+    Each coding has an entity tag of its own. A range stays as it is, since its offsets and its tag
+    are the plain answer's.
+    """
+
+    @app.after_request
+    def compress_answer(response: Response) -> Response:
+        if response.mimetype not in COMPRESSED:
+            return response
+        response.vary.add("Accept-Encoding")
+        coding = request.accept_encodings.best_match([*WINDOWS, "identity"], "identity")
+        if (
+            coding == "identity"
+            or response.status_code not in {200, 304}
+            or (response.content_length or 0) < MIN_SIZE
+        ):
+            return response
+        tag, _ = response.get_etag()
+        if tag and not request.if_none_match.contains_weak(
+            tag
+        ):  # else the client has the plain one
+            response.set_etag(f"{tag}:{coding}")
+            response.make_conditional(request)
+        if response.status_code == 200:
+            response.headers.pop("Accept-Ranges", None)
+            response.direct_passthrough = False  # of a file
+            response.set_data(zlib.compress(response.get_data(), LEVEL, WINDOWS[coding]))
+            response.content_encoding = coding
+        return response

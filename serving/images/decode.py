@@ -18,7 +18,7 @@ from serving.errors import (
     UnsupportedTypeError,
 )
 from serving.images.color.convert import to_srgb
-from serving.images.formats import name_format
+from serving.images.formats import find_damage, name_format
 from serving.images.readers import avif, bmp, gif, jpeg, png, webp
 from serving.images.readers.encoded import EncodedImage, UnreadVariantError
 
@@ -27,7 +27,7 @@ __all__ = ["ACCEPTED", "FORMATS", "MAX_PIXELS", "MIMETYPES", "DecodedImage", "de
 MIMETYPES = frozenset(
     f"image/{kind}" for kind in ("png", "jpeg", "jpg", "webp", "gif", "bmp", "x-ms-bmp", "avif")
 )
-MAX_PIXELS = 25_000_000  # of an image to resize: 75 MB once decoded
+MAX_PIXELS = 8192 * 6144  # of an image to resize, by default; the largest of 50-megapixel phones
 MAX_SCANS = 100  # in a JPEG; each costs a pass over the image, and may take only 42 bytes
 MAX_SCANNED_PIXELS = 1_000_000_000  # in all scans of a JPEG; about a second
 SMALL_FILE = 2**14  # bytes; a plain image of 32×32 pixels has up to 4,300
@@ -53,7 +53,7 @@ _TRANSPOSES = {
     8: Image.Transpose.ROTATE_90,
 }
 _PROFILES = (b"iCCP", b"ICC_PROFILE\0", b"ICCP", b"DEBM")  # of PNG, JPEG, WebP and BMP
-_SPOKEN_VOWEL = re.compile("[AEIO]|HTML|M[NP]|SVG|XML")
+_SPOKEN_VOWEL = re.compile("[AEIO]|HTML|M[NP]|RTF|SVG|XML")
 
 # Pillow warns of what decode() refuses or ignores, in lines that do not fit the log.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -68,7 +68,9 @@ class DecodedImage:
     height: int
 
 
-def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
+def decode(
+    content: bytes, *, name: str, resize: bool, max_pixels: int = MAX_PIXELS
+) -> DecodedImage:
     """Decode an image in one of `FORMATS`; of several frames, the first.
 
     The orientation is applied, colors that the file describes are converted to sRGB,
@@ -79,10 +81,12 @@ def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
         BrokenImageError: the bytes are empty, not an image, or a broken one.
         UnsupportedTypeError: they are in another format, or in a variant that is not supported.
         ImageSizeError: the image is not 32×32 and `resize` is off.
-        TooLargeError: the image to resize has more than `MAX_PIXELS`.
+        TooLargeError: the image to resize has more than `max_pixels`, or takes too much memory.
     """
     if not content:
         raise BrokenImageError(f"{name} is empty.")
+    if damage := find_damage(content):
+        raise BrokenImageError(f"{name} {damage}")
     found = name_format(content)
     if found is None:
         raise BrokenImageError(f"{name} is not an image. Send a {ACCEPTED} file.")
@@ -91,7 +95,7 @@ def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
         raise UnsupportedTypeError(f"{name} is {article} {found} file; send {ACCEPTED}.")
     try:
         encoded = _READERS[found](content)
-        _check(encoded, name=name, resize=resize)
+        _check(encoded, name=name, resize=resize, max_pixels=max_pixels)
         pixels = _load(encoded, resize=resize)
     except ServingError:
         raise
@@ -100,7 +104,11 @@ def decode(content: bytes, *, name: str, resize: bool) -> DecodedImage:
             f"{name} is {error}, which is not read; send a plain {ACCEPTED} file."
         ) from error
     except Image.DecompressionBombError as error:
-        raise _too_many_pixels(name) from error
+        raise _too_many_pixels(name, max_pixels) from error
+    except MemoryError as error:
+        raise TooLargeError(
+            f"{name} takes too much memory to decode. Send a smaller image."
+        ) from error
     except Exception as error:  # Pillow's decoders raise many kinds of errors for broken files
         raise BrokenImageError(
             f"{name} is a broken or truncated {found} file. Send the whole file."
@@ -121,10 +129,12 @@ def is_small(content: bytes) -> bool:
     )
 
 
-def _check(encoded: EncodedImage, *, name: str, resize: bool) -> None:
+def _check(encoded: EncodedImage, *, name: str, resize: bool, max_pixels: int) -> None:
     """Refuse an image by its header, before it costs anything."""
+    if not encoded.width or not encoded.height:
+        raise ValueError("it has no pixels")
     pixels = encoded.width * encoded.height + encoded.hidden
-    scanned = encoded.scans * min(pixels, MAX_PIXELS)  # larger ones are refused below
+    scanned = encoded.scans * min(pixels, max_pixels)  # larger ones are refused below
     if encoded.scans > MAX_SCANS or scanned > MAX_SCANNED_PIXELS:
         raise BrokenImageError(
             f"{name} has too many scans ({encoded.scans:,}). Save it as a plain JPEG."
@@ -134,8 +144,8 @@ def _check(encoded: EncodedImage, *, name: str, resize: bool) -> None:
         raise ImageSizeError(
             f"{name} is {width}×{height} pixels, and the models take {IMAGE_SIZE}×{IMAGE_SIZE}."
         )
-    if pixels > MAX_PIXELS:
-        raise _too_many_pixels(name)
+    if pixels > max_pixels:
+        raise _too_many_pixels(name, max_pixels)
 
 
 def _displayed(encoded: EncodedImage) -> tuple[int, int]:
@@ -152,7 +162,7 @@ def _load(encoded: EncodedImage, *, resize: bool) -> npt.NDArray[np.uint8]:
     return np.asarray(to_srgb(image, encoded.color))
 
 
-def _too_many_pixels(name: str) -> TooLargeError:
+def _too_many_pixels(name: str, most: int) -> TooLargeError:
     return TooLargeError(
-        f"{name} has too many pixels: at most {MAX_PIXELS:,} are accepted. Send a smaller image."
+        f"{name} has too many pixels: at most {most:,} are accepted. Send a smaller image."
     )

@@ -3,6 +3,7 @@
 No library names all of these: Git LFS pointers, base64 and HTML are what people send by mistake.
 """
 
+import codecs
 import re
 
 BASE64 = "base64 text"
@@ -56,7 +57,15 @@ _BRANDS = (  # of files made of boxes: ISO/IEC 14496-12
 _RIFF = {b"WEBP": "WebP", b"AVI ": "AVI video", b"WAVE": "WAV"}
 _PORTABLE = re.compile(rb"P[1-7fF]\s")
 _MARKUP = re.compile(rb"<(?:!doctype\s+|\w+:)?(html|svg)\b", re.IGNORECASE)
+TEXT = 2**16  # bytes; so many show whether a file is text
+_AS_TEXT = ("\x89PNG", "\u2030PNG", "ÿØÿ")  # PNG and JPEG, read as Latin-1 or Windows-1252
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a]")  # characters that text does not have
 _DATA_URL = re.compile(rb"\s*data:[\w/+.-]*[;,]")
+# What may follow the brackets of other texts, such as [section] or {{ name }}, is left out.
+_JSON = re.compile(
+    rb"""\{\s*+(?:["}]|$) | \[\s*+(?:[]["{\d-]|(?:true|false|null)\b|$)""", re.VERBOSE
+)
+_JAVASCRIPT = re.compile(rb"\[object \w+\]")
 # Possessive: otherwise the time for a text of newlines grows with the cube of its length.
 _BASE64 = re.compile(rb"\s*+[A-Za-z0-9+/\r\n]{16,}+={0,2}\s*+")
 
@@ -75,6 +84,27 @@ def name_format(content: bytes) -> str | None:
     if _PORTABLE.match(content):
         return "PNM"
     return _name_text(content[:4096])
+
+
+def find_damage(content: bytes) -> str | None:
+    """Return what happened to a file on its way here, if its bytes tell."""
+    if found := _JAVASCRIPT.match(content):
+        return (
+            f"is the text {found[0].decode()!r}, which JavaScript makes of an object. Send the "
+            "bytes of the file: a Blob, a File or an ArrayBuffer."
+        )
+    try:
+        # A binary file is no UTF-8. The last character may be cut off.
+        text, _ = codecs.utf_8_decode(content[:TEXT], "strict", False)
+    except UnicodeDecodeError:
+        return None
+    if text.startswith(_AS_TEXT) or ("\ufffd" in text and _CONTROL.search(text)):
+        return (
+            "was turned into text on its way here, which changed its bytes. Send it as binary "
+            "data: a gateway may have to be told that images are binary, and a client that it "
+            "reads bytes."
+        )
+    return None
 
 
 def _name_boxes(content: bytes) -> str:
@@ -96,7 +126,9 @@ def _name_text(start: bytes) -> str | None:
         return found[1].decode().upper()
     if text.startswith(b"<?xml"):
         return "XML"
-    if text.startswith((b"{", b"[")):
+    if text.startswith(b"{\\rtf"):
+        return "RTF"
+    if _JSON.match(text):
         return "JSON"
     if _DATA_URL.match(text) or _BASE64.fullmatch(start):
         return BASE64

@@ -10,7 +10,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,15 @@ from gevent.subprocess import PIPE, Popen
 
 from models.record import IMAGE_SIZE
 from serving import errors
-from serving.errors import BrokenImageError, OverloadedError, ServingError, TooLargeError
-from serving.images.decode import MAX_PIXELS, DecodedImage, decode, is_small
+from serving.errors import (
+    BrokenImageError,
+    HungUpError,
+    NotReadyError,
+    OverloadedError,
+    ServingError,
+    TooLargeError,
+)
+from serving.images.decode import DecodedImage, decode, is_small
 from serving.settings import Settings
 
 COMMAND = (sys.executable, "-m", "serving.images.worker")
@@ -52,51 +59,79 @@ class Decoders:
         self._settings = settings
         self._held = 0  # bytes of images that wait for a process, or are in one
         self._free = LifoQueue()  # the last used one first, so that the others need not start
-        for _ in range(settings.decoders):
-            self._free.put(_Process())
+        self._processes = [_Process(settings.max_pixels) for _ in range(settings.decoders)]
+        for process in self._processes:
+            self._free.put(process)
 
-    def decode(self, uploads: Sequence[Upload], *, resize: bool) -> list[DecodedImage]:
+    def check_ready(self) -> None:
+        """Check that a decoder runs, or starts.
+
+        Raises:
+            NotReadyError: none does; the message says why.
+        """
+        if any(process.runs for process in self._processes):
+            return
+        process = self._free.get()  # each is starting, if none is free
+        try:
+            process.start()
+        except OverloadedError as error:
+            raise NotReadyError(
+                f"No decoder can be started: {error.__cause__}. The log says more."
+            ) from error
+        finally:
+            self._free.put(process)
+
+    def decode(
+        self,
+        uploads: Sequence[Upload],
+        is_abandoned: Callable[[], bool] = lambda: False,
+        *,
+        resize: bool,
+    ) -> list[DecodedImage]:
         """Decode a request's images in order, up to the first that is refused.
 
         Raises:
-            ServingError: as images.decode(), too many pixels in total, too much work, no decoder
-                in time, or too many bytes that wait for one.
+            ServingError: as images.decode() and decode_each().
         """
         images = []
-        for outcome in self.decode_each(uploads, resize=resize):
+        for outcome in self.decode_each(uploads, is_abandoned, resize=resize):
             if isinstance(outcome, ServingError):
                 raise outcome
             images.append(outcome)
         return images
 
     def decode_each(
-        self, uploads: Sequence[Upload], *, resize: bool
+        self,
+        uploads: Sequence[Upload],
+        is_abandoned: Callable[[], bool] = lambda: False,
+        *,
+        resize: bool,
     ) -> Iterator[DecodedImage | ServingError]:
         """Decode a request's images in order, each to its pixels or its refusal.
 
         Raises:
-            ServingError: too many pixels in total, no decoder in time, or too many bytes that wait
-                for one.
+            ServingError: too many pixels in total, no decoder in time, too many bytes that wait for
+                one, or `is_abandoned()` before an image is decoded.
         """
         size = sum(len(u.content) for u in uploads if not _is_quick(u, resize=resize))
         if size and self._held + size > ROOM * self._settings.max_body:
             raise _overloaded()
         self._held += size
         try:
-            yield from self._decode_each(uploads, resize=resize)
+            yield from self._decode_each(uploads, is_abandoned, resize=resize)
         finally:
             self._held -= size
 
     def _decode_each(
-        self, uploads: Sequence[Upload], *, resize: bool
+        self, uploads: Sequence[Upload], is_abandoned: Callable[[], bool], *, resize: bool
     ) -> Iterator[DecodedImage | ServingError]:
         pixels = 0
         left = _TimeBudget(self._settings.decoder_timeout, self._settings.decode_timeout)
         for upload in uploads:
             gevent.sleep(0)  # many images must not starve other requests
             try:
-                image = self._decode(upload, left, resize=resize)
-            except OverloadedError:
+                image = self._decode(upload, left, is_abandoned, resize=resize)
+            except (HungUpError, OverloadedError):
                 raise
             except ServingError as refusal:
                 # Without the traceback, whose frames keep the files in memory.
@@ -104,14 +139,23 @@ class Decoders:
                 continue
             yield image
             pixels += image.width * image.height
-            if pixels > MAX_PIXELS:
+            if pixels > self._settings.max_pixels:
                 raise TooLargeError(
-                    f"The images have more than {MAX_PIXELS:,} pixels together. "
+                    f"The images have more than {self._settings.max_pixels:,} pixels together. "
                     "Send fewer or smaller ones at a time."
                 )
 
-    def _decode(self, upload: Upload, left: "_TimeBudget", *, resize: bool) -> DecodedImage:
+    def _decode(
+        self,
+        upload: Upload,
+        left: "_TimeBudget",
+        is_abandoned: Callable[[], bool],
+        *,
+        resize: bool,
+    ) -> DecodedImage:
         if _is_quick(upload, resize=resize):
+            if is_abandoned():
+                raise HungUpError
             if left.work <= 0:
                 raise _too_long(upload)
             begun = time.monotonic()
@@ -126,6 +170,8 @@ class Decoders:
             raise _overloaded() from None
         left.wait -= time.monotonic() - asked
         try:
+            if is_abandoned():
+                raise HungUpError
             return process.decode(upload, left, resize=resize)
         finally:
             self._free.put(process)
@@ -142,8 +188,10 @@ class _TimeBudget:
 class _Process:
     """One decoder process, replaced when an image takes too long or crashes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_pixels: int) -> None:
+        self._max_pixels = max_pixels
         self._process: Popen | None = None
+        self.runs = False  # rather than starts
 
     def decode(self, upload: Upload, left: _TimeBudget, *, resize: bool) -> DecodedImage:
         # An idle process may have died, for example when memory ran short.
@@ -170,8 +218,9 @@ class _Process:
         """
         if left.work <= 0:
             raise _too_long(upload)
-        process = self._process or self._start()
-        order = {"bytes": len(upload.content), "name": upload.name, "resize": resize}
+        process = self._process or self.start()
+        options = {"name": upload.name, "resize": resize, "max_pixels": self._max_pixels}
+        order = {"bytes": len(upload.content), "options": options}
         begun = time.monotonic()
         done = False
         try:
@@ -191,18 +240,19 @@ class _Process:
                 left.work -= time.monotonic() - begun
                 self._end()
 
-    def _start(self) -> Popen:
+    def start(self) -> Popen:
         # Its arithmetic is on 32×32 pixels, where OpenBLAS's threads would only take memory.
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
         try:
             self._process = Popen(COMMAND, stdin=PIPE, stdout=PIPE, cwd=ROOT, env=environment)
             with gevent.Timeout(START_LIMIT, OSError("it takes too long")):
                 if not self._process.stdout.readline():
-                    raise OSError("it ended")
+                    raise OSError(f"it ended with status {self._process.wait()}")
         except OSError as error:
             self._end()
             logger.exception("no decoder could be started")
             raise OverloadedError("No decoder can be started. Send it again later.") from error
+        self.runs = True
         return self._process
 
     def _end(self) -> None:
@@ -213,6 +263,7 @@ class _Process:
                     pipe.close()
             self._process.wait()
             self._process = None
+            self.runs = False
 
 
 def _is_quick(upload: Upload, *, resize: bool) -> bool:

@@ -1,9 +1,9 @@
 """A process that decodes images and can be killed: `python -m serving.images.worker`.
 
-Its input has, for each image, a line of JSON with `bytes`, `name` and `resize`, then its bytes. Its
-output has a line once it is ready, then, for each image, a line of JSON: the `seconds` of work, and
-`width` and `height`, followed by 3,072 bytes, or the `error` that images.decode() raises and its
-`message`.
+Its input has, for each image, a line of JSON with its number of `bytes` and images.decode()'s
+`options`, then the bytes. Its output has a line once it is ready, then, for each image, a line of
+JSON: the `seconds` of work, and `width` and `height`, followed by 3,072 bytes, or the `error` that
+images.decode() raises and its `message`.
 """
 
 import json
@@ -17,7 +17,7 @@ if sys.platform != "win32":
 from serving.errors import ServingError
 from serving.images.decode import decode
 
-MEMORY_LIMIT = 2 * 2**30  # bytes of address space, of which the libraries take 200 MB
+MEMORY_LIMIT = 2 * 2**30  # most bytes of address space, of which the libraries take 200 MB
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
         pixels = b""
         begun = time.process_time()
         try:
-            image = decode(content, name=order["name"], resize=order["resize"])
+            image = decode(content, **order["options"])
         except ServingError as error:
             answer: dict[str, object] = {"error": type(error).__name__, "message": error.args[0]}
         else:
@@ -46,7 +46,9 @@ def main() -> None:
 
 def _limit_memory() -> None:
     if sys.platform != "win32":
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+        allowed = {*resource.getrlimit(resource.RLIMIT_AS)} - {resource.RLIM_INFINITY}
+        limit = min({MEMORY_LIMIT, *allowed})
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 if __name__ == "__main__":

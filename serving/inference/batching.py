@@ -11,18 +11,20 @@ import atexit
 import logging
 import math
 import os
+import sys
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import gevent
 import numpy as np
 import numpy.typing as npt
 from gevent.event import AsyncResult, Event
+from gevent.monkey import is_module_patched
 from gevent.threadpool import ThreadPool
 
 from models.record import IMAGE_SIZE
-from serving.errors import ModelError, OverloadedError
+from serving.errors import HungUpError, ModelError, NotReadyError, OverloadedError
 from serving.inference.classifier import Classifier, Run, one_line, run_each
 from serving.observability.metrics import Metrics
 from serving.settings import Settings
@@ -46,6 +48,7 @@ logger = logging.getLogger(__name__)
 class _Job:
     classifiers: tuple[Classifier, ...]
     images: Images
+    is_abandoned: Callable[[], bool] = lambda: False
     result: AsyncResult = field(default_factory=AsyncResult)
     queued: float = field(default_factory=time.perf_counter)
     taken: int = 0  # images that have run or are running
@@ -77,7 +80,10 @@ class _Job:
 class Batcher:
     """Runs the models for all requests, which are greenlets of the thread that created it."""
 
+    needs_gevent = True  # a subclass may run each request where it is
+
     def __init__(self, metrics: Metrics, settings: Settings) -> None:
+        self._hub = gevent.get_hub()
         self._metrics = metrics
         self._settings = settings
         self._jobs: list[_Job] = []
@@ -91,14 +97,20 @@ class Batcher:
         self._worker.link_exception(_end_process)
         atexit.register(self._end)
 
-    def classify(self, classifiers: Iterable[Classifier], images: Images) -> list[Probabilities]:
+    def classify(
+        self,
+        classifiers: Iterable[Classifier],
+        images: Images,
+        is_abandoned: Callable[[], bool] = lambda: False,
+    ) -> list[Probabilities]:
         """Return each model's probabilities [N, 10] for images [N, 32, 32, 3], RGB.
 
         Raises:
+            HungUpError: `is_abandoned()` before a run, which then does without these images.
             OverloadedError: too many images are already waiting.
             ModelError: a model failed.
         """
-        job = _Job(tuple(classifiers), images)
+        job = _Job(tuple(classifiers), images, is_abandoned)
         self._submit(job)
         answer: list[Probabilities] = job.result.get()
         return answer
@@ -108,15 +120,30 @@ class Batcher:
 
         Raises:
             OverloadedError: too many images are already waiting.
+            NotReadyError: as check_thread().
         """
+        self.check_thread()
         # A lone request is never too large.
         if self.waiting and self.waiting + size > self._settings.max_waiting:
             raise OverloadedError(
                 "Too many images wait to be classified. Send this again in a second."
             )
 
+    def check_thread(self) -> None:
+        """Check that the server runs requests where they can be put into batches.
+
+        Raises:
+            NotReadyError: it runs them in threads.
+        """
+        if self.needs_gevent and gevent.get_hub() is not self._hub:
+            raise NotReadyError(
+                "This server runs requests in threads, and the service makes batches in gevent's "
+                "loop. Run it by `python -m serving`, or by gunicorn with --worker-class gevent."
+            )
+
     def retry_failed(self, only: Collection[Classifier] | None = None) -> list[str]:
         """Return which models, of all or `only` these, failed in their last run; run them again."""
+        self.check_thread()
         failed = [c for c in self._failed if only is None or c in only]
         if not self.waiting:
             for classifier in failed:
@@ -145,6 +172,8 @@ class Batcher:
         while True:
             self._arrived.wait()
             batch = self._take_batch()
+            if not batch:
+                continue
             classifiers = batch[0][0].classifiers
             begun = time.perf_counter()
             for job, piece in batch:
@@ -177,28 +206,32 @@ class Batcher:
         """Take a piece of the job whose turn it is, or all of it along with other small jobs.
 
         Small jobs run together if they are for the same models. They do not join a piece of a large
-        one, since they would have to wait for its run to end.
+        one, since they would have to wait for its run to end. Abandoned jobs are dropped.
         """
-        head, *rest = self._jobs
-        batch = []
-        if not head.is_small:
-            mixed = time.monotonic() < self._last_small + MIXED_SECONDS
-            turn = max(1, int(head.limit * TURN_SHARE)) if mixed else head.limit
-            batch.append((head, head.take(turn)))
-            self._jobs = rest
-        else:
-            images = 0
-            self._jobs = []
-            for job in (head, *rest):
-                fits = job.is_small and images + job.left <= head.limit
-                if fits and job.classifiers == head.classifiers:
-                    images += job.left
-                    batch.append((job, job.take(job.left)))
-                else:
-                    self._jobs.append(job)
+        batch: list[tuple[_Job, Images]] = []
+        room = 0
+        jobs, self._jobs = self._jobs, []
+        for job in jobs:
+            if batch and not (
+                job.is_small and job.left <= room and job.classifiers == batch[0][0].classifiers
+            ):
+                self._jobs.append(job)
+            elif job.is_abandoned():
+                self._drop(job, HungUpError())
+            elif job.is_small:
+                room = (room if batch else job.limit) - job.left
+                batch.append((job, job.take(job.left)))
+            else:
+                mixed = time.monotonic() < self._last_small + MIXED_SECONDS
+                turn = max(1, int(job.limit * TURN_SHARE)) if mixed else job.limit
+                batch.append((job, job.take(turn)))
         if not self._jobs:
             self._arrived.clear()
         return batch
+
+    def _drop(self, job: _Job, error: Exception) -> None:
+        self._count(-job.left * len(job.classifiers))
+        job.result.set_exception(error)
 
     def _is_short(self, job: _Job, piece: Images) -> bool:
         """Return whether all of the job's images probably run within `SHORT_RUN`."""
@@ -214,14 +247,36 @@ class Batcher:
     def _fail(self, job: _Job, classifier: Classifier, error: Exception) -> None:
         record = classifier.record
         self._failed.add(classifier)
-        self._count(-job.left * len(job.classifiers))
         logger.error("%s version %d failed", record.name, record.version, exc_info=error)
-        job.result.set_exception(
+        self._drop(
+            job,
             ModelError(
                 f"The model {record.name} version {record.version} failed: {one_line(error)}. "
                 "Another model or version may still answer: ask for it by ?model= and ?version=, "
                 "or by its path under /v2."
-            )
+            ),
+        )
+
+
+def check_gunicorn() -> None:
+    """Refuse a gunicorn configuration that cannot make batches, in the way that prints one line.
+
+    Raises:
+        AppImportError: it runs requests in threads; gunicorn prints this of a worker.
+        RuntimeError: it creates the application before it forks; gunicorn prints this of itself.
+    """
+    if not os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):
+        return
+    if "gunicorn.workers.gthread" in sys.modules:
+        from gunicorn.errors import AppImportError  # noqa: PLC0415
+
+        raise AppImportError(
+            "Error: the service makes batches in gevent's loop, and gunicorn would run requests in "
+            "threads; give it --worker-class gevent in place of --threads"
+        )
+    if "gunicorn.workers.ggevent" in sys.modules and not is_module_patched("socket"):
+        raise RuntimeError(
+            "each of gunicorn's workers needs models of its own; leave out --preload"
         )
 
 

@@ -16,9 +16,9 @@ def configure_logging() -> None:
     else:
         handler.setFormatter(
             OrjsonFormatter(
-                ["asctime", "levelname", "name", "process", "message", "request_id"],
-                rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
-                datefmt="%Y-%m-%dT%H:%M:%S%z",
+                ["levelname", "name", "process", "message", "request_id"],
+                rename_fields={"levelname": "level", "name": "logger"},
+                timestamp="time",  # RFC 3339, in UTC
             )
         )
     logging.basicConfig(level=logging.INFO, handlers=[handler])

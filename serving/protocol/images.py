@@ -9,7 +9,6 @@ from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import JsonValue
 
 from models.record import INPUT
 from serving.errors import BadRequestError, TooLargeError
@@ -71,7 +70,7 @@ def read_pixels(tensor: InputTensor, binary: bytes) -> npt.NDArray[np.uint8]:
                 f"{size}."
             )
         return np.frombuffer(binary, np.uint8).reshape(tensor.shape)
-    values = _flatten(tensor.data, size, "numbers")
+    values = _flatten(tensor, "numbers")
     if values.size == size and set(map(type, values)) <= {int, float}:
         with suppress(OverflowError):  # from integers with hundreds of digits
             numbers = values.astype(np.float64)
@@ -106,7 +105,7 @@ def read_encoded(tensor: InputTensor, binary: bytes) -> list[Upload]:
             for place, content in enumerate(found)
         ]
     else:
-        texts = _flatten(tensor.data, count, "base64 texts")
+        texts = _flatten(tensor, "base64 texts")
         if texts.size != count:
             raise BadRequestError(f"{INPUT}.data has {texts.size} elements; its shape, {count}.")
         found = [_from_base64(text, place) for place, text in enumerate(texts)]
@@ -125,14 +124,22 @@ def _is_binary(tensor: InputTensor, binary: bytes) -> bool:
     return True
 
 
-def _flatten(data: JsonValue, size: int, what: str) -> npt.NDArray[np.object_]:
+def _flatten(tensor: InputTensor, what: str) -> npt.NDArray[np.object_]:
+    """Return the elements of JSON data, which are flat or nested as the shape says."""
     try:
         # As objects: otherwise NumPy would give each text as much room as the longest.
-        return np.asarray(data, dtype=object).ravel()
+        data = np.asarray(tensor.data, dtype=object)
     except ValueError as error:  # lists nested too deep
         raise BadRequestError(
-            f"{INPUT}.data is not an array; it has {size} {what}, nested or flat."
+            f"{INPUT}.data is not an array; it has {math.prod(tensor.shape)} {what}, nested or "
+            "flat."
         ) from error
+    if data.ndim > 1 and data.shape != tuple(tensor.shape):
+        raise BadRequestError(
+            f"{INPUT}.data is nested as {list(data.shape)}, and its shape is {tensor.shape}. Nest "
+            "it as its shape says, or send it flat."
+        )
+    return data.ravel()
 
 
 def _from_base64(text: object, place: int) -> bytes:

@@ -1,5 +1,6 @@
 """An inference request: its JSON, and the form of answer that it asks for."""
 
+import json
 import math
 import reprlib
 from dataclasses import dataclass
@@ -122,6 +123,15 @@ def read_index_request(body: bytes) -> bool:
 
 
 def _validate(kind: type[Kind], content: bytes, max_images: int) -> Kind:
+    # PowerShell 5.1 and Notepad write UTF-8 with a BOM, or UTF-16.
+    if (encoding := json.detect_encoding(content)) != "utf-8":
+        try:
+            content = content.decode(encoding).encode()
+        except UnicodeError as error:
+            raise BadRequestError(
+                f"The request's JSON looks like {encoding.upper()}, and is not: {error}. Send it "
+                "as UTF-8."
+            ) from error
     # Parsing takes far more time and memory for a list or a number than for a byte of text.
     height, width, channels = IMAGE_SHAPE
     lists = 1 + height + height * width  # of an image, nested

@@ -92,7 +92,7 @@ def create_blueprint(service: Service) -> Blueprint:
             form = read_output(asked)
             images = read_images(asked, binary)
             del binary  # megabytes, which need not wait for the model
-            [probabilities] = service.batcher.classify([classifier], images)
+            [probabilities] = service.classify([classifier], images)
         metrics.count_predictions([classifier], [probabilities])
         header, content = write_answer(classifier, asked, form, probabilities)
         if content is None:
@@ -111,8 +111,8 @@ def create_blueprint(service: Service) -> Blueprint:
         resize = flag(tensor.parameters, "resize", default=flag(asked.parameters, "resize"))
         uploads = read_encoded(tensor, binary)
         tensor.data = None  # megabytes, which need not wait for a decoder
-        with service.decoding(len(uploads)) as decoders:
-            return np.stack([i.pixels for i in decoders.decode(uploads, resize=resize)])
+        images = service.decode(uploads, len(uploads), resize=resize)
+        return np.stack([image.pixels for image in images])
 
     @blueprint.post("/repository/index")
     def index() -> list[IndexEntry]:

@@ -107,11 +107,10 @@ def _look_closer(
     chosen = service.classifiers.choose(sent.getlist("model"), single(sent, "version"))
     with service.metrics.count_models(chosen):
         resize = boolean(sent, "resize")
-        with service.decoding((1 + count) * len(chosen)) as decoders:
-            [image] = decoders.decode([upload], resize=resize)
+        [image] = service.decode([upload], (1 + count) * len(chosen), resize=resize)
         changed = change(image.pixels)
         batch = np.concatenate([image.pixels[np.newaxis], changed])
-        probabilities = service.batcher.classify(chosen, batch)
+        probabilities = service.classify(chosen, batch)
     uploaded: Image = {"filename": upload.filename, "width": image.width, "height": image.height}
     return Observation(uploaded, changed, chosen, probabilities)
 

@@ -47,9 +47,8 @@ def create_blueprint(service: Service) -> Blueprint:
             least = fraction(sent, "min_confidence") or 0.0
             details, crop = boolean(sent, "details"), boolean(sent, "crop")
             resize, partial = boolean(sent, "resize"), boolean(sent, "partial")
-            with service.decoding(len(uploads) * len(chosen)) as decoders:
-                decode = decoders.decode_each if partial else decoders.decode
-                outcomes = list(decode(uploads, resize=resize))
+            decode = service.decode_each if partial else service.decode
+            outcomes = decode(uploads, len(uploads) * len(chosen), resize=resize)
             filenames = [upload.filename for upload in uploads]
             del uploads  # megabytes, which need not wait for the models
             images = [outcome for outcome in outcomes if isinstance(outcome, DecodedImage)]
@@ -76,7 +75,7 @@ def _classify(
     if not images:  # all were refused
         return iter(())
     batch = np.stack([image.pixels for image in images])
-    probabilities = service.batcher.classify(chosen, batch)
+    probabilities = service.classify(chosen, batch)
     service.metrics.count_predictions(chosen, probabilities)
     measured = service.familiarity if details else None
     familiarity = familiarity_of(measured, chosen, probabilities)
@@ -130,11 +129,12 @@ def _answer(
         "class": CLASSES[best],
         "confidence": confidence,
         "probabilities": {CLASSES[i]: rounded(probabilities[i]) for i in shown},
-        "test_accuracy": classifier.record.test_accuracy,
     }
+    if (accuracy := classifier.record.test_accuracy) is not None:
+        answer["test_accuracy"] = accuracy
     if confidence < least:
         answer["class"] = None
         answer["best_guess"] = CLASSES[best]
-    if details:
+    if details and accuracy is not None:
         answer["details"] = worth(classifier.record, best, confidence)
     return answer

@@ -26,7 +26,11 @@ def create_blueprint(service: Service) -> Blueprint:
     except ValidationError as error:
         raise StartError(f"{file} is not a study: {first_reason(error, 'the file')}") from error
     compared = set(ComparedVersion.__annotations__)
-    versions = [c.record.model_dump(mode="json", include=compared) for c in service.classifiers]
+    versions = [
+        c.record.model_dump(mode="json", include=compared)
+        for c in service.classifiers
+        if c.record.history and c.record.recipe
+    ]
     comparisons = [found.model_dump(mode="json") for found in measured.compared]
     answer = measured.model_dump(mode="json") | {"compared": comparisons, "versions": versions}
 

@@ -1,19 +1,13 @@
 """gunicorn, configured: gevent workers serve the application, and a master supervises them."""
 
 import logging
-import multiprocessing
 import os
 import resource
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -21,14 +15,15 @@ from weakref import WeakKeyDictionary
 import gevent
 from gevent.monkey import get_original
 from gunicorn.app.base import BaseApplication
-from gunicorn.workers.ggevent import GeventWorker
+
+from serving.errors import AddressError, StartError
 
 # Before gunicorn has gevent replace the locks: with Python's own, counting takes half as long, and
 # never waits while holding one.
-from prometheus_client import multiprocess
-
-from serving.errors import AddressError, StartError
-from serving.observability.shared_metrics import add_ended
+from serving.observability.shared_metrics import SharedMetrics
+from serving.server.addresses import bind, url
+from serving.server.start_check import StartCheck, check_start
+from serving.server.worker import Worker
 from serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,9 +33,6 @@ IDLE_GRACE = 2.0  # seconds in which idle connections may still send a request a
 CUT_GRACE = 5  # seconds after the graceful timeout for a worker to cut off its requests and exit
 OTHER_FILES = 200  # open files of a worker besides its connections and their bodies
 RETRY_PAUSE = 1.0  # seconds before a worker that could not load the models is replaced
-# Where the workers share their metrics, if it exists. The files are memory-mapped: on a disk that
-# request bodies have filled, counting would kill a worker with SIGBUS.
-METRICS_PLACE = Path("/dev/shm")  # noqa: S108
 
 logger = logging.getLogger(__name__)
 
@@ -53,60 +45,18 @@ def serve(settings: Settings) -> None:
             provider does not work here.
         SystemExit: at the end.
     """
-    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((settings.host, settings.port))
-        except OSError as error:
-            raise AddressError(settings.host, settings.port, error) from error
-        signal.signal(signal.SIGTERM, _stop_start)
+    signal.signal(signal.SIGTERM, _stop_start)
+    with bind(settings.host, settings.port) as listener:
         check_start(settings)
         try:
             listener.listen()  # another service may have loaded its models faster
         except OSError as error:
             raise AddressError(settings.host, settings.port, error) from error
-        place = METRICS_PLACE if os.access(METRICS_PLACE, os.W_OK) else None
-        metrics_dir = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(
-            "", "serving-", place
-        )
-        _Server(settings, listener, metrics_dir).run()
+        _Server(settings, listener).run()
 
 
 def _stop_start(*_: object) -> None:
-    for process in multiprocessing.active_children():  # check_start()'s, which may be stuck
-        process.kill()
     sys.exit(128 + signal.SIGTERM)
-
-
-def check_start(settings: Settings) -> None:
-    """Create the application in a throwaway process: gunicorn halts when its workers cannot.
-
-    Raises:
-        StartError: as create_app(), or the process was killed.
-    """
-    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as process:
-        # A handler that raises while Python forks is ignored, and this process would not stop.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        try:
-            started = process.submit(_start_once, settings)
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        try:
-            started.result()
-        except BrokenProcessPool as error:
-            raise StartError(
-                "a process was killed while it loaded the models, as the system does when memory "
-                "runs short; give the service more, or use less of it: --precision int8 "
-                "(SERVING_PRECISION) takes about half of float32's"
-            ) from error
-
-
-def _start_once(settings: Settings) -> None:
-    logging.disable(logging.INFO)
-    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    from serving.app import create_app  # noqa: PLC0415
-
-    create_app(settings)
 
 
 def _connections(most: int) -> int:
@@ -132,21 +82,15 @@ def _connections(most: int) -> int:
     return allowed
 
 
-class _Worker(GeventWorker):
-    def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
-        self.app.wait(client, self)
-        super().handle(listener, client, addr)
-
-
 class _Server(BaseApplication):
-    def __init__(self, settings: Settings, listener: socket.socket, metrics_dir: str) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
         self.settings = settings
-        self.metrics_dir = metrics_dir
-        host, port = listener.getsockname()[:2]
-        self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self.address = url(listener)
+        self.metrics = SharedMetrics(settings.workers)
         self.fd = listener.detach()
         # Connections waiting for their next request, by the greenlet that reads it.
         self.idle: WeakKeyDictionary[gevent.Greenlet, socket.socket] = WeakKeyDictionary()
+        self.check: StartCheck | None = None  # before a reload
         super().__init__()
 
     def load_config(self) -> None:
@@ -154,17 +98,20 @@ class _Server(BaseApplication):
         for name, value in {
             "bind": f"fd://{self.fd}",
             "workers": settings.workers,
-            "worker_class": _Worker,
+            "worker_class": Worker,
             "worker_connections": _connections(settings.max_connections),
             "keepalive": settings.client_timeout,  # also limits the time for a request's head
             "graceful_timeout": settings.graceful_timeout + CUT_GRACE,  # the master's
             "timeout": settings.worker_timeout,
+            "limit_request_field_size": settings.max_head,  # one may take nearly all of it
             "proc_name": "serving",
             "forwarded_allow_ips": "",  # access.trust_proxies() decides on these headers
             "errorlog": None,  # on_starting() hands gunicorn's lines to the service's log
             "control_socket_disable": True,
             "on_starting": self.on_starting,
             "when_ready": self.when_ready,
+            "post_fork": self.post_fork,
+            "pre_fork": self.pre_fork,
             "post_worker_init": self.post_worker_init,
             "pre_request": self.pre_request,
             "post_request": self.post_request,
@@ -178,7 +125,7 @@ class _Server(BaseApplication):
         from serving.app import create_app  # noqa: PLC0415
 
         try:
-            return create_app(self.settings)
+            return create_app(self.settings, shared_metrics=self.metrics)
         except StartError as error:  # check_start() passed, but the folder has changed since
             logger.error("a worker cannot start: %s", error)
             time.sleep(RETRY_PAUSE)
@@ -190,18 +137,30 @@ class _Server(BaseApplication):
     def when_ready(self, _arbiter: Any) -> None:
         reload = signal.getsignal(signal.SIGHUP)
         assert callable(reload)  # gunicorn's
+        reap = signal.getsignal(signal.SIGCHLD)
+        assert callable(reap)  # gunicorn's
 
-        def check_and_reload(number: int, frame: FrameType | None) -> None:
+        def begin_check(_number: int, _frame: FrameType | None) -> None:
+            logger.info("checking the models before the reload")
             try:
-                check_start(self.settings)
+                self.end_check()
+                self.check = StartCheck(self.settings)
             except StartError as error:
                 logger.error("the models stay as they are: %s", error)
-            except Exception:  # for example, the system has no room for one more process
-                logger.exception("the models stay as they are")
-            else:
-                reload(number, frame)
 
-        signal.signal(signal.SIGHUP, check_and_reload)
+        def reload_if_checked(number: int, frame: FrameType | None) -> None:
+            reap(number, frame)
+            if self.check and self.check.has_ended():
+                check, self.check = self.check, None
+                try:
+                    check.result()
+                except StartError as error:
+                    logger.error("the models stay as they are: %s", error)
+                else:
+                    reload(signal.SIGHUP, frame)
+
+        signal.signal(signal.SIGHUP, begin_check)
+        signal.signal(signal.SIGCHLD, reload_if_checked)
         stop = signal.getsignal(signal.SIGINT)
         assert callable(stop)  # gunicorn's, which cuts off requests
 
@@ -210,6 +169,18 @@ class _Server(BaseApplication):
             stop(signal.SIGTERM, frame)
 
         signal.signal(signal.SIGINT, finish)
+
+    def end_check(self) -> None:
+        if self.check:
+            self.check.kill()
+            self.check = None
+
+    def post_fork(self, arbiter: Any, worker: Any) -> None:
+        # Until the worker has handlers of its own, it has the master's, which wait in a queue.
+        signal.signal(signal.SIGTERM, worker.handle_exit)
+        while not arbiter.SIG_QUEUE.empty():
+            if arbiter.SIG_QUEUE.get() == signal.SIGTERM:
+                worker.alive = False
 
     def post_worker_init(self, _worker: Any) -> None:
         # With the master's timeout, a worker would be killed before it could cut off its requests.
@@ -253,14 +224,11 @@ class _Server(BaseApplication):
         if connection := environ.get("gunicorn.socket"):
             self.wait(connection, worker)
 
-    def child_exit(self, _arbiter: Any, worker: Any) -> None:
-        if Path(self.metrics_dir).parent != METRICS_PLACE:  # SIGBUS would end this process, too
-            multiprocess.mark_process_dead(worker.pid, self.metrics_dir)  # type: ignore[no-untyped-call]
-            return
-        try:
-            add_ended(worker.pid, self.metrics_dir)
-        except Exception:  # gunicorn would halt
-            logger.exception("what a worker has counted is not added up")
+    def pre_fork(self, arbiter: Any, worker: Worker) -> None:
+        worker.slot = self.metrics.reserve([other.slot for other in arbiter.WORKERS.values()])
+
+    def child_exit(self, _arbiter: Any, worker: Worker) -> None:
+        worker.slot.end()
 
     def on_exit(self, _arbiter: Any) -> None:
-        shutil.rmtree(self.metrics_dir, ignore_errors=True)
+        self.end_check()

@@ -8,31 +8,39 @@ import { int8Note, modelNames, recipeName, records, titleOf, versionsOf } from "
 export function showCard(asked) {
   const name = modelNames().includes(asked) ? asked : modelNames()[0];
   const versions = versionsOf(name);
-  const headings = versions.map(({ version, recipe }) => `version ${version}, ${recipeName(recipe)}`);
-  const rows = (cells) => cells.map(([text, cell]) => [text, ...versions.map(cell)]);
+  const headings = versions.map((record) =>
+    [`version ${record.version}`, ...(record.recipe ? [recipeName(record)] : [])].join(", "),
+  );
+  const rows = (cells) => cells.map(([text, cell]) => [text, ...versions.map((record) => cell(record) ?? "–")]);
+  const trained = versions.some((record) => record.history);
   $("view-card").replaceChildren(
     element("h2", { tabIndex: -1 }, `${titleOf(name)}’s card`),
     element("p", {}, ...links(name)),
     element(
       "p",
       {},
-      `A convolutional network of ${versions[0].parameters.toLocaleString("en")} parameters that ` +
-        "tells CIFAR-10’s ten classes apart, made to see overfitting and what reduces it. It is no " +
-        "tool for decisions about people, safety or money: it gives every image one of its classes, " +
-        "whatever it shows." +
+      (trained
+        ? `A convolutional network of ${known(versions[0].parameters, (n) => n.toLocaleString("en"))} ` +
+          "parameters that tells CIFAR-10’s ten classes apart, made to see overfitting and what " +
+          "reduces it. "
+        : "A model that tells CIFAR-10’s ten classes apart; how it was trained is not recorded. ") +
+        "It is no tool for decisions about people, safety or money: it gives every image one of its " +
+        "classes, whatever it shows." +
         int8Note(versions[0]),
     ),
-    scrolling(table("Training", ["", ...headings], rows(TRAINING))),
+    ...(trained ? [scrolling(table("Training", ["", ...headings], rows(TRAINING)))] : []),
     scrolling(table("What it is worth", ["", ...headings], rows(WORTH))),
     scrolling(
       table(
         "Right on test images of each class, %",
         ["", ...headings],
-        rows(records[0].classes.map((c) => [c, (record) => points(record.class_accuracy[c])])),
+        rows(records[0].classes.map((c) => [c, (record) => points(record.class_accuracy?.[c])])),
       ),
     ),
-    ...versions.map((record, i) =>
-      element("section", {}, element("h3", {}, headings[i]), curvesFigure(headings[i], [record])),
+    ...versions.flatMap((record, i) =>
+      record.history
+        ? [element("section", {}, element("h3", {}, headings[i]), curvesFigure(headings[i], [record]))]
+        : [],
     ),
     element("h3", {}, "The records as JSON"),
     // No links to /models: a browser that follows one would not send the API key.
@@ -48,13 +56,13 @@ export function showCard(asked) {
 }
 
 const TRAINING = [
-  ["epochs", (r) => (r.epochs_completed === r.epochs ? `${r.epochs}` : `${r.epochs_completed} of ${r.epochs}`)],
+  ["epochs", (r) => (r.epochs_completed === r.epochs ? r.epochs : `${r.epochs_completed} of ${r.epochs}`)],
   ["arithmetic", (r) => r.precision],
-  ["seed", (r) => `${r.seed}`],
+  ["seed", (r) => r.seed],
   ["layers", (r) => r.layers],
   ["on", (r) => r.device],
-  ["minutes", (r) => (r.training_seconds / 60).toFixed(0)],
-  ["exported", (r) => r.date.slice(0, 10)],
+  ["minutes", (r) => known(r.training_seconds, (seconds) => (seconds / 60).toFixed(0))],
+  ["exported", (r) => r.date?.slice(0, 10)],
 ];
 
 const WORTH = [

@@ -1,4 +1,4 @@
-// The ways for a visitor to provide images: chosen, taken, dropped, pasted, or the example.
+// The ways for a visitor to provide images: chosen, taken, dropped, pasted, or an example.
 
 import { ask } from "./api.js";
 import { $, showError } from "./dom.js";
@@ -21,15 +21,18 @@ export function listen(see) {
       input.value = ""; // so that the same file can be chosen again
     });
   }
-  $("example").addEventListener("click", async () => {
-    const number = ++choices;
-    try {
-      const content = await (await ask("static/ship.png")).blob();
-      if (number === choices) choose([new File([content], "ship.png", { type: content.type })]);
-    } catch (error) {
-      if (number === choices) showError(error.message);
-    }
-  });
+  for (const example of document.querySelectorAll("[data-example]")) {
+    example.addEventListener("click", async () => {
+      const number = ++choices;
+      const name = example.dataset.example;
+      try {
+        const content = await (await ask(`static/${name}`)).blob();
+        if (number === choices) choose([new File([content], name, { type: content.type })]);
+      } catch (error) {
+        if (number === choices) showError(error.message);
+      }
+    });
+  }
   document.addEventListener("paste", (event) => {
     const files = [...event.clipboardData.files];
     if (files.length) choose(files);

@@ -54,14 +54,14 @@ export function curvesFigure(title, records) {
 function legend(records) {
   const lines = [element("span", { class: "train" }, "training, while it trains"), " ", element("span", { class: "validation" }, "validation")];
   if (records.length === 1) return lines;
-  return [...lines, ` · solid: ${recipeName(records[0].recipe)}, dashed: ${recipeName(records[1].recipe)}`];
+  return [...lines, ` · solid: ${recipeName(records[0])}, dashed: ${recipeName(records[1])}`];
 }
 
 function inWords(records) {
   return records
-    .map(({ recipe, history }) => {
-      const { accuracy, val_accuracy: validation } = history.at(-1);
-      return `Last, with ${recipeName(recipe)}: ${percent(accuracy)} and ${percent(validation)}.`;
+    .map((record) => {
+      const { accuracy, val_accuracy: validation } = record.history.at(-1);
+      return `Last, with ${recipeName(record)}: ${percent(accuracy)} and ${percent(validation)}.`;
     })
     .join(" ");
 }
@@ -71,9 +71,7 @@ function isCrossed({ history }) {
 }
 
 function note(records) {
-  const plain = records.map(
-    ({ recipe, train_accuracy: accuracy }) => `${percent(accuracy)} with ${recipeName(recipe)}`,
-  );
+  const plain = records.map((record) => `${percent(record.train_accuracy)} with ${recipeName(record)}`);
   return element(
     "p",
     { class: "note" },

@@ -13,7 +13,7 @@ export function showModels() {
 }
 
 function model(record, opened) {
-  const { name, title, article } = record;
+  const { name, title } = record;
   return element(
     "article",
     { class: "model" },
@@ -21,36 +21,42 @@ function model(record, opened) {
     element(
       "p",
       { class: "accuracy" },
-      `Right on ${percent(record.test_accuracy)} of the test images; ` +
-        `the article’s was on ${percent(article.test_accuracy)}. `,
+      `${worth(record)}. `,
       element("a", { href: `#card/${name}` }, `${title}’s card`),
     ),
-    element(
-      "details",
-      { "data-model": name, open: opened.has(name) },
-      element("summary", {}, "How much it overfits"),
-      curvesFigure(title, [record]),
-      table(
-        "Accuracy, %",
-        ["", "here", "article"],
-        [
-          ["training", points(record.train_accuracy), points(article.train_accuracy)],
-          ["validation", points(record.validation_accuracy), points(article.validation_accuracy)],
-          [
-            "gap, in points",
-            points(record.generalization_gap),
-            points(article.train_accuracy - article.validation_accuracy),
-          ],
-          ["test", points(record.test_accuracy), points(article.test_accuracy)],
-        ],
-      ),
-      element(
-        "p",
-        { class: "quiet" },
-        "The article’s training accuracy, and so its gap, is a mean over its last epoch; ours is of " +
-          "the finished network." +
-          int8Note(record),
-      ),
+    ...(record.history ? [overfitting(record, opened)] : []),
+  );
+}
+
+function worth({ test_accuracy: accuracy, article }) {
+  if (accuracy === undefined) return "How often it is right was not measured";
+  const compared = article ? `; the article’s was on ${percent(article.test_accuracy)}` : "";
+  return `Right on ${percent(accuracy)} of the test images${compared}`;
+}
+
+function overfitting(record, opened) {
+  const { name, title, article } = record;
+  const rows = [
+    ["training", record.train_accuracy, article?.train_accuracy],
+    ["validation", record.validation_accuracy, article?.validation_accuracy],
+    ["gap, in points", record.generalization_gap, article && article.train_accuracy - article.validation_accuracy],
+    ["test", record.test_accuracy, article?.test_accuracy],
+  ];
+  const columns = article ? ["here", "article"] : ["here"];
+  const note = article
+    ? "The article’s training accuracy, and so its gap, is a mean over its last epoch; ours is of " +
+      "the finished network."
+    : "";
+  return element(
+    "details",
+    { "data-model": name, open: opened.has(name) },
+    element("summary", {}, "How much it overfits"),
+    curvesFigure(title, [record]),
+    table(
+      "Accuracy, %",
+      ["", ...columns],
+      rows.map(([set, ...fractions]) => [set, ...fractions.slice(0, columns.length).map(points)]),
     ),
+    element("p", { class: "quiet" }, note + int8Note(record)),
   );
 }

@@ -31,6 +31,7 @@ async function start() {
   showModels();
   listen((files) => {
     location.hash = "#try";
+    showView(); // at once, so that its answers can be scrolled to
     see(files);
   });
   document

@@ -5,8 +5,8 @@ import { recipeName } from "./records.js";
 
 const [SIDE, LEFT, TOP] = [200, 30, 8];
 
-export function reliabilityFigure({ recipe, calibration }) {
-  const title = `With ${recipeName(recipe)}`;
+export function reliabilityFigure({ calibration, ...version }) {
+  const title = `With ${recipeName(version)}`;
   if (!calibration) {
     return element("figure", {}, element("strong", {}, title), element("p", {}, "Not measured."));
   }

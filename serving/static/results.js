@@ -14,7 +14,14 @@ export async function see(files) {
   images = files.map((file) => ({ file, card: element("section", { class: "result" }) }));
   $("results").replaceChildren(...images.map(({ card }) => card));
   showError("");
+  scrollToAnswers();
   await classifyAgain();
+}
+
+/** Move the answers up if they begin in the lower half of the screen, or above it. */
+function scrollToAnswers() {
+  const { top } = $("verdict").getBoundingClientRect();
+  if (top < 0 || top > innerHeight / 2) $("verdict").scrollIntoView();
 }
 
 /** Classify the chosen images with the models that are shown now. */
@@ -165,6 +172,7 @@ function bars({ class: best, probabilities }) {
 
 /** What the model's test says about such an answer. */
 function worth({ class: name, details }) {
+  if (!details) return "How often it is right was not measured.";
   const sentences = [];
   if (details.right_when_this_sure !== null) {
     sentences.push(`When it is this sure it is right ${of100(details.right_when_this_sure)} times in 100.`);

@@ -18,7 +18,8 @@ export async function vary(file, card) {
     "p",
     { class: "quiet" },
     "Mirrored, moved by up to 2 pixels or made a little noisy, it is the same image to a person: a " +
-      "network that has learned what it shows keeps its answer.",
+      "network that has learned what it shows keeps its answer. The class under each image is the " +
+      "network’s answer, right or wrong.",
   );
   const sections = names.map((name) =>
     element(
@@ -45,7 +46,7 @@ function strip(record, { variants, models }) {
     element(
       "figcaption",
       {},
-      element("strong", {}, `With ${recipeName(record.recipe)}`),
+      element("strong", {}, `With ${recipeName(record)}`),
       ` it says ${answer.class}, and keeps that on ${kept} of ${variants.length} changed images.`,
       becomes(answer.changed),
       onTestImages(record),
@@ -75,8 +76,10 @@ function variantOf({ name, image }, change, kept) {
   const text = `${name}: ${says}`;
   return element(
     "li",
-    { class: change ? "changed" : "kept", title: text },
+    { class: change ? "changed" : "same", title: text },
     element("img", { src: image, alt: text }),
-    element("span", { "aria-hidden": "true" }, change ? "✗" : "✓"),
+    // The image's text says the same.
+    element("span", { "aria-hidden": "true" }, change?.class ?? kept),
+    element("span", { "aria-hidden": "true" }, change ? "changed" : "same"),
   );
 }

@@ -18,8 +18,7 @@ export async function showStudy() {
   $("view-study").replaceChildren(
     element("h2", { tabIndex: -1 }, "The study"),
     ...techniques(results, compared),
-    element("h2", {}, "The recipes against each other"),
-    ...recipes(versions),
+    ...(versions.length ? [element("h2", {}, "The recipes against each other"), ...recipes(versions)] : []),
     element("h2", {}, "The article, reproduced"),
     reproduction(versions, results),
   );
@@ -38,7 +37,7 @@ function recipes(versions) {
       element("h3", {}, "Is it as good as it is sure?"),
       element("div", { class: "pair" }, ...of.map(reliabilityFigure)),
       element("h3", {}, "What is taken for what?"),
-      element("div", { class: "pair" }, ...of.map(confusionTable)),
+      element("div", { class: "pair" }, ...of.filter((version) => version.confusion_matrix).map(confusionTable)),
     );
   };
   const select = choice("Model", [...titles], show);
@@ -55,7 +54,7 @@ const REPRODUCED = [
 /** The article's figures beside ours for its recipe, in its own metric; means of several seeds. */
 function reproduction(versions, results) {
   const rows = versions
-    .filter(({ recipe }) => recipe === "article")
+    .filter(({ recipe, article }) => recipe === "article" && article)
     .flatMap(({ name, title, article, running_train_accuracy: training, history, test_accuracy: test }) => {
       const repeated = results.filter(
         ({ setting, technique, running_train_accuracy }) =>

@@ -23,6 +23,7 @@ from serving.settings import Settings
 from tests.helpers import KEYS, check_problem, png, run_server, upload, wait_for
 from tests.serving.inference import image_input
 
+APPS = ("tauri://localhost", "capacitor://localhost", "chrome-extension://abcdefghijklmnop")
 OTHER_PAGE = """<!doctype html><output></output><script type="module">
 const service = new URLSearchParams(location.search).get("service");
 const form = new FormData();
@@ -55,7 +56,10 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def guarded(origin: str) -> Iterator[str]:
     """The service with two keys, read from the environment, and an allowed origin."""
-    environment = {"SERVING_API_KEY": ", ".join(KEYS), "SERVING_CORS_ORIGINS": origin}
+    environment = {
+        "SERVING_API_KEY": ", ".join(KEYS),
+        "SERVING_CORS_ORIGINS": ",".join([origin, *APPS]),
+    }
     log: list[str] = []
     with run_server(environment=environment, log=log) as address:
         yield address
@@ -146,6 +150,8 @@ def test_tritons_client_sends_the_key(guarded: str, image: npt.NDArray[np.uint8]
         ("cors_origins", "https://example.com/"),
         ("cors_origins", "example.com"),
         ("cors_origins", "https://*.example.com"),
+        ("cors_origins", "null"),
+        ("cors_origins", "tauri:localhost"),
     ],
 )
 def test_settings_that_would_open_or_do_nothing_are_refused(option: str, value: str) -> None:
@@ -155,16 +161,16 @@ def test_settings_that_would_open_or_do_nothing_are_refused(option: str, value: 
 
 def test_a_preflight_names_what_is_allowed(guarded: str, origin: str) -> None:
     asked = {
-        "Origin": origin,
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "x-api-key, content-type",
     }
-    answer = requests.options(f"{guarded}/predict", headers=asked)
-    assert answer.status_code == 200
-    assert answer.headers["Access-Control-Allow-Origin"] == origin
-    assert "POST" in answer.headers["Access-Control-Allow-Methods"]
-    assert answer.headers["Access-Control-Allow-Headers"] == "content-type, x-api-key"
-    for other in ("http://127.0.0.1", f"{origin}.example.com", "null"):
+    for allowed in (origin, *APPS):
+        answer = requests.options(f"{guarded}/predict", headers={**asked, "Origin": allowed})
+        assert answer.status_code == 200
+        assert answer.headers["Access-Control-Allow-Origin"] == allowed
+        assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+        assert answer.headers["Access-Control-Allow-Headers"] == "content-type, x-api-key"
+    for other in ("http://127.0.0.1", f"{origin}.example.com", "tauri://other", "null"):
         answer = requests.options(f"{guarded}/predict", headers={**asked, "Origin": other})
         assert "Access-Control-Allow-Origin" not in answer.headers
     # Refusals can be read by the page, too.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gevent.pool import Group
 
-from serving.errors import ModelError, OverloadedError
+from serving.errors import HungUpError, ModelError, OverloadedError
 from serving.inference.batching import Batcher
 from serving.inference.registry import Classifiers, load_classifiers
 from serving.observability.metrics import Metrics
@@ -133,6 +133,33 @@ def test_a_short_run_stays_in_the_thread_of_the_only_request(
     here = threading.get_ident()
     assert short == here
     assert here not in {unknown, *others}
+
+
+def test_abandoned_jobs_are_dropped_before_their_run(classifiers: Classifiers) -> None:
+    batcher = Batcher(Metrics(classifiers), Settings())
+    first = classifiers.find("first")
+    slow = replace(first, session=Switch(first.session))
+    images = np.zeros((64, 32, 32, 3), dtype=np.uint8)
+    left: set[int] = set()  # the requests whose clients are gone
+
+    def request(number: int, count: int) -> gevent.Greenlet:
+        is_abandoned = lambda: number in left  # noqa: E731
+        return gevent.spawn(batcher.classify, [slow], images[:count], is_abandoned)
+
+    large = request(0, 64)
+    yield_until(slow.session.runs.is_set)  # its first batch
+    gone, small = request(1, 3), request(2, 2)
+    yield_until(lambda: batcher.waiting == 64 + 3 + 2)
+    left |= {0, 1}
+    slow.session.go.set()
+    assert small.get()[0].shape == (2, 10)
+    for abandoned in (large, gone):
+        with pytest.raises(HungUpError):
+            abandoned.get()
+    assert slow.session.sizes in ([16, 2], [16, 16, 2])  # the thread may have had the next
+    assert batcher.waiting == 0
+    left.clear()
+    assert batcher.classify([slow], images[:1])[0].shape == (1, 10)
 
 
 def test_a_failing_model_is_named_until_it_works_again(classifiers: Classifiers) -> None:

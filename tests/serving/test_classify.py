@@ -1,6 +1,7 @@
 """`python -m serving classify`, run as a user runs it."""
 
 import csv
+import errno
 import json
 import os
 import pty
@@ -20,7 +21,7 @@ from serving.__main__ import main
 from serving.classify import files
 from serving.classify.rows import CsvRows, JsonRows, Key, OutputError, Row, open_output
 from serving.images.decode import DecodedImage
-from tests.helpers import ROOT, SHIP, wait_for
+from tests.helpers import ROOT, SHIP, error_line, wait_for
 
 COMMAND = (sys.executable, "-m", "serving", "classify")  # for what a process alone can do
 COLUMNS = ["file", "model", "version", "precision", "class", "confidence", "error"]
@@ -149,14 +150,49 @@ def test_files_are_named_in_several_ways(folder: Path, tmp_path: Path) -> None:
     assert rows(run("-", "--model", "first").stdout) == []  # an empty list
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_list_is_read_in_the_encoding_that_it_begins_with(encoding: str) -> None:
+    # As PowerShell and Notepad write it; Python writes a mark with two of these names.
+    mark = "\ufeff" if encoding in {"utf-16-le", "utf-16-be"} else ""
+    names = ["a.png", "Bilder/é 東京.png"]
+    content = f"{mark}{names[0]}\r\n{names[1]}\r\n".encode(encoding)
+    assert files.read_list(content) == names
+    if mark:
+        with pytest.raises(files.ListError, match=r"UTF-8.*-0"):
+            files.read_list(content[2:])
+        with pytest.raises(files.ListError, match="is not"):
+            files.read_list(content[:-1])
+
+
+def test_nul_separates_where_it_is_asked_for_or_likely() -> None:
+    assert files.read_list(b"a.png\0b\nc.png\0") == ["a.png", "b\nc.png"]
+    assert files.read_list(b"a\0b\r\0", null=True) == ["a", "b\r"]
+    assert files.read_list(b"a\nb", null=True) == ["a\nb"]
+    with pytest.raises(files.ListError, match="-0"):
+        files.read_list(b"a\0b.png\0")
+
+
+def test_a_folder_in_a_list_is_searched_where_it_is_asked_for(folder: Path) -> None:
+    listed = f"{folder / '0'}\n".encode("utf-16")
+    [row] = rows(run("-", "--model", "first", stdin=listed, status=1).stdout)
+    assert "--folders" in row["error"]
+    found = rows(run("-", "--folders", "--model", "first", stdin=listed).stdout)
+    assert len(found) == len(list((folder / "0").iterdir()))
+    wrong = run("-", stdin=listed[2:], status=1)  # as cmd /u writes it, without a mark
+    assert wrong.stdout == ""
+    assert "UTF-16" in wrong.stderr
+
+
 def test_an_image_of_another_size_is_told_the_commands_option(tmp_path: Path) -> None:
     path = tmp_path / "wide.png"
     Image.new("RGB", (96, 32)).save(path)
     [row] = rows(run(path, status=1).stdout)
     assert "is 96×32 pixels" in row["error"]
-    assert "Add --resize" in row["error"]
+    assert row["error"].endswith("Add --resize to have its center cropped and resampled.")
     [row] = rows(run("--resize", path).stdout)
     assert row["class"]
+    [row] = rows(run("--resize", "--max-pixels", "3071", path, status=1).stdout)
+    assert "at most 3,071" in row["error"]
 
 
 @pytest.mark.parametrize("format_", [CsvRows(top_k=2), JsonRows()])
@@ -189,6 +225,20 @@ def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
         open_output(tmp_path / "rows", JsonRows()),
     ):
         pass
+
+
+def test_without_locks_a_file_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("portalocker.portalocker.LOCKER", fail)
+    with open_output(tmp_path / "rows", JsonRows()) as opened:
+        opened.write([Row(Key("a.png", "first", 2, "int8"), {"cat": 0.9})])
+    assert json.loads((tmp_path / "rows").read_bytes())["class"] == "cat"
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path}/rows cannot be locked" in line
 
 
 def test_a_killed_run_is_resumed(folder: Path, tmp_path: Path) -> None:
@@ -273,13 +323,39 @@ def test_a_progress_bar_on_a_terminal(folder: Path, tmp_path: Path) -> None:
     assert b"100%" in shown
 
 
-def misbehave(paths: tuple[str, ...], resize: bool) -> list[files.Decoded]:
+def test_no_semaphore_is_needed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system whose /dev/shm is full, read-only or missing has none."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("multiprocessing.synchronize.SemLock.__init__", refuse)
+    paths = images_in(folder)
+    assert [path for path, _ in files.decode_files(paths, resize=False)] == paths
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "2>&- <&-"])
+def test_closed_streams_are_not_missed(folder: Path, closed: str) -> None:
+    image = images_in(folder)[0]
+    shell = ("sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, image, "--model", "first")
+    result = subprocess.run(shell, cwd=ROOT, capture_output=True, check=False)
+    assert result.returncode == 0
+    assert [row["file"] for row in rows(result.stdout)] == [image]
+
+
+def test_a_closed_output_is_an_error(folder: Path) -> None:
+    shell = ("sh", "-c", 'exec "$@" >&-', "sh", *COMMAND, images_in(folder)[0], "--model", "first")
+    result = subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "standard output is closed" in error_line(result.returncode, result.stderr)
+
+
+def misbehave(paths: tuple[str, ...], resize: bool, max_pixels: int) -> list[files.Decoded]:
     """Decode files, but hang or crash on those that are called so."""
     if "hangs" in paths:
         signal.pause()
     if "crashes" in paths:
         os.kill(os.getpid(), signal.SIGKILL)
-    return decode_group(paths, resize)
+    return decode_group(paths, resize, max_pixels)
 
 
 decode_group = files._decode_group

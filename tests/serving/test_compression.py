@@ -135,3 +135,56 @@ def test_long_answers_are_compressed_when_asked(server: str, path: str) -> None:
         assert zlib.decompress(sent, 47) == plain.content
     short = requests.get(f"{server}/health/live", headers={"Accept-Encoding": "gzip"})
     assert "Content-Encoding" not in short.headers
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("gzip;q=0", None),
+        ("br;q=1, gzip;q=0", None),
+        ("gzip; q=0, *", "deflate"),
+        ("*;q=0", None),
+        ("gzip;q=0.5, identity", None),
+        ("gzip;q=0.5, deflate", "deflate"),
+        ("br, GZIP;q=0.1", "gzip"),
+        ("*", "gzip"),
+        ("", None),
+    ],
+)
+def test_a_client_gets_the_coding_that_it_prefers(
+    server: str, accepted: str, coding: str | None
+) -> None:
+    for path in ("/models", "/static/page.css"):
+        answer = requests.get(f"{server}{path}", headers={"Accept-Encoding": accepted})
+        assert answer.headers.get("Content-Encoding") == coding
+        assert answer.headers["Vary"] == "Accept-Encoding"
+
+
+def test_ranges_and_tags_are_those_of_what_is_sent(server: str) -> None:
+    url, packed = f"{server}/static/techniques.js", {"Accept-Encoding": "gzip"}
+    plain = requests.get(url, headers={"Accept-Encoding": "identity"})
+    coded = requests.get(url, headers=packed)
+    tags = [plain.headers["ETag"], coded.headers["ETag"]]
+    assert tags[0] != tags[1]
+    assert coded.content == plain.content
+    for bounds, expected in (("0-8388607", plain.content), ("100-5099", plain.content[100:5100])):
+        part = requests.get(url, headers={**packed, "Range": f"bytes={bounds}"})
+        assert part.status_code == 206
+        assert "Content-Encoding" not in part.headers
+        assert (part.content, part.headers["ETag"]) == (expected, tags[0])
+    # The rest of a coded answer is no range of the plain one.
+    whole = requests.get(url, headers={**packed, "Range": "bytes=9-", "If-Range": tags[1]})
+    assert (whole.status_code, whole.content) == (200, plain.content)
+    dated = {"If-Modified-Since": coded.headers["Last-Modified"]}
+    for known, tag in (
+        ({"If-None-Match": tags[0]}, tags[0]),
+        ({"If-None-Match": f"W/{tags[1]}"}, tags[1]),
+        (dated, tags[1]),
+    ):
+        for method in ("GET", "HEAD"):
+            answer = requests.request(method, url, headers={**packed, **known})
+            assert (answer.status_code, answer.headers["ETag"]) == (304, tag)
+            assert "Content-Encoding" not in answer.headers
+    head = requests.head(url, headers=packed)
+    assert head.headers["ETag"] == tags[1]
+    assert head.headers["Content-Length"] == coded.headers["Content-Length"]

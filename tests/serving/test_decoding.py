@@ -16,10 +16,18 @@ import pytest
 import requests
 from PIL import Image
 
-from serving.errors import BrokenImageError, ImageSizeError, OverloadedError, TooLargeError
+from serving.app import create_app
+from serving.errors import (
+    BrokenImageError,
+    HungUpError,
+    ImageSizeError,
+    OverloadedError,
+    TooLargeError,
+)
+from serving.images import pool
 from serving.images.pool import ROOM, Decoders, Upload
 from serving.settings import Settings
-from tests.helpers import HANG, check_problem, listening
+from tests.helpers import HANG, check_problem, listening, run_python
 
 
 def png(pixels: npt.NDArray[np.uint8]) -> bytes:
@@ -65,6 +73,35 @@ def test_a_process_decodes_as_this_one_does(
     with pytest.raises(ImageSizeError, match=r"^a.png is 64×64 pixels[^?]*\?resize=true[^?]*$"):
         decoders.decode([large], resize=False)
     assert len(decoders_of(os.getpid())) == 1
+
+
+def test_a_decoder_keeps_a_lower_limit_of_the_systems() -> None:
+    """To raise a hard limit, which root alone may, would end it."""
+    code = """
+import resource
+from serving.images import worker
+resource.setrlimit(resource.RLIMIT_AS, (1_500_000_000, 1_600_000_000))
+worker._limit_memory()
+print(*resource.getrlimit(resource.RLIMIT_AS))
+"""
+    assert run_python("-c", code).stdout == "1500000000 1500000000\n"
+
+
+def test_without_a_decoder_it_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = create_app(Settings(provider="cpu")).test_client()
+    monkeypatch.setattr(pool, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
+    answer = client.get("/health/ready")
+    assert answer.status_code == 503
+    assert "No decoder can be started: it ended with status 3" in answer.get_json()["detail"]
+    monkeypatch.undo()
+    try:
+        assert client.get("/health/ready").status_code == 200
+        [started] = decoders_of(os.getpid())
+        assert client.get("/v2/health/ready").status_code == 200
+        assert decoders_of(os.getpid()) == [started]
+    finally:
+        for pid in decoders_of(os.getpid()):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_a_decoder_that_takes_too_long_is_replaced(
@@ -122,12 +159,22 @@ def test_the_wait_for_a_decoder_is_bounded(
     assert len(holder.get()) == 1
 
 
+def test_images_of_a_client_that_is_gone_are_not_decoded(
+    decoders: Decoders, noise: npt.NDArray[np.uint8]
+) -> None:
+    for image, resize in ((noise, True), (noise[:32, :32], False)):
+        for decode in (decoders.decode, decoders.decode_each):
+            with pytest.raises(HungUpError):
+                list(decode([upload(image)], lambda: True, resize=resize))
+    assert decoders_of(os.getpid()) == []
+
+
 def test_the_images_of_a_request_share_its_time(
     decoders: Decoders, noise: npt.NDArray[np.uint8]
 ) -> None:
     few = upload(np.asarray(Image.fromarray(noise).resize((400, 400))))
     with pytest.raises(TooLargeError, match="takes too long"):
-        # Under 25 megapixels, but much more than a second.
+        # Fewer pixels than the limit, but much more than a second.
         Decoders(Settings(decode_timeout=0.1, max_body=2**26)).decode([few] * 128, resize=True)
 
 

@@ -1,6 +1,7 @@
 """What the service answers while a part fails: a model, the disk, a request's end."""
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import requests
 
 from models.record import BATCH, CLASSES, IMAGE_SIZE, INPUT, OUTPUT
+from serving.protocol import HEADER_LENGTH
 from tests.helpers import (
     POST,
     ROOT,
@@ -115,7 +117,11 @@ def test_a_model_that_fails_is_named_while_the_others_answer(
 
 
 def test_a_full_disk_refuses_a_large_body_and_goes_on(tmp_path: Path) -> None:
-    small = ("mount -t tmpfs -o size=1m none $0 &&", "TMPDIR=$0", 'exec "$@"')
+    # Nothing may need /dev/shm, which is read-only or missing on some hosts.
+    small = (
+        "mount -t tmpfs -o size=1m none $0 && mount -t tmpfs -o ro none /dev/shm &&",
+        'TMPDIR=$0 exec "$@"',
+    )
     view = ("unshare", "--mount", "sh", "-c", " ".join(small), str(tmp_path))
     if (
         not shutil.which("unshare")
@@ -141,6 +147,26 @@ def test_a_full_disk_refuses_a_large_body_and_goes_on(tmp_path: Path) -> None:
             assert answer.status_code == 200
     errors = [json.loads(line) for line in log if '"serving.http.buffering"' in line]
     assert ["No space left" in error["exc_info"] for error in errors] == [True, True]
+
+
+def test_requests_of_clients_that_hang_up_are_dropped(server: str) -> None:
+    before = images_of_final(server)
+    body = bytes(128 * 32 * 32 * 3)
+    head = f"POST /v2/models/final/infer HTTP/1.1\r\nHost: x\r\n{HEADER_LENGTH}: 0\r\n"
+    for _ in range(10):
+        with connect(server) as client:
+            client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    wait_for(lambda: in_flight(server) == 1)
+    # What runs while they hang up, and not what they asked for.
+    assert images_of_final(server) - before < 5 * 128
+    assert requests.post(f"{server}/predict?model=final", data=BLACK).status_code == 200
+
+
+def images_of_final(server: str) -> float:
+    """Return how many images its newest version has run on."""
+    metrics = requests.get(f"{server}/metrics").text
+    ran = re.findall(r'^serving_model_images_total{model="final".* (\S+)$', metrics, re.MULTILINE)
+    return sum(map(float, ran))
 
 
 def test_open_files_are_for_bodies_too() -> None:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 import requests
 
-from tests.helpers import POST, exchange, png
+from tests.helpers import POST, check_problem, exchange, png, run_server
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,10 @@ from tests.helpers import POST, exchange, png
         (b"IMAGE\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nContent-Length: many\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431),
-        (b"GET / HTTP/1.1\r\nA: " + b"b" * 22_000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nA: " + b"b" * 2_000_000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\n" + (b"A: " + b"b" * 30_000 + b"\r\n") * 3 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nExpect: more\r\n\r\n", 417),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),  # TLS
         (b"GET /" + b"a" * 5_000 + b" HTTP/1.1\r\n\r\n", 414),
         # What two servers in a row may read as different requests.
         (POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n", 400),
@@ -27,9 +30,33 @@ from tests.helpers import POST, exchange, png
     ],
 )
 def test_what_is_no_request_is_refused(server: str, sent: bytes, status: int) -> None:
-    found, head, _ = exchange(server, sent + b"GET /models HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert found == status
+    found, head, body = exchange(server, sent + b"GET /models HTTP/1.1\r\nHost: x\r\n\r\n")
+    problem = json.loads(body)
+    assert found == problem["status"] == status
+    assert problem["detail"]
+    assert b"\r\nContent-Type: application/problem+json" in head
+    assert b"\r\nX-Content-Type-Options: nosniff" in head
     assert b"\r\nConnection: close" in head
+
+
+def test_a_head_with_the_cookies_of_a_single_sign_on_is_read(server: str) -> None:
+    headers = {"Cookie": "a" * 40_000, "Authorization": f"Negotiate {'b' * 20_000}"}
+    assert requests.get(f"{server}/models", headers=headers).status_code == 200
+
+
+def test_what_is_refused_is_logged_and_its_answer_read_by_pages() -> None:
+    log: list[str] = []
+    options = ("--max-head", "2000", "--cors-origins", "https://page.example")
+    with run_server(*options, log=log) as server:
+        answer = requests.get(f"{server}/models", headers={"Cookie": "a" * 3000})
+        check_problem(answer, 431, "2000 bytes", "--max-head", "SERVING_MAX_HEAD")
+        assert answer.headers["Access-Control-Allow-Origin"] == "https://page.example"
+        metrics = requests.get(f"{server}/metrics").text
+    assert 'serving_http_requests_total{method="other",route="none",status="431"} 1' in metrics
+    lines = [json.loads(line) for line in log]
+    line, why = [x for x in lines if x["request_id"] == answer.headers["X-Request-ID"]]
+    assert "limit request headers" in why["message"]
+    assert (line["status"], line["client"]) == (431, "127.0.0.1")
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,21 @@ def test_a_truncated_file_is_refused(format_: str) -> None:
             decode(content[:length], name="it", resize=False)
 
 
+@pytest.mark.parametrize("format_", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
+@pytest.mark.parametrize("resize", [False, True])
+def test_a_file_that_was_read_as_text_is_told_so(format_: str, resize: bool) -> None:
+    """As gateways that take a body for UTF-8, and clients that read files as strings, do."""
+    content = encode(Image.fromarray(RGB), format_)
+    damaged = [content.decode("utf-8", "replace").encode()]
+    damaged.append(damaged[0][:-1])  # the last character cut
+    if format_ in {"PNG", "JPEG"}:
+        damaged += [content.decode("latin-1").encode()]
+        damaged += [content.decode("cp1252", "replace").encode()]
+    for changed in damaged:
+        with pytest.raises(BrokenImageError, match=r"^it was turned into text.*as binary data"):
+            decode(changed, name="it", resize=resize)
+
+
 def test_other_formats_are_named() -> None:
     for content, named in (
         (encode(RGB, "TIFF"), "a TIFF file"),
@@ -122,13 +137,19 @@ def test_other_formats_are_named() -> None:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer file"),
         (base64.b64encode(encode(RGB, "PNG")), "a base64 text file"),
         (b"data:image/png;base64,iVBORw0KGgo=", "a base64 text file"),
+        (b'\xef\xbb\xbf{ "image": 1}', "a JSON file"),
+        (b"[[0, 255]]", "a JSON file"),
+        (b"{\\rtf1\\ansi a picture}", "an RTF file"),
         (jpeg_of_bits(12), "a JPEG file of 12 bits"),
         (jpeg_of_bits(8).replace(b"\xff\xc0", b"\xff\xc3"), "a lossless JPEG file"),
         (apple_png(), "Apple's own variant"),
     ):
         with pytest.raises(UnsupportedTypeError, match=f"^it is .*{named}.* PNG, JPEG"):
             decode(content, name="it", resize=False)
-    for content in (b"hello", bytes(100), encode(RGB, "TGA")):
+    with pytest.raises(BrokenImageError, match=r"^it is the text '\[object Object\]'.*the bytes"):
+        decode(b"[object Object]", name="it", resize=False)
+    texts = (b"[section]\nkey = 1", b"{{ name }}", "Übergröße".encode())
+    for content in (b"hello", *texts, bytes(100), encode(RGB, "TGA")):
         with pytest.raises(BrokenImageError, match=r"^it is not an image\."):
             decode(content, name="it", resize=False)
 

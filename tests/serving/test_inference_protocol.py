@@ -104,6 +104,12 @@ def test_broken_requests_are_refused(server: str, image: npt.NDArray[np.uint8]) 
         ({"name": "photo"}, "'photo'"),
         ({"datatype": "FP32"}, "FP32"),
         ({"shape": [2, 32, 32, 3]}, "6144"),
+        # PyTorch's order, under the shape that the model takes.
+        (
+            {"data": image.transpose(2, 0, 1)[None].tolist()},
+            "nested as [1, 3, 32, 32], and its shape is [1, 32, 32, 3]",
+        ),
+        ({"data": image.reshape(1, -1).tolist()}, "nested as [1, 3072]"),
         ({"shape": [-1, 32, 32, 3]}, "[-1, 32, 32, 3]"),
         ({"data": None}, "3072"),
         ({"data": [[1, 2], [3]]}, "3072"),
@@ -186,6 +192,20 @@ def test_null_is_what_is_left_out_and_whole_floats_are_numbers(
         check_problem(requests.post(url, json={"inputs": [wrong]}), 400, "whole numbers")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_json_is_read_in_any_unicode_encoding(
+    server: str, image: npt.NDArray[np.uint8], encoding: str
+) -> None:
+    url = f"{server}/v2/models/first/infer"
+    data = image.ravel().tolist()
+    tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 32, 32, 3], "data": data}
+    asked = json.dumps({"id": "東京", "inputs": [tensor]}, ensure_ascii=False)
+    answer = requests.post(url, data=asked.encode(encoding))
+    assert answer.json() == requests.post(url, data=asked.encode()).json()
+    if encoding != "utf-8-sig":
+        check_problem(requests.post(url, data=asked.encode(encoding)[:-1]), 400, encoding.upper())
+
+
 def test_image_files_as_text(server: str, image: npt.NDArray[np.uint8]) -> None:
     url = f"{server}/v2/models/first/infer"
     small, wide = png(image), png(np.tile(image, (1, 2, 1)))
@@ -226,6 +246,7 @@ def test_image_files_as_text(server: str, image: npt.NDArray[np.uint8]) -> None:
         ({"data": [""]}, 400, "image[0] is empty"),
         ({"data": None, "shape": [2]}, 400, "1 elements; its shape, 2"),
         ({"data": [text, text]}, 400, "2 elements; its shape, 1"),
+        ({"data": [[text, text]], "shape": [2, 1]}, 400, "nested as [1, 2]"),
         ({"shape": [1, 2]}, 400, "[N] or [N, 1]"),
         ({"shape": []}, 400, "[N] or [N, 1]"),
         ({"shape": [0], "data": []}, 400, "[N] or [N, 1]"),

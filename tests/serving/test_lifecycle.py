@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +20,6 @@ import numpy.typing as npt
 import pytest
 import requests
 
-from serving.server.gunicorn import METRICS_PLACE
 from tests.helpers import HANG, ROOT, children_of, connect, in_flight, png, run_server, wait_for
 
 
@@ -109,6 +110,59 @@ def test_a_stop_while_it_starts_leaves_no_process_behind(tmp_path: Path) -> None
     assert not Path(f"/proc/{child}").exists()
 
 
+def test_a_containers_first_process_stops_from_its_first_moment_on() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may make a process namespace")
+    [last] = re.findall(r"^CMD (.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    command = ["unshare", "--pid", "--fork", "--kill-child", *json.loads(last)]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    with subprocess.Popen(command, cwd=ROOT, env={**environment, "SERVING_PORT": "0"}) as outside:
+        try:
+            wait_for(lambda: children_of(outside.pid))
+            [first] = children_of(outside.pid)
+            wait_for(lambda: b"python" in Path(f"/proc/{first}/cmdline").read_bytes()[:6])
+            os.kill(first, signal.SIGTERM)  # Python itself is still starting
+            assert outside.wait(HANG) == 128 + signal.SIGTERM
+        finally:
+            outside.kill()
+
+
+def test_a_stop_while_a_worker_starts_is_not_lost() -> None:
+    command = [sys.executable, "-m", "serving", "--port", "0", "--graceful-timeout", "1000"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        try:
+            lines = iter(process.stderr.readline, "")
+            next(line for line in lines if "Booting worker" in line)
+            process.terminate()
+            process.communicate(timeout=HANG)
+            assert process.returncode == 0
+        finally:
+            process.kill()
+
+
+def test_a_frozen_service_keeps_its_workers(image: npt.NDArray[np.uint8]) -> None:
+    """As a paused container, or a machine that sleeps."""
+    content = png(image)
+    log: list[str] = []
+    with run_server("--worker-timeout", "3", "--client-timeout", "3", log=log) as server:
+        master = next(json.loads(line)["process"] for line in log if "Listening at" in line)
+        [worker] = children_of(master)
+        with closing(http.client.HTTPConnection(urlsplit(server).netloc, timeout=HANG)) as client:
+            client.request("GET", "/health/ready")  # so that the connection is accepted
+            client.getresponse().read()
+            for process in (master, worker):
+                os.kill(process, signal.SIGSTOP)
+            time.sleep(4)
+            client.request("POST", "/predict?model=first", content)
+            os.kill(master, signal.SIGCONT)
+            time.sleep(0.5)  # so that the master looks before the worker goes on
+            os.kill(worker, signal.SIGCONT)
+            assert client.getresponse().status == 200
+        assert children_of(master) == [worker]
+    assert not any("TIMEOUT" in line for line in log)
+
+
 def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
     log: list[str] = []
     with run_server("--workers", "2", log=log) as server:
@@ -130,11 +184,7 @@ def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
         after = children_of(master)
         assert len(after) == 2
         assert counted not in after
-        # What the killed one counted is not lost, and its files are.
         assert seconds == sorted(seconds)
-        folders = {path.parent for path in METRICS_PLACE.glob(f"serving-*/*_{after[0]}.db")}
-        assert not [path for of in folders for path in of.glob(f"*_{counted}.db")]
-        assert folders
         metrics = requests.get(f"{server}/metrics").text
         [count] = [
             line.rpartition(" ")[2]
@@ -142,7 +192,7 @@ def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
             if line.startswith("serving_http_requests_total") and "/health/ready" in line
         ]
         assert float(count) == 50
-        assert 'route="/models/<name>"' in metrics
+        assert 'route="/models/<name>"' in metrics  # what the killed one counted is not lost
 
 
 @pytest.mark.slow
@@ -204,3 +254,36 @@ def test_sighup_reloads_the_models_without_a_failed_request(
     assert set(statuses) == {200}
     [line] = [line for line in log if "the models stay as they are" in line]
     assert "first/2/model.onnx is damaged" in line
+
+
+def test_a_check_that_hangs_holds_up_neither_a_stop_nor_the_next_reload(tmp_path: Path) -> None:
+    models = tmp_path / "first"
+    shutil.copytree(ROOT / "models" / "first" / "1", models / "1")
+    log: list[str] = []
+    with run_server("--models-dir", str(tmp_path), log=log) as server:
+        master = next(json.loads(line)["process"] for line in log if "Listening at" in line)
+        [worker] = children_of(master)
+
+        def hang() -> int:
+            """Reload from a disk that does not answer; return the process that checks it."""
+            (models / "2").mkdir(exist_ok=True)
+            (models / "2" / "metadata.json").unlink(missing_ok=True)
+            os.mkfifo(models / "2" / "metadata.json")
+            workers = children_of(master)
+            os.kill(master, signal.SIGHUP)
+            wait_for(lambda: len(children_of(master)) > len(workers))
+            [checking] = {*children_of(master)} - {*workers}
+            return checking
+
+        first = hang()
+        assert requests.get(f"{server}/models/first").json()["version"] == 1
+        (models / "2" / "metadata.json").unlink()
+        shutil.copytree(ROOT / "models" / "first" / "2", models / "2", dirs_exist_ok=True)
+        os.kill(master, signal.SIGHUP)
+        wait_for(lambda: requests.get(f"{server}/models/first").json()["version"] == 2)
+        wait_for(lambda: not {first, worker} & {*children_of(master)})
+        second = hang()
+        # Leaving the block sends SIGTERM, and asserts that the exit status is 0.
+    with suppress(FileNotFoundError):  # it has been reaped
+        assert not Path(f"/proc/{second}/cmdline").read_bytes()  # it has ended
+    assert not any("Traceback" in line for line in log)

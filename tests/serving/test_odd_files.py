@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
-from serving.errors import BrokenImageError, TooLargeError
+from serving.errors import BrokenImageError, TooLargeError, UnsupportedTypeError
 from serving.images.decode import decode
 from tests.serving.image_files import (
     RGB,
@@ -56,6 +56,48 @@ def test_a_short_segment_of_a_jpeg_says_nothing(marker: int, content: bytes) -> 
     plain = encode(RGB, "JPEG")
     segment = bytes((0xFF, marker)) + struct.pack(">H", len(content) + 2) + content
     assert np.array_equal(pixels(plain[:2] + segment + plain[2:]), pixels(plain))
+
+
+def test_a_jpeg_that_tells_its_height_late_is_named() -> None:
+    plain = encode(Image.fromarray(RGB), "JPEG")
+    height = plain.index(b"\xff\xc0") + 5
+    late = plain[:height] + b"\0\0" + plain[height + 2 : -2] + b"\xff\xdc\0\4\0\x20\xff\xd9"
+    for resize in (False, True):
+        with pytest.raises(UnsupportedTypeError, match="height only after its pixels"):
+            decode(late, name="it", resize=resize)
+
+
+@pytest.mark.parametrize("format_", ["PNG", "BMP", "WEBP"])
+def test_an_image_without_pixels_is_broken(format_: str) -> None:
+    content = encode(Image.fromarray(RGB), format_, lossless=False)
+    place, size = {"PNG": (20, 4), "BMP": (22, 4), "WEBP": (28, 2)}[format_]
+    content = content[:place] + bytes(size) + content[place + size :]
+    if format_ == "PNG":
+        content = content[:8] + chunk(b"IHDR", content[16:29]) + content[33:]
+    for resize in (False, True):
+        with pytest.raises(BrokenImageError, match="broken"):
+            decode(content, name="it", resize=resize)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("interlace", [0, 1])
+@pytest.mark.parametrize("equal", [True, False])
+def test_a_wrong_checksum_of_a_png_s_rows_is_ignored(
+    depth: int, interlace: int, equal: bool
+) -> None:
+    shape = (1, 1, 1) if equal else (32, 32, 1)
+    samples = RANDOM.integers(0, 2**depth, shape, dtype=np.uint16)
+    content = png_of_samples(np.broadcast_to(samples, (32, 32, 1)), depth, 0, interlace)
+    expected = pixels(content)
+    start = content.index(b"IDAT") + 4
+    packed = content[start:-16]  # without the checksum and the end
+    for tail in (bytes(4), b"\1\2\3\4and more", b""):
+        changed = content[: start - 8] + chunk(b"IDAT", packed[:-4] + tail) + content[-12:]
+        assert np.array_equal(pixels(changed), expected)
+    if not equal:  # else the rows are a few bytes at the start
+        half = packed[: len(packed) // 2]
+        with pytest.raises(BrokenImageError, match="broken"):
+            pixels(content[: start - 8] + chunk(b"IDAT", half) + content[-12:])
 
 
 def test_a_profile_of_rgb_says_nothing_about_inks() -> None:
@@ -225,9 +267,7 @@ def test_an_avif_shows_its_aperture_alone() -> None:
 
 
 def test_the_pixels_around_an_aperture_count() -> None:
-    small = avif_with_aperture(32, 1, 32, 1, 0, 1, 0, 1)
-    size = struct.pack(">4sIII", b"ispe", 0, 64, 48)
-    assert small.count(size) == 1
-    huge = small.replace(size, struct.pack(">4sIII", b"ispe", 0, 5002, 5002))
-    with pytest.raises(TooLargeError, match="too many pixels"):
-        decode(huge, name="it", resize=False)
+    content = avif_with_aperture(32, 1, 32, 1, 0, 1, 0, 1)
+    assert decode(content, name="it", resize=False, max_pixels=64 * 48)
+    with pytest.raises(TooLargeError, match="at most 3,071"):
+        decode(content, name="it", resize=False, max_pixels=64 * 48 - 1)

@@ -4,12 +4,16 @@ import json
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 import requests
 
+from serving.app import create_app
+from serving.settings import Settings
 from tests.helpers import ROOT, free_port, png, run_python, takes_connections, wait_for
 
 
@@ -63,3 +67,32 @@ def test_gunicorns_own_command_line_serves_it(image: npt.NDArray[np.uint8]) -> N
         finally:
             process.send_signal(signal.SIGTERM)
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--threads", "4"], "give it --worker-class gevent in place of --threads"),
+        (["--worker-class", "gevent", "--preload"], "leave out --preload"),
+    ],
+)
+def test_a_gunicorn_that_cannot_serve_it_does_not_start(options: list[str], words: str) -> None:
+    result = run_python(
+        "-m", "gunicorn", "--bind", "127.0.0.1:0", *options, "serving.app:create_app()"
+    )
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert words in line
+
+
+def test_a_server_with_threads_is_not_ready() -> None:
+    client = create_app(Settings(provider="cpu")).test_client()
+    assert client.get("/health/ready").status_code == 200
+    with ThreadPoolExecutor(1) as another:
+        for answer in (
+            another.submit(client.get, "/health/ready").result(),
+            another.submit(client.post, "/predict", data=b"an image").result(),
+        ):
+            assert answer.status_code == 503
+            assert "--worker-class gevent" in answer.get_json()["detail"]

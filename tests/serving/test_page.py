@@ -52,12 +52,13 @@ def test_a_photo_is_sent_as_it_is_and_shown_as_it_was_cropped(
 
 
 def test_the_keyboard_is_enough(page: Page) -> None:
-    focused = "document.activeElement.id || document.activeElement.hash"
+    focused = "(({ id, hash, dataset }) => id || hash || dataset.example)(document.activeElement)"
     reached = []
-    for _ in range(6):
+    for _ in range(8):
         page.keyboard.press("Tab")
         reached.append(page.evaluate(focused))
-    assert reached == ["#try", "#study", "#card/first", "file", "camera", "example"]
+    links, choices = ["#try", "#study", "#card/first"], ["file", "camera"]
+    assert reached == [*links, *choices, "ship.png", "frog.png", "cat.png"]
     page.keyboard.press("Enter")
     expect(page.locator(".crop")).to_be_visible()
     expect(page.locator(".answer").first).to_be_visible()
@@ -150,6 +151,7 @@ def test_a_card_shows_the_records_of_a_model(page: Page, server: str) -> None:
         if version["name"] == "final":
             test = page.get_by_role("row", name="on test images")
             expect(test).to_contain_text(f"{100 * version['test_accuracy']:.1f} %")
+            assert "/job:" not in version["device"]
     page.get_by_role("link", name="First model").click()
     expect(page.get_by_role("heading", name="First model’s card")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
@@ -185,8 +187,10 @@ def test_the_page_asks_for_the_key(browser: Browser, keyed_server: str) -> None:
 
 
 def test_it_fits_a_phone_and_follows_the_dark_mode(page: Page, tmp_path: Path) -> None:
-    page.click("#example")
+    page.click("[data-example='ship.png']")
     expect(page.locator(".answer").first).to_be_visible()
+    expect(page.locator("#verdict")).to_be_in_viewport()
+    expect(page.locator(".crop")).to_be_in_viewport()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     (tmp_path / f"{'x' * 90}.png").write_text("no image")
     page.set_input_files("#file", tmp_path / f"{'x' * 90}.png")
@@ -235,7 +239,7 @@ def test_an_example_that_comes_late_does_not_replace_a_later_choice(
         waiting.append(route)
 
     page.route("**/ship.png", hold)
-    page.click("#example")
+    page.click("[data-example='ship.png']")
     chosen = tmp_path / "chosen.png"
     chosen.write_bytes(SHIP.read_bytes())
     sent: list[str] = []

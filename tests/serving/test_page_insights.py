@@ -66,7 +66,9 @@ def test_changed_images_stand_beside_each_other_by_recipe(
             figure = page.locator(".stability").nth(i).locator(f"[data-version='{version}']")
             kept = stability.COUNT - len(model["changed"])
             expect(figure).to_contain_text(f"{model['class']}, and keeps that on {kept} of")
-            expect(figure.locator(".kept")).to_have_count(kept)
+            same = figure.locator(".same")
+            expect(same).to_have_count(kept)
+            expect(same).to_have_text([f"{model['class']}same"] * kept)
             record = requests.get(f"{server}/models/{model['model']}?version={version}").json()
             mirrored = 100 * record["stability"]["mirrored"]
             expect(figure).to_contain_text(f"keeps {mirrored:.1f} % when they are mirrored")
@@ -74,8 +76,9 @@ def test_changed_images_stand_beside_each_other_by_recipe(
                 some_changed = True
                 sure = f"{100 * change['confidence']:.1f} % sure"
                 text = f"{change['variant']}: {change['class']}, {sure}"
-                image = figure.locator(".changed").get_by_alt_text(text, exact=True)
-                expect(image).to_be_visible()
+                item = figure.locator(".changed").and_(figure.get_by_title(text, exact=True))
+                expect(item).to_have_text(f"{change['class']}changed")
+                expect(item.get_by_alt_text(text, exact=True)).to_be_visible()
     assert some_changed
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     button.press("Enter")

@@ -10,8 +10,9 @@ import pytest
 import requests
 from playwright.sync_api import Browser, expect
 
-from tests.helpers import MODELS, SHIP, run_server
+from tests.helpers import MODELS, ROOT, SHIP, run_server
 
+DOCUMENTED = ROOT / "deploy" / "nginx.conf"
 CONFIGURATION = """
 daemon off;
 pid {folder}/nginx.pid;
@@ -29,13 +30,7 @@ http {{
     client_max_body_size 8m;
     client_body_buffer_size 8m;
     location /plain/ {{ proxy_pass {service}/; }}
-    location /told/ {{
-      proxy_pass {service}/;
-      proxy_set_header Host $http_host;
-      proxy_set_header X-Forwarded-For $remote_addr;
-      proxy_set_header X-Forwarded-Proto https;
-      proxy_set_header X-Forwarded-Prefix /told;
-    }}
+    include {documented};
   }}
 }}
 """
@@ -43,7 +38,7 @@ http {{
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of an nginx that has the service at /plain/, and at /told/ with X-Forwarded-*."""
+    """Address of an nginx that has the service at /plain/, and at /classify/ as documented."""
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if not nginx:
         pytest.skip("there is no nginx here: apt-get install nginx-light")
@@ -52,7 +47,11 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         port = free.getsockname()[1]
     with run_server("--trusted-proxies", "1") as service:
         configuration = folder / "nginx.conf"
-        configuration.write_text(CONFIGURATION.format(folder=folder, port=port, service=service))
+        documented = folder / "documented.conf"
+        documented.write_text(DOCUMENTED.read_text().replace("http://127.0.0.1:8000", service))
+        configuration.write_text(
+            CONFIGURATION.format(folder=folder, port=port, service=service, documented=documented)
+        )
         command = [nginx, "-e", "stderr", "-c", str(configuration)]
         subprocess.run([*command, "-t"], check=True)
         with subprocess.Popen(command) as process:
@@ -66,7 +65,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             process.terminate()
 
 
-@pytest.mark.parametrize("prefix", ["/plain", "/told"])
+@pytest.mark.parametrize("prefix", ["/plain", "/classify"])
 def test_the_page_and_the_documentation_work_under_a_prefix(
     browser: Browser, proxy: str, prefix: str
 ) -> None:
@@ -91,14 +90,14 @@ def test_the_page_and_the_documentation_work_under_a_prefix(
     page.close()
 
 
-@pytest.mark.parametrize("prefix", ["/plain", "/told"])
+@pytest.mark.parametrize("prefix", ["/plain", "/classify"])
 def test_redirects_keep_scheme_and_prefix(proxy: str, prefix: str) -> None:
     answer = requests.get(f"{proxy}{prefix}/docs", allow_redirects=False)
     assert (answer.status_code, answer.headers["Location"]) == (302, "docs/")
     assert requests.get(f"{proxy}{prefix}/docs").url == f"{proxy}{prefix}/docs/"
 
 
-@pytest.mark.parametrize("prefix", ["/plain", "/told"])
+@pytest.mark.parametrize("prefix", ["/plain", "/classify"])
 def test_images_are_classified_through_it(proxy: str, prefix: str) -> None:
     with SHIP.open("rb") as ship:
         answer = requests.post(f"{proxy}{prefix}/predict", files={"image": ship})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -14,14 +15,26 @@ from urllib.parse import urlsplit
 
 import onnxruntime
 import pytest
+import requests
 
 from serving.app import create_app
 from serving.errors import StartError
 from serving.inference.classifier import start_session
 from serving.inference.providers import CPU, CUDA
 from serving.inference.registry import load_classifiers
+from serving.server.addresses import bind, url
 from serving.settings import Settings
-from tests.helpers import HANG, ROOT, children_of, error_line, refusal, replace_model, wait_for
+from tests.helpers import (
+    HANG,
+    ROOT,
+    children_of,
+    error_line,
+    refusal,
+    replace_model,
+    run_python,
+    run_server,
+    wait_for,
+)
 
 
 @pytest.fixture
@@ -126,11 +139,53 @@ def test_no_models(tmp_path: Path) -> None:
         load_classifiers(Settings(models_dir=tmp_path / "missing"))
 
 
+def test_gunicorns_variable_is_read_by_serve_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = ("--models-dir", "/missing")  # the start ends there, once gunicorn is imported
+    monkeypatch.setenv("WEB_CONCURRENCY", "")  # as compose.yaml sets it
+    assert "/missing is no folder" in refusal(*missing)
+    monkeypatch.setenv("WEB_CONCURRENCY", "auto")
+    assert "/missing is no folder" in refusal(*missing, "--workers", "1")
+    assert run_python("-m", "serving", "classify", "--help").returncode == 0
+    refused = run_python("-m", "serving").stderr.splitlines()
+    assert refused[-1].startswith("Error: Invalid value for '--workers'")
+    assert "WEB_CONCURRENCY" in refused[-1]
+
+
+@pytest.mark.parametrize("package", ["serving", "training"])
+def test_one_line_asks_for_a_temporary_folder(package: str) -> None:
+    code = (
+        "import runpy, tempfile; tempfile._candidate_tempdir_list = lambda: ['/missing']; "
+        f"runpy.run_module({package!r}, run_name='__main__')"
+    )
+    result = run_python("-c", code, "--help")
+    line = error_line(result.returncode, result.stderr)
+    assert "temporary" in line
+    assert "/missing" in line
+    assert "TMPDIR" in line
+
+
 def test_a_taken_port_is_named_before_models_are_loaded(server: str, tmp_path: Path) -> None:
     port = str(urlsplit(server).port)
     line = refusal("--port", port, "--models-dir", str(tmp_path))
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in line
     assert "--port" in line
+
+
+def test_the_images_address_takes_ipv6_and_ipv4() -> None:
+    [host] = re.findall(r" SERVING_HOST=(\S+)", (ROOT / "Dockerfile").read_text())
+    log: list[str] = []
+    with run_server("--host", host, log=log) as server:
+        port = urlsplit(server).port
+        for host in ("127.0.0.1", "[::1]"):
+            assert requests.get(f"http://{host}:{port}/health/ready").status_code == 200
+    clients = [json.loads(line)["client"] for line in log if "/health/ready" in line]
+    assert clients == ["127.0.0.1", "::1"]
+
+
+def test_a_host_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    with bind("::", 0) as listener:
+        assert url(listener).startswith("http://0.0.0.0:")
 
 
 def test_a_port_that_another_service_took_meanwhile_is_named() -> None:

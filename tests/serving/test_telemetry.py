@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -114,6 +115,8 @@ def test_a_request_has_an_id_in_its_answer_and_its_log_line(
     given = requests.get(f"{server}/health/live", headers={"X-Request-ID": "mine-42"})
     assert given.headers["X-Request-ID"] == "mine-42"
     line = logged(server_log, given)
+    rfc_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+    assert rfc_3339.fullmatch(line["time"])
     assert (line["method"], line["path"], line["status"]) == ("GET", "/health/live", 200)
     made = requests.get(f"{server}/nothing", headers={"X-Request-ID": "two words"})
     assert made.headers["X-Request-ID"] not in ("", "two words")

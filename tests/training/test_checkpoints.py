@@ -1,20 +1,24 @@
 """Run folders that are damaged, in use, full or not writable: one line, and nothing is lost."""
 
+import errno
 import math
+import os
 import resource
 import signal
+import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import h5py
+import portalocker
 import pytest
 from click.testing import Result
 
 from tests.helpers import HANG
 from tests.training.generated import ENDLESS, finished_epochs, start, stop_after_epochs
 from training.data.cifar10 import Cifar10
-from training.files import WriteError
+from training.files import WriteError, write_text
 from training.pipeline import Config, train_model
 from training.runs.checkpoints import RunError, locked, read_run
 from training.runs.train import steps_per_epoch
@@ -61,18 +65,65 @@ def test_of_two_trainings_in_one_folder_the_second_is_refused(
 ) -> None:
     with (
         locked(trained.run_dir),
-        pytest.raises(RunError, match=rf"another training is writing {trained.run_dir}"),
+        pytest.raises(RunError, match=rf"another training process is writing to {trained.run_dir}"),
     ):
         train_model(trained, tiny, fresh=True)
     assert finished_epochs(trained.run_dir) == 1
     train_model(trained, tiny)
 
 
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_said_and_trained_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("portalocker.portalocker.LOCKER", fail)
+    with locked(tmp_path), locked(tmp_path, wait=True):
+        write_text(tmp_path / "run.json", "{}")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" (")[0] for line in lines] == [
+        f"Warning: {tmp_path}/.lock cannot be locked"
+    ] * 2
+    assert os.strerror(number) in lines[0]
+
+
+def test_a_checkpoint_needs_no_lock_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "epoch-1.weights.h5"
+    h5py.File(path, "w").close()
+    with path.open("rb+") as other:
+        portalocker.lock(other, portalocker.LOCK_EX)
+        h5py.File(path, "r+").close()
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_folder_that_cannot_be_flushed_keeps_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    fails = {stat.S_IFDIR: number}
+
+    def fsync(descriptor: int) -> None:
+        if failure := fails.get(stat.S_IFMT(os.fstat(descriptor).st_mode)):
+            raise OSError(failure, os.strerror(failure))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(tmp_path / "run.json", "first")
+    for kind, failure in ((stat.S_IFREG, number), (stat.S_IFDIR, errno.EIO)):
+        fails[kind] = failure  # a file that is not on the disk is an error, and so is a bad disk
+        with pytest.raises(WriteError, match=r"cannot write .*run\.json"):
+            write_text(tmp_path / "run.json", "second")
+        fails[kind] = 0
+
+
 def test_a_folder_that_cannot_be_written_is_found_before_the_first_epoch(
     tiny: Cifar10, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "first").touch()
-    with pytest.raises(WriteError, match=rf"cannot write into {tmp_path}/first/1: Not a directory"):
+    with pytest.raises(WriteError, match=rf"cannot write to {tmp_path}/first/1: Not a directory"):
         train_model(Config("first", epochs=1, runs_dir=tmp_path), tiny)
     assert "Epoch 1" not in capfd.readouterr().out
 
@@ -110,7 +161,7 @@ def test_a_loss_that_is_not_finite_ends_with_one_line_and_keeps_the_epochs_befor
         assert float(rate[()]) == pytest.approx(trained.recipe.learning_rate)
         rate[()] = float("inf")
     before = checkpoint.read_bytes()
-    line = r"^epoch 2 came to a loss that is not finite; the epochs before it are kept in .*$"
+    line = r"^the loss of epoch 2 is not finite; the earlier epochs are kept in .*$"
     with pytest.raises(RunError, match=line):
         train_model(replace(trained, epochs=5), tiny)
     run = read_run(trained.run_dir)

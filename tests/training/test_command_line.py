@@ -1,6 +1,7 @@
 """The commands: what they refuse, in one line and before hours of work, and what they leave be."""
 
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from models.record import Record
 from tests.helpers import HANG, ROOT
 from tests.training.generated import start
 from training.data.cifar10 import Cifar10
@@ -32,7 +34,8 @@ def test_help_says_what_the_versions_are_and_nothing_else() -> None:
     command = [sys.executable, "-m", "training", "--help"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stderr == ""
-    assert "Version 1 of a model is trained by the article's recipe" in result.stdout
+    assert "Version 1 of a model uses the article's recipe" in result.stdout
+    assert "--epochs" in result.stdout  # an option of the command that runs without one
 
 
 def test_a_backend_that_is_not_installed(tmp_path: Path) -> None:
@@ -73,7 +76,7 @@ def test_verify_takes_neither_tensorflow_nor_keras(tmp_path: Path) -> None:
     )
     process = start("verify", "--provider", "cpu", "--models-dir", str(tmp_path), before=report)
     output, errors = process.communicate(timeout=HANG)
-    assert "Error: the accuracy differs from the recorded: first version" in errors
+    assert "Error: the accuracy differs from the record: first version" in errors
     assert output.splitlines()[-1] == "{'onnxruntime'}"
 
 
@@ -82,7 +85,7 @@ def test_a_version_that_was_trained_longer_is_replaced_by_force_alone(
 ) -> None:
     models = trained.models_dir
     assert models == exported
-    refused = rf"{models}/first/1 was trained for 2 epochs, and 1 would replace them; use --force"
+    refused = rf"{models}/first/1 has 2 epochs, and its replacement only 1; use --force"
     with pytest.raises(ReplaceError, match=refused):
         check_training(trained)
     check_training(trained, force=True)
@@ -93,7 +96,7 @@ def test_a_version_that_was_trained_longer_is_replaced_by_force_alone(
     (models / "first/2").mkdir()
     record = export_model(trained, tiny, force=True)
     assert record.epochs_completed == 1
-    written = f"written to {models}/first/1; the service answers with version 2 "
+    written = f"written to {models}/first/1; by default the service answers with version 2 "
     assert written in capsys.readouterr().out
 
     # Another model's record that is none is left out of what an export writes, and said.
@@ -112,24 +115,33 @@ def test_a_models_folder_that_cannot_be_written_is_found_before_the_first_epoch(
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "first").touch()
     config = Config("first", runs_dir=tmp_path / "runs", models_dir=tmp_path / "models")
-    with pytest.raises(WriteError, match=rf"cannot write into {tmp_path}/models/first"):
+    with pytest.raises(WriteError, match=rf"cannot write to {tmp_path}/models/first"):
         check_training(config)
 
 
-def test_everything_is_made_for_a_recipe_of_ones_own_whatever_the_locale(tmp_path: Path) -> None:
+def test_what_other_programs_set_changes_nothing(tmp_path: Path) -> None:
+    """Nor does it for a third recipe, which makes a third version."""
     recipe = (
         "from dataclasses import replace; from training.networks import recipes as r; "
         "r.RECIPES['mine'] = {'first': replace(r.ARTICLE['first'], name='mine', epochs=1)}; "
         "r.VERSIONS['mine'] = 3"
     )
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    notebook = {"MPLBACKEND": "module://of_a_notebook.backend_inline"}
+    older = {"backend": "theano", "floatx": "float16", "image_data_format": "channels_first"}
+    (tmp_path / "keras.json").write_text(json.dumps({"epsilon": 1e-7, **older}))
+    environment = {**locale, **notebook, "KERAS_HOME": str(tmp_path)}
     models = tmp_path / "models"
     folders = ("--runs-dir", str(tmp_path / "runs"), "--models-dir", str(models))
-    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    process = start("--model", "first", "--recipe", "mine", *folders, before=recipe, **locale)
+    options = ("--model", "first", "--recipe", "mine", *folders)
+    process = start(*options, before=recipe, **environment)
     output, errors = process.communicate(timeout=HANG)
     assert process.returncode == 0, errors
-    assert f"written to {models}/first/3; the service answers with it " in output
-    card = (models / "first" / "README.md").read_text("utf-8")
-    assert "| 3 | mine | 1 of 1 |" in card
-    assert not card.isascii()
-    assert not (models / "first" / "3" / "metadata.json").read_text("utf-8").isascii()
+    said = "sets backend theano, floatx float16, image_data_format channels_first; this command"
+    assert f"{tmp_path}/keras.json {said}" in errors
+    assert f"written to {models}/first/3; by default the service answers with it\n" in output
+    record = Record.model_validate_json((models / "first/3/metadata.json").read_bytes())
+    assert (record.backend, record.precision) == ("tensorflow", "float32")
+    assert "| 3 | mine | 1 of 1 |" in (models / "first/README.md").read_text("utf-8")
+    for file in ("README.md", "3/metadata.json"):
+        assert not (models / "first" / file).read_text("utf-8").isascii()

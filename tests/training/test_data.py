@@ -125,9 +125,9 @@ def test_a_download_that_fails_is_one_line_and_leaves_nothing(
 ) -> None:
     server, cache = site
     for port, path, words in (
-        (server.server_port, "other", "it sent 10 bytes, whose SHA-256 is"),
+        (server.server_port, "other", "received 10 bytes with SHA-256"),
         (server.server_port, "missing", "404"),
-        (server.server_port, "cut", "it sent 100 bytes, whose SHA-256 is"),
+        (server.server_port, "cut", "received 100 bytes with SHA-256"),
         (1, "", "Connection refused"),
     ):
         url = f"http://127.0.0.1:{port}/{path}/"

@@ -51,7 +51,7 @@ def test_two_workers_resume_after_a_loss_and_match_one(tiny: Cifar10, tmp_path: 
     second.communicate()
     assert first.returncode == 1, errors
     assert "Error: a worker was lost" in errors
-    assert "on each, the same command without --fresh goes on" in errors
+    assert "on each worker, the same command without --fresh resumes" in errors
     assert "Traceback" not in errors
 
     before = finished_run(runs)
@@ -74,7 +74,7 @@ def test_two_workers_resume_after_a_loss_and_match_one(tiny: Cifar10, tmp_path: 
     errors = "".join(worker.communicate(timeout=HANG)[1] for worker in workers)
     # JAX may abort one as it loses the other, before it has said why.
     assert all(worker.returncode for worker in workers)
-    assert "the workers do not agree: hash_of_model_recipe" in errors
+    assert "the workers disagree: hash_of_model_recipe" in errors
     assert finished_run(runs) == two
 
 

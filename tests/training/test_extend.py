@@ -72,7 +72,7 @@ def test_a_bundled_version_is_trained_further(
     network = load_trained_model(begun, RECIPE, longer.run_dir)
     found = network.predict(tiny.test.images.astype("float32"), verbose=0)
     np.testing.assert_allclose(found, logits * (bundled.temperature or 1), atol=1e-3)
-    with pytest.raises(TrainingError, match="no finished epoch yet beyond those of"):
+    with pytest.raises(TrainingError, match="no finished epoch beyond those of"):
         export_model(longer, tiny)
 
     train_models([longer], tiny, extend=True)  # the same command again, after a kill
@@ -100,7 +100,7 @@ def test_what_cannot_be_extended_is_left_as_it_was(tiny: Cifar10, config: Config
     with pytest.raises(ExtendError, match=r"a run that does not extend .* --fresh"):
         extend_bundled(longer, tiny)
     for wrong, words in (
-        (replace(longer, epochs=1), "trained for 1 epochs; extend it to more"),
+        (replace(longer, epochs=1), "has 1 epochs; use a larger --epochs"),
         (replace(longer, seed=1), "trained with --seed 7"),
         (replace(longer, precision="mixed_bfloat16"), "trained with --precision float32"),
     ):
@@ -108,10 +108,12 @@ def test_what_cannot_be_extended_is_left_as_it_was(tiny: Cifar10, config: Config
             extend_bundled(wrong, tiny, fresh=True)
     path = config.folder / MODEL_FILE
     path.write_bytes(path.read_bytes() + b"more")
-    with pytest.raises(BundleError, match=r"model\.onnx is not the file that"):
+    with pytest.raises(BundleError, match=r"model\.onnx does not match the SHA-256"):
         extend_bundled(longer, tiny, fresh=True)
     replace_model(config.folder, export(build("second", IMPROVED["second"])))
-    with pytest.raises(ExtendError, match=r"model\.onnx is not of the improved recipe's network"):
+    with pytest.raises(
+        ExtendError, match=r"model\.onnx does not match the improved recipe's architecture"
+    ):
         extend_bundled(longer, tiny, fresh=True)
     assert read_run(config.run_dir) == before
 

@@ -27,7 +27,7 @@ def test_a_damaged_or_outdated_file_is_named_or_drawn_again(
     familiarity.write_text(json.dumps(measured))
     write_report(models)
     assert "familiarity.json is of other models" in capsys.readouterr().err
-    with pytest.raises(StaleError, match=r"familiarity\.json is of other models"):
+    with pytest.raises(StaleError, match=r"familiarity\.json was measured on other model files"):
         check_report(models)
     familiarity.write_text("{}")
     with pytest.raises(RecordError, match=r"familiarity\.json is damaged"):

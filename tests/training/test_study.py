@@ -274,12 +274,14 @@ def test_a_damaged_file_of_results_is_named(tmp_path: Path) -> None:
     (tmp_path / STUDY_FILE).write_text('{"results": [{}]}')
     result = CliRunner().invoke(main, ["report", "--models-dir", str(tmp_path)])
     assert result.exit_code == 1
-    assert f"{tmp_path / STUDY_FILE} does not hold a study's results" in result.output
+    assert f"{tmp_path / STUDY_FILE} is damaged" in result.output
 
 
 @pytest.mark.parametrize("model", ["first", "second"])  # one run of final takes hours
 def test_version_1_has_the_seed_with_the_median_validation_accuracy(model: str) -> None:
     record = read_record(ROOT / "models" / model / "1" / RECORD_FILE)
+    assert record.epochs is not None
+    assert record.seed is not None
     accuracies = {
         result.seed: result.validation.accuracy
         for result in read_study(ROOT / "models" / STUDY_FILE).results

@@ -48,7 +48,7 @@ def read(content: bytes) -> EncodedImage:
 
     Raises:
         ValueError, IndexError: a segment is missing or broken.
-        UnreadVariantError: it has 12 bits, or is lossless or hierarchical.
+        UnreadVariantError: it has 12 bits, is lossless or hierarchical, or has no height.
     """
     segments, ended = _walk(content)
     exif = [s.content for s in segments if s.marker == _APP1 and s.content.startswith(b"Exif\0\0")]
@@ -58,6 +58,9 @@ def read(content: bytes) -> EncodedImage:
         if s.marker == _APP2 and s.content.startswith(b"ICC_PROFILE\0")
     ]
     (frame,) = [s.content for s in segments if s.marker in _FRAMES]
+    height = int.from_bytes(frame[1:3])
+    if not height:
+        raise UnreadVariantError("a JPEG file that tells its height only after its pixels (DNL)")
     stripped = b"\xff\xd8" + b"".join(
         s.pack() for s in segments if not _is_aside(s.marker) or _tells_colors(s)
     )
@@ -72,7 +75,7 @@ def read(content: bytes) -> EncodedImage:
 
     return EncodedImage(
         width=int.from_bytes(frame[3:5]),
-        height=int.from_bytes(frame[1:3]),
+        height=height,
         load=load,
         orientation=read_orientation(exif[0]) if exif else 1,
         # Each part begins with its number and how many there are.

@@ -21,6 +21,7 @@ _KEPT = {b"IHDR", b"PLTE", b"IDAT", b"tRNS", b"eXIf", b"cICP", b"iCCP", b"sRGB",
 _CRITICAL = {b"IHDR", b"PLTE", b"IDAT"}
 _ANCILLARY = 0x20  # the bit in a chunk's first letter that says that it may be ignored
 _TRANSPARENT = {0: range(2, 3), 2: range(6, 7), 3: range(1, 257)}  # tRNS' lengths, by color type
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by color type
 _RAW_MODES = {  # by depth and color type: Pillow's mode, and its name for the file's samples
     (1, 0): ("1", "1"),
     (2, 0): ("L", "L;2"),
@@ -64,8 +65,15 @@ def read(content: bytes) -> EncodedImage:
         if len(palette) not in range(3, 769, 3):
             raise ValueError("PLTE is broken")
 
+    # Interlaced rows are more, and each has a filter byte and may end within a byte.
+    size = (width * depth * _SAMPLES[color] // 8 + 6) * (height + 8)
+
     def unpack(raw_mode: str) -> Image.Image:
-        return _unpack(packed, mode, (width, height), raw_mode, interlace)
+        try:
+            return _unpack(packed, mode, (width, height), raw_mode, interlace)
+        except ValueError:
+            checked = _with_checksum(packed, size)
+            return _unpack(checked, mode, (width, height), raw_mode, interlace)
 
     def load(_: bool) -> Image.Image:
         image = unpack(raw_mode)
@@ -134,6 +142,21 @@ def _unpack(
     if untouched and untouched & unpack_over(0)[1]:  # not just equal by chance
         raise ValueError("rows are missing")
     return image
+
+
+def _with_checksum(packed: bytes, size: int) -> bytes:
+    """Return up to `size` unpacked bytes as zlib data with the checksum that they have.
+
+    Browsers ignore a wrong or missing one.
+
+    Raises:
+        ValueError, zlib.error: not only the checksum is wrong.
+    """
+    unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
+    rows = unpacking.decompress(packed[2:], size)
+    if not unpacking.eof:
+        raise ValueError("rows are missing")
+    return zlib.compress(rows, 0)
 
 
 def _read_chunks(content: bytes) -> dict[bytes, list[bytes]]:

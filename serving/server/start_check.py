@@ -1,0 +1,104 @@
+"""A trial start in a process of its own: gunicorn halts when its workers cannot load the models."""
+
+import logging
+import os
+import signal
+from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import NoReturn
+
+from serving.errors import StartError
+from serving.settings import Settings
+
+# Where a handler raises while Python forks, the exception is lost, and the service would not stop.
+STOPS = {signal.SIGTERM, signal.SIGINT}
+
+logger = logging.getLogger(__name__)
+
+
+class StartCheck:
+    """A process that creates the application, says whether it could, and ends."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Start the process.
+
+        Raises:
+            StartError: the system starts no further process.
+        """
+        self._outcome, outcome = Pipe(duplex=False)
+        with outcome:
+            try:
+                self._pid = os.fork()
+            except OSError as error:
+                raise StartError(
+                    f"no process can be started to load the models: {error.strerror}"
+                ) from error
+            if self._pid == 0:
+                _create_app(settings, outcome)
+
+    def has_ended(self) -> bool:
+        """Return whether `result` would return at once."""
+        return self._outcome.poll()
+
+    def result(self) -> None:
+        """Wait until the application has been created.
+
+        Raises:
+            StartError: as create_app(), or the process was killed.
+        """
+        try:
+            error = self._outcome.recv()
+        except EOFError:
+            error = (
+                "a process was killed while it loaded the models, as the system does when memory "
+                "runs short; give the service more, or use less of it: --precision int8 "
+                "(SERVING_PRECISION) takes about half of float32's"
+            )
+        if error:
+            raise StartError(error)
+
+    def kill(self) -> None:
+        """End the process, which may hang, as a network's disk may; its parent reaps it."""
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+        self._outcome.close()
+
+
+def check_start(settings: Settings) -> None:
+    """Create the application in a throwaway process.
+
+    Raises:
+        StartError: as create_app(), the process was killed, or none can be started.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    check = StartCheck(settings)
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+        check.result()
+    finally:
+        check.kill()
+        os.wait()
+
+
+def _create_app(settings: Settings, outcome: Connection) -> NoReturn:
+    """Create the application and send why it cannot be, or nothing; end the process."""
+    try:
+        for number in (*STOPS, signal.SIGHUP, signal.SIGCHLD):  # its parent's handlers
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+        logging.disable(logging.INFO)
+        # It shares no metrics with workers, and no gunicorn serves it.
+        for name in ("PROMETHEUS_MULTIPROC_DIR", "SERVER_SOFTWARE"):
+            os.environ.pop(name, None)
+        from serving.app import create_app  # noqa: PLC0415
+
+        create_app(settings)
+        outcome.send(None)
+    except StartError as error:
+        outcome.send(str(error))
+    except BaseException:
+        logger.exception("the application could not be created")
+        outcome.send("the application could not be created; the lines before say why")
+    finally:
+        os._exit(0)
