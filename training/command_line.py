@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from training.data import Dataset
 
 BACKENDS = ("tensorflow", "jax", "torch")  # Keras' backends that can train
-# What a keras.json may set, and what the commands train with.
+# The settings in a keras.json, with the values that the commands use.
 KERAS_DEFAULTS = {
     "backend": BACKENDS[0],
     "epsilon": 1e-7,
@@ -170,8 +170,8 @@ class TrainingGroup(OpenGroup):
                 f"KERAS_BACKEND is {backend!r}; set it to {', '.join(BACKENDS[:-1])} or "
                 f"{BACKENDS[-1]}, or unset it"
             )
-        # Keras imports Matplotlib, which refuses a notebook's backend outside of the notebook's
-        # environment. Set here and not on import, which a notebook may do.
+        # Keras imports Matplotlib, which fails with a notebook's backend outside of the notebook's
+        # environment. Set here and not on import, because a notebook may import this.
         os.environ["MPLBACKEND"] = "agg"
         _ignore_keras_file(backend)
         try:
@@ -188,7 +188,7 @@ class TrainingGroup(OpenGroup):
 
 
 def _ignore_keras_file(backend: str) -> None:
-    """Keep Keras from reading keras.json, which may be another project's; say what it sets."""
+    """Keep Keras from reading keras.json, which may be another project's; print what it sets."""
     home = os.environ.get("KERAS_HOME") or "~/.keras"
     path = Path(home, "keras.json").expanduser()
     try:
@@ -202,7 +202,7 @@ def _ignore_keras_file(backend: str) -> None:
     ]
     if ignored:
         click.echo(
-            f"{path} sets {', '.join(ignored)}; this command does not use it, and runs Keras with "
+            f"{path} sets {', '.join(ignored)}; this command ignores that and runs Keras with "
             f"{backend} (KERAS_BACKEND), float32 and channels_last",
             err=True,
         )

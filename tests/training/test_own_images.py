@@ -56,7 +56,7 @@ def run(*options: str | Path) -> str:
     return result.output
 
 
-class Trained:
+class Own:
     """Three models in one folder, each of other images."""
 
     def __init__(self, folder: Path) -> None:
@@ -96,12 +96,12 @@ class Trained:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return Trained(tmp_path_factory.mktemp("own"))
+def own(tmp_path_factory: pytest.TempPathFactory) -> Own:
+    return Own(tmp_path_factory.mktemp("own"))
 
 
-def test_the_record_says_what_it_is_of(trained: Trained) -> None:
-    digits, shades, letters = map(trained.record, ("digits", "shades", "letters"))
+def test_the_record_says_what_it_is_of(own: Own) -> None:
+    digits, shades, letters = map(own.record, ("digits", "shades", "letters"))
     assert (digits.network, digits.title, digits.flips) == ("first", "digits", False)
     assert shades.flips
     assert digits.article is None
@@ -121,45 +121,41 @@ def test_the_record_says_what_it_is_of(trained: Trained) -> None:
         "python -m training train --data-dir digits --model first --recipe article --name digits "
         "--no-flips --epochs 3 --seed 0 --precision float32"
     )
-    lines = trained.output["digits"].splitlines()
+    lines = own.output["digits"].splitlines()
     [start] = [i for i, line in enumerate(lines) if line.startswith("Right on ")]
     assert lines[start].startswith(f"Right on {digits.test_accuracy:.1%} of 355 test images")
     assert lines[start:][: len(observations(digits))] == observations(digits)
 
 
-def test_the_report_shows_names_as_they_are(trained: Trained) -> None:
-    run("report", "--models-dir", trained.models)
-    card = (trained.models / "shades" / "README.md").read_text("utf-8")
+def test_the_report_shows_names_as_they_are(own: Own) -> None:
+    run("report", "--models-dir", own.models)
+    card = (own.models / "shades" / "README.md").read_text("utf-8")
     for name in ("日本", r"\<b\>", r"x\|" * 100):
         assert f"\n| {name} |" in card
     assert "CIFAR" not in card
-    page = trained.models / "README.md"
+    page = own.models / "README.md"
     assert "| `shades` | 2 | improved | 3 |" in page.read_text("utf-8")
-    run("report", "--models-dir", trained.models, "--check")
+    run("report", "--models-dir", own.models, "--check")
     page.write_text("# Mine\n")
-    run("report", "--models-dir", trained.models)
+    run("report", "--models-dir", own.models)
     assert page.read_text() == "# Mine\n"
 
 
-def test_other_images_models_are_left_out(trained: Trained) -> None:
-    before = trained.record("shades")
-    options = ("--data-dir", trained.places["shades"], "--models-dir", trained.models)
+def test_other_images_models_are_left_out(own: Own) -> None:
+    before = own.record("shades")
+    options = ("--data-dir", own.places["shades"], "--models-dir", own.models)
     for command in ("evaluate", "quantize", "verify"):
         output = run(command, *options)
         left_out = re.findall(r"(\w+)/\d is left out: it is of", output)
         assert sorted(left_out) == ["digits", "letters"]
         assert "shades version 2" in output
-    assert trained.record("shades").model_dump(exclude={"int8"}) == before.model_dump(
-        exclude={"int8"}
-    )
+    assert own.record("shades").model_dump(exclude={"int8"}) == before.model_dump(exclude={"int8"})
 
 
-def test_a_run_goes_on_with_the_same_images_alone(
-    trained: Trained, tiny: Dataset, tmp_path: Path
-) -> None:
-    trained.train("digits", *readme_options(), "--epochs", "4")
-    assert len(trained.record("digits").history) == 4
-    config = Config("first", epochs=5, runs_dir=tmp_path / "runs", models_dir=trained.models)
+def test_a_run_goes_on_with_the_same_images_alone(own: Own, tiny: Dataset, tmp_path: Path) -> None:
+    own.train("digits", *readme_options(), "--epochs", "4")
+    assert len(own.record("digits").history) == 4
+    config = Config("first", epochs=5, runs_dir=tmp_path / "runs", models_dir=own.models)
     first = train_model(replace(config, epochs=1), tiny)
     others = dataset(generate(320, seed=5), generate(200, seed=6))
     with pytest.raises(RunError, match=r"runs/first/1 holds a run on other images than generated"):
@@ -174,11 +170,11 @@ def test_a_run_goes_on_with_the_same_images_alone(
 
 
 @pytest.mark.xfail(reason="the service reads CIFAR-10's classes yet", strict=True)
-def test_the_service_finds_the_recorded_accuracy(trained: Trained) -> None:
-    with run_server("--models-dir", str(trained.models)) as address:
-        for name, place in zip(("digits", "shades", "letters"), trained.places, strict=True):
-            record = trained.record(name)
-            files = held_out(trained.places[place])
+def test_the_service_finds_the_recorded_accuracy(own: Own) -> None:
+    with run_server("--models-dir", str(own.models)) as address:
+        for name, place in zip(("digits", "shades", "letters"), own.places, strict=True):
+            record = own.record(name)
+            files = held_out(own.places[place])
             assert len(files) == sum(map(sum, record.confusion_matrix))
             right = 0
             for some in batched(files, 100):
@@ -240,8 +236,8 @@ def test_no_flips_leaves_the_shifts() -> None:
     assert not still.matches(IMPROVED["first"].hyperparameters)
 
 
-def test_findings_worked_by_hand(trained: Trained) -> None:
-    record = trained.record("letters")
+def test_findings_worked_by_hand(own: Own) -> None:
+    record = own.record("letters")
 
     def of(matrix: list[list[int]], training: float) -> Record:
         score = Score(loss=0, accuracy=training)
