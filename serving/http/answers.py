@@ -29,15 +29,15 @@ class Confusion(TypedDict):
 class Worth(TypedDict):
     """How often answers like this one were right on the test set; null if there were too few."""
 
-    right_when_this_sure: Annotated[
+    accuracy_at_confidence: Annotated[
         Fraction | None,
         Field(description="Share of right answers among test images with similar confidence."),
     ]
-    right_when_this_class: Annotated[
+    precision: Annotated[
         Fraction | None,
         Field(description="Share of right answers among test images that got this class."),
     ]
-    most_often_really: Annotated[
+    top_confusions: Annotated[
         list[Confusion],
         Field(
             description="The two classes whose images most often get this answer by mistake; none "
