@@ -1,6 +1,6 @@
-"""The format of study.json and ablations.json: measurements of a recipe's variants.
+"""The format of study.json, ablations.json and the experiments: measured variants of a recipe.
 
-`training` writes them, `serving` shows the study; both import the format from here.
+`training` writes them, `serving` shows them; both import the format from here.
 """
 
 from pathlib import Path
@@ -10,6 +10,8 @@ from pydantic import BaseModel, JsonValue
 from models.record import Device, Epoch, Memorization, Part, Score
 
 STUDY_FILE = "study.json"  # in the models folder
+EXPERIMENTS = ("random-labels", "less-data", "width")  # each in <name>.json beside it
+TRAINING_IMAGES = 40_000  # of CIFAR-10, without the validation images: of all of these studies
 BASELINE = "baseline"  # the recipe unchanged
 
 

@@ -1,8 +1,10 @@
 // A model's card: the records of its versions, side by side.
 
-import { curvesFigure } from "./curves.js";
-import { $, element, percent, points, scrolling, table } from "./dom.js";
-import { int8Note, modelNames, recipeName, records, titleOf, versionsOf } from "./records.js";
+import { confusionTable } from "./confusion.js";
+import { $, element, percent, points, scrolling, table, thousands } from "./dom.js";
+import { curvesOf } from "./epochs.js";
+import { classesOf, int8Note, modelNames, recipeName, titleOf, versionsOf } from "./records.js";
+import { word } from "./words.js";
 
 /** Show a model's card, or the first model's if there is none of that name. */
 export function showCard(asked) {
@@ -16,23 +18,31 @@ export function showCard(asked) {
     element(
       "p",
       {},
-      `A convolutional network of ${versions[0].parameters.toLocaleString("en")} parameters that ` +
-        "tells CIFAR-10’s ten classes apart, made to see overfitting and what reduces it. It is no " +
-        "tool for decisions about people, safety or money: it gives every image one of its classes, " +
+      `A convolutional network of ${thousands(versions[0].parameters)} parameters that tells ` +
+        `${versions[0].classes.length} classes apart, made to see overfitting and what reduces it. Do not ` +
+        "use it for decisions about people, safety or money: it gives every image one of its classes, " +
         "whatever it shows." +
         int8Note(versions[0]),
     ),
+    classesOf(versions[0].classes),
     scrolling(table("Training", ["", ...headings], rows(TRAINING))),
-    scrolling(table("What it is worth", ["", ...headings], rows(WORTH))),
+    scrolling(table("Measured", ["", ...headings], rows(MEASURED))),
+    element("h3", {}, word("confusion matrix", "Confusion matrix")),
+    element(
+      "p",
+      { class: "quiet" },
+      "Each row’s test images show one class, each column is an answer: off the diagonal are the mistakes.",
+    ),
+    ...versions.map(confusionTable),
     scrolling(
       table(
-        "Right on test images of each class, %",
+        "Accuracy on the test images of each class, %",
         ["", ...headings],
-        rows(records[0].classes.map((c) => [c, (record) => points(record.class_accuracy[c])])),
+        rows(versions[0].classes.map((c) => [c, (r) => known(r.class_accuracy[c], points)])),
       ),
     ),
     ...versions.map((record, i) =>
-      element("section", {}, element("h3", {}, headings[i]), curvesFigure(headings[i], [record])),
+      element("section", {}, element("h3", {}, headings[i]), ...curvesOf(record)),
     ),
     element("h3", {}, "The records as JSON"),
     // No links to /models: a browser that follows one would not send the API key.
@@ -57,26 +67,27 @@ const TRAINING = [
   ["exported", (r) => r.date.slice(0, 10)],
 ];
 
-const WORTH = [
-  ["right on training images", (r) => percent(r.train_accuracy)],
-  ["on validation images", (r) => percent(r.validation_accuracy)],
-  ["gap, in points", (r) => points(r.generalization_gap)],
-  ["on test images", (r) => percent(r.test_accuracy)],
-  ["mean confidence on them", (r) => known(r.calibration, (c) => percent(c.mean_confidence))],
+const MEASURED = [
+  ["training accuracy", (r) => percent(r.train_accuracy)],
+  ["validation accuracy", (r) => percent(r.validation_accuracy)],
+  ["gap, points", (r) => points(r.generalization_gap)],
+  ["test accuracy", (r) => percent(r.test_accuracy)],
+  ["the article’s test accuracy", (r) => known(r.article, (a) => percent(a.test_accuracy))],
+  ["mean confidence", (r) => known(r.calibration, (c) => percent(c.mean_confidence))],
   [
-    "calibration error, in points",
+    "expected calibration error, points",
     (r) => known(r.calibration, (c) => points(c.expected_calibration_error)),
   ],
   ["same answer when mirrored", (r) => known(r.stability, (s) => percent(s.mirrored))],
-  ["when moved by 2 pixels", (r) => known(r.stability, (s) => percent(s.shifted))],
+  ["same answer when moved by 2 pixels", (r) => known(r.stability, (s) => percent(s.shifted))],
   [
-    "takes pure noise most often for",
-    (r) => known(r.noise, (n) => `${n.most_common_class} in ${percent(n.share)}; ${percent(n.confidence)} sure`),
+    "noise is most often called",
+    (r) => known(r.noise, (n) => `${n.most_common_class}, ${percent(n.share)}; confidence ${percent(n.confidence)}`),
   ],
 ];
 
 function known(measured, text) {
-  return measured ? text(measured) : "–";
+  return measured === null || measured === undefined ? "–" : text(measured);
 }
 
 function links(shown) {

@@ -5,7 +5,7 @@ import { recipeName } from "./records.js";
 
 export function confusionTable({ recipe, classes, confusion_matrix: matrix, test_accuracy: accuracy }) {
   const made = table(
-    `With ${recipeName(recipe)}: right on ${percent(accuracy)}`,
+    `With ${recipeName(recipe)}: test accuracy ${percent(accuracy)}`,
     ["", ...classes],
     classes.map((name, i) => [name, ...matrix[i].map(String)]),
   );
@@ -18,15 +18,5 @@ export function confusionTable({ recipe, classes, confusion_matrix: matrix, test
       cell.style.setProperty("--share", count / sum);
     }
   }
-  return element(
-    "figure",
-    {},
-    scrolling(made),
-    element(
-      "figcaption",
-      {},
-      "Each row’s test images show one class, each column is an answer: off the diagonal are the " +
-        "mistakes.",
-    ),
-  );
+  return scrolling(made);
 }

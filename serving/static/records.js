@@ -3,6 +3,8 @@
 import { askForJson } from "./api.js";
 import { $, element } from "./dom.js";
 
+const FEW = 5; // classes named; the rest is folded
+
 export let records = []; // of every model and version; a model's newest first
 
 export async function loadRecords() {
@@ -23,6 +25,30 @@ export function titleOf(name) {
 
 export function recipeName(recipe) {
   return recipe === "article" ? "the article’s recipe" : `the ${recipe} recipe`;
+}
+
+/** What a network knows: a few classes by name, the rest folded. */
+export function classesOf(classes, whose = "It knows") {
+  const knows = `${whose} ${classes.length} classes: `;
+  if (classes.length <= FEW) return element("p", { class: "quiet" }, `${knows}${classes.join(", ")}.`);
+  const first = `${knows}${classes.slice(0, FEW).join(", ")} and ${classes.length - FEW} more`;
+  return element(
+    "details",
+    { class: "quiet" },
+    element("summary", {}, first),
+    element("p", {}, classes.join(", ")),
+  );
+}
+
+/** What the shown models know, said once for those that know the same. */
+export function showClasses() {
+  const groups = [...Map.groupBy(shownRecords(), ({ classes }) => JSON.stringify(classes)).values()];
+  $("classes").replaceChildren(
+    ...groups.map((of) => {
+      const whose = groups.length === 1 ? "All answers are among" : `${of.map((r) => r.title).join(", ")}:`;
+      return classesOf(of[0].classes, whose);
+    }),
+  );
 }
 
 /** Which figures are the int8 file's, if the service runs that; otherwise nothing. */
@@ -53,9 +79,8 @@ export function addVersions(choose) {
     const input = element("input", { type: "radio", name: "version", value: version });
     input.checked = i === 0;
     input.addEventListener("change", choose);
-    const text = version
-      ? recipeName(records.find((record) => record.version === version).recipe)
-      : "the newest recipe of each";
+    const recipes = new Set(records.filter((r) => r.version === version).map((r) => r.recipe));
+    const text = recipes.size === 1 ? recipeName(...recipes) : version ? `version ${version}` : "the newest recipe of each";
     $("versions").append(element("label", {}, input, ` ${text}`));
   }
   $("versions").hidden = versions.length < 2;
