@@ -2,7 +2,7 @@
 
 import { lineChart } from "./charts.js";
 import { element, of100, percent, points, radios, say, thousands } from "./dom.js";
-import { versionsOf } from "./records.js";
+import { titleOf, versionsOf } from "./records.js";
 import { gapOf, seeds, spread } from "./spread.js";
 
 /** What is memorized when, by share of random labels; nothing if it was not measured. */
@@ -36,7 +36,7 @@ function memorized(runs) {
     reading:
       "Labels of training images were replaced by random ones; validation labels are true. The random " +
       "labels have no pattern: their line can only rise by learning them by heart, image by image. " +
-      `${versionsOf(setting.model)[0]?.title ?? setting.model}, mean of ${seeds(runs)}.`,
+      `${titleOf(setting.model)}, mean of ${seeds(runs)}.`,
     x: { label: "epoch" },
     panels: [
       {

@@ -15,7 +15,6 @@ let isShown = false;
 export async function showOverfitting() {
   if (isShown) return; // the visitor's choices stay
   const study = await askForJson("study");
-  isShown = true;
   const settings = measured(study);
   const chosen = []; // for each place that shows the chosen model, what fills it
   const place = (fill) => {
@@ -45,6 +44,7 @@ export async function showOverfitting() {
     inShort(settings),
     ...sections.filter(([, , parts]) => parts.length).map(section),
   );
+  isShown = true;
 }
 
 function section([name, title, parts]) {
@@ -66,7 +66,7 @@ function inShort(settings) {
       "dd",
       {},
       "A network that overfits knows its training images by heart instead of what they have in common: " +
-        `the ${record.title.toLowerCase()}, with ${recipeName(record.recipe)}, is right on ` +
+        `${record.title}, with ${recipeName(record.recipe)}, is right on ` +
         `${percent(record.train_accuracy)} of them, and on ${percent(record.test_accuracy)} of new ones.`,
     ),
     element("dt", {}, "How is it seen?"),
@@ -94,7 +94,7 @@ function onYourImage(name) {
       { class: "finding" },
       "To you, a mirrored image shows the same. ",
       kept.length
-        ? `The ${titleOf(name).toLowerCase()} keeps its answer on ${kept.join(", and on ")} of the test images.`
+        ? `${titleOf(name)} keeps its answer on ${kept.join(", and on ")} of the test images.`
         : "",
     ),
     element("p", {}, element("a", { class: "button", href: "#stability" }, "Try it on your last image")),

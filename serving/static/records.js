@@ -19,8 +19,9 @@ export function modelNames() {
   return [...new Set(records.map((record) => record.name))];
 }
 
+/** A model's title; its name where it is not loaded but measured. */
 export function titleOf(name) {
-  return versionsOf(name)[0].title;
+  return versionsOf(name)[0]?.title ?? name;
 }
 
 export function recipeName(recipe) {
