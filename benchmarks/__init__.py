@@ -1,1 +1,1 @@
-"""Measurements, run by hand: README.md holds their tables and the commands that make them."""
+"""Measurements, run by hand; README.md has their commands and results."""

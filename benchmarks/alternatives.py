@@ -1,9 +1,8 @@
-"""The service and its alternatives, each with the same three models, in one run.
+"""Compare the service with its alternatives, each with the same three models, in one run.
 
-`uv run --group dev python -m benchmarks.alternatives`; needs wrk, and installs the others from PyPI
-into a temporary folder, with the project's versions of ONNX Runtime, NumPy and Pillow. Each has the
-service's options for ONNX Runtime. benchmarks/rivals holds the code that it takes to serve with
-each.
+`uv run --group dev python -m benchmarks.alternatives`; needs wrk. It installs the others from PyPI
+into a temporary folder, with the project's versions of ONNX Runtime, NumPy and Pillow, and gives
+each the service's options for ONNX Runtime. benchmarks/rivals holds the code for each.
 """
 
 import base64
@@ -52,7 +51,7 @@ OPEN_INFERENCE_PROTOCOL = {
 
 @dataclass(frozen=True)
 class Alternative:
-    """How to install, start and query a server, and where its answer has the three classes."""
+    """How to install, start and query a server, and how to read the three classes in its answer."""
 
     command: tuple[str, ...]
     classes: Callable[[Any], list[str]]
@@ -112,7 +111,7 @@ ALTERNATIVES = {
         lambda answer: [
             output["data"][0] for output in answer["outputs"] if output["datatype"] == "BYTES"
         ],
-        # The newest uvloop with which its worker starts.
+        # The newest uvloop that its worker starts with.
         requirements=("mlserver==1.7.1", "uvloop==0.21.0"),
         path="/v2/models/classifier/infer",
         body=json.dumps(OPEN_INFERENCE_PROTOCOL).encode(),
@@ -120,13 +119,13 @@ ALTERNATIVES = {
         environment={
             "MLSERVER_HOST": "127.0.0.1",
             "MLSERVER_HTTP_PORT": "{port}",
-            "MLSERVER_GRPC_PORT": "0",  # any that is free
+            "MLSERVER_GRPC_PORT": "0",  # any free port
             "MLSERVER_METRICS_PORT": "0",
             "MLSERVER_DEBUG": "false",
         },
     ),
 }
-# Each with one worker, which has both cores, and with two, which have one each.
+# Each with one worker on both cores, and with two workers on one core each.
 ALTERNATIVES |= {
     f"{name}, 2 workers": replace(
         ALTERNATIVES[name],
@@ -141,9 +140,9 @@ ALTERNATIVES |= {
 
 @dataclass(frozen=True)
 class Turn:
-    """What a server did in one of its turns."""
+    """A server's results in one turn."""
 
-    loads: dict[int, Load]  # by the number of clients
+    loads: dict[int, Load]  # by number of clients
     mebibytes: float  # after them
     start: float  # seconds
 
@@ -163,7 +162,7 @@ def take_turn(
 ) -> Turn:
     """Start a server, check its answer and measure it."""
     alternative = ALTERNATIVES[name]
-    home = Path(tempfile.mkdtemp(dir=folder))  # for files that some servers leave
+    home = Path(tempfile.mkdtemp(dir=folder))  # for files that some servers leave behind
     for model in NAMES:
         (home / SERVED / model).mkdir(parents=True)
         (home / SERVED / model / "1").symlink_to(ROOT / "models" / model / "1")
@@ -180,11 +179,13 @@ def take_turn(
     ) as server:
         classes = alternative.classes(alternative.answer(server.address).json())
         if classes != ["ship"] * 3:
-            raise click.ClickException(f"{name} sees {classes} in {IMAGE.name}")
+            raise click.ClickException(f"{name} classified {IMAGE.name} as {classes}")
         url = f"{server.address}{alternative.path}"
         sent = body, alternative.content_type
         load(url, max(clients), WARM_UP, *sent)
-        alternative.answer(server.address)  # answered after those that the load generator abandoned
+        alternative.answer(
+            server.address
+        )  # waits for the requests that the load generator abandoned
         loads = {count: load(url, count, seconds, *sent) for count in clients}
         return Turn(loads, server.mebibytes(), server.start)
 

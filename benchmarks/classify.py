@@ -1,4 +1,4 @@
-"""`python -m serving classify` against its limit, bare ONNX Runtime on decoded images.
+"""Compare `python -m serving classify` with its limit, bare ONNX Runtime on decoded images.
 
 `uv run --group dev python -m benchmarks.classify`; needs CIFAR-10, as training does.
 """
@@ -28,13 +28,13 @@ from serving.settings import Precision, Settings
 from training.data import cifar10 as data
 
 TARGET = 0.8  # of the limit
-MORE = 10  # times as many files, for which memory should stay the same
+MORE = 10  # times as many files; memory should stay the same
 SAMPLE_PAUSE = 0.2  # seconds between two samples of the memory
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the command needed."""
+    """What the command used."""
 
     seconds: float  # including the start of Python and loading the models
     mebibytes: float  # peak, over all its processes, counting shared memory once
@@ -102,7 +102,7 @@ def run_bare(models: Sequence[Classifier], images: npt.NDArray[np.uint8]) -> flo
 )
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of CIFAR-10's batches.")
 def main(files: int, rounds: int, precision: Precision, data_dir: Path | None) -> None:
-    """Measure the command's images a second beside the limit, and its memory at two numbers."""
+    """Measure the command's images per second beside the limit, and its memory for two sizes."""
     images = data.load_test(data.find(data_dir)).images[:files]
     settings = Settings(provider="cpu", precision=precision, workers=1)
     models = load_classifiers(settings).choose()

@@ -1,4 +1,4 @@
-"""A fixed answer to each image: what Flask and its server allow at most."""
+"""A fixed answer to each image: the upper limit of Flask and its server."""
 
 from flask import Flask, Response, request
 

@@ -1,4 +1,4 @@
-"""The service under several times the requests that it can answer.
+"""Send the service several times as many requests as it can answer.
 
 `uv run --group dev python -m benchmarks.overload`; needs wrk, which measures what it can answer.
 """
@@ -16,12 +16,12 @@ import numpy as np
 from benchmarks.service import IMAGE, load, resident_mebibytes, running
 
 SETTLED = 10  # seconds after which memory should no longer grow
-LIMIT = 60.0  # seconds after which a request counts as not answered
+LIMIT = 60.0  # seconds after which a request counts as unanswered
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The outcome of a request: 0 stands for no answer."""
+    """The outcome of a request; status 0 means no answer."""
 
     status: int
     seconds: float
@@ -45,7 +45,7 @@ async def send(host: str, port: int, request: bytes) -> Answer:
 
 
 async def overload(address: str, rate: float, seconds: int, pid: int) -> None:
-    """Send `rate` requests per second, whatever their outcome, and print the outcomes."""
+    """Send `rate` requests per second regardless of their outcome, and print the outcomes."""
     url = urlsplit(address)
     assert url.hostname
     assert url.port
@@ -79,7 +79,7 @@ async def overload(address: str, rate: float, seconds: int, pid: int) -> None:
 @click.option("--seconds", default=60, help="Length of the overload.")
 @click.option("--factor", default=4.0, help="Requests sent, as a multiple of those answered.")
 def main(seconds: int, factor: float) -> None:
-    """Measure all three models' rate at 32 clients, then send a multiple of it."""
+    """Measure the rate of all three models at 32 clients, then send a multiple of it."""
     command = (sys.executable, "-m", "serving", "--port", "0", "--provider", "cpu")
     with running(*command) as (address, pid, _):
         rate = load(f"{address}/predict", clients=32, seconds=5).rate

@@ -1,4 +1,4 @@
-"""int8 against float32 on the CPU, each bundled model by itself, in turns in one run.
+"""Compare int8 with float32 on the CPU, each bundled model alone, in turns in one run.
 
 `uv run --group dev python -m benchmarks.precision`
 """
@@ -35,7 +35,7 @@ def rates(classifiers: list[Classifier], size: int, seconds: float) -> list[floa
 @click.option("--seconds", default=2.0, help="Length of each measurement.")
 @click.option("--size", default=8, help="Images in a batch.")
 def main(seconds: float, size: int) -> None:
-    """Print what int8 gains in images a second, and what it costs in accuracy and bytes."""
+    """Print the speed, accuracy and file size of int8 beside float32."""
     float32 = load_classifiers(Settings(provider="cpu"))
     int8 = load_classifiers(Settings(provider="cpu", precision="int8"))
     print(
@@ -53,7 +53,7 @@ def main(seconds: float, size: int) -> None:
             version,
             *(f"{rate:,.0f}" for rate in (plain, quantized)),
             f"{quantized / plain:.1f}",
-            *(f"{100 * one.record.test_accuracy:.2f} %" for one in both),
+            *(f"{one.record.test_accuracy:.2%}".replace("%", " %") for one in both),
             *(f"{mebibytes:.1f}" for mebibytes in sizes),
         ]
         print(f"| {' | '.join(cells)} |", flush=True)

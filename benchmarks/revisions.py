@@ -1,4 +1,4 @@
-"""This checkout's service beside another checkout's, in interleaved runs.
+"""Compare this checkout's service with another checkout's, in interleaved runs.
 
 `git worktree add ../baseline COMMIT && uv sync --project ../baseline`, then
 `uv run --group dev python -m benchmarks.revisions ../baseline`; needs Debian's wrk.
@@ -55,7 +55,7 @@ def measure(arm: Arm, precision: str, query: str, seconds: int) -> Found:
 
 
 def row(title: str, found: list[Found], baseline: list[Found]) -> str:
-    """Return a row of medians, and of median ratios to the baseline within a turn."""
+    """Return a row of medians, and of the median ratios to the baseline within a turn."""
 
     def rate(turn: Found, clients: int) -> float:
         return turn.loads[clients].rate

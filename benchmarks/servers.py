@@ -1,4 +1,4 @@
-"""The same application behind several WSGI servers, one after the other, in one run.
+"""Compare WSGI servers with the same application, one after the other, in one run.
 
 `uv run --group dev --with waitress,granian python -m benchmarks.servers`; needs wrk.
 """
@@ -49,13 +49,13 @@ class Server:
 
     address: str
     start: float  # seconds until it was ready
-    mark: str  # in the environment of each of its processes, whichever process started it
+    mark: str  # in the environment of each of its processes, children included
 
     def pids(self) -> list[int]:
         """Return its processes."""
         found = []
         for path in Path("/proc").glob("[0-9]*/environ"):
-            with suppress(OSError):  # it has ended, or is another user's
+            with suppress(OSError):  # ended, or another user's
                 if self.mark.encode() in path.read_bytes():
                     found.append(int(path.parent.name))
         return found
@@ -69,9 +69,9 @@ class Server:
 def running(
     *command: str, is_ready: Callable[[str], bool], cwd: Path = ROOT, **environment: str
 ) -> Iterator[Server]:
-    """Run a server on a free port; yield it once it is ready, and leave no process behind.
+    """Run a server on a free port, yield it once it is ready, and leave no process behind.
 
-    `{port}` in its command or environment becomes the port.
+    `{port}` in its command or environment is replaced by the port.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -103,7 +103,7 @@ def running(
 
 
 def is_ready(address: str) -> bool:
-    """Return whether the service at an address answers that it is ready."""
+    """Return whether the service at an address is ready."""
     try:
         return requests.get(f"{address}/health/ready", timeout=1).ok
     except requests.RequestException:
@@ -115,7 +115,7 @@ def is_ready(address: str) -> bool:
 @click.option("--rounds", default=3, help="Turns that each server takes; the median is shown.")
 @click.option("--model", default="first", help="Model that answers.")
 def main(seconds: int, rounds: int, model: str) -> None:
-    """Measure each server's requests a second and 99th percentile of latency."""
+    """Measure each server's requests per second and 99th percentile of latency."""
     found: dict[tuple[str, int], list[Load]] = {}
     for _ in range(rounds):  # in turns, since a shared machine's speed drifts
         for name, command in SERVERS.items():
@@ -131,7 +131,7 @@ def main(seconds: int, rounds: int, model: str) -> None:
 
 
 def cell(loads: list[Load]) -> str:
-    """Return median requests/s and 99th percentile of latency as text, with what failed."""
+    """Return median requests/s and p99 latency as text, with the number of failures."""
     failed = sum(load.failed for load in loads)
     shown = (
         f"{median(load.rate for load in loads):,.0f} ({median(load.p99 for load in loads):,.0f} ms)"

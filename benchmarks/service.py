@@ -1,4 +1,4 @@
-"""The service against its limit, bare ONNX Runtime on ready arrays, in one run.
+"""Compare the service with its limit, bare ONNX Runtime on ready arrays, in one run.
 
 `uv run --group dev python -m benchmarks.service`; needs Debian's wrk, the load generator.
 """
@@ -40,7 +40,7 @@ UPLOAD = 128  # images
 class Load:
     """The result for a number of clients, latencies in milliseconds."""
 
-    rate: float  # requests a second
+    rate: float  # requests per second
     p50: float
     p95: float
     p99: float
@@ -49,7 +49,7 @@ class Load:
 
 @contextmanager
 def running(*command: str) -> Iterator[tuple[str, int, float]]:
-    """Run a server; yield its address, process id and the seconds until it listened."""
+    """Run a server; yield its address, its process ID and the seconds until it listened."""
     started = time.perf_counter()
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
@@ -69,7 +69,7 @@ def running(*command: str) -> Iterator[tuple[str, int, float]]:
 def load(
     url: str, clients: int, seconds: int, body: Path = IMAGE, content_type: str = "image/png"
 ) -> Load:
-    """Send one image from `clients` connections for `seconds`, from a separate process."""
+    """Send one image over `clients` connections for `seconds`, from a separate process."""
     result = subprocess.run(
         [
             "wrk",
@@ -164,9 +164,9 @@ def measure_fairness(url: str, seconds: int) -> None:
         beside = load(url, 1, seconds)
         large = stream.result()
     print(
-        f"\nSingle images beside a stream of {UPLOAD} a request: p50 {beside.p50:.1f} ms for "
-        f"{alone.p50:.1f} alone, p99 {beside.p99:.1f} for {alone.p99:.1f}, "
-        f"{beside.p99 / alone.p99:.1f} times; {beside.failed + large.failed} failed."
+        f"\nSingle images beside a stream of {UPLOAD} per request: p50 {beside.p50:.1f} ms instead "
+        f"of {alone.p50:.1f}, p99 {beside.p99:.1f} ms instead of {alone.p99:.1f} "
+        f"({beside.p99 / alone.p99:.1f} times); {beside.failed + large.failed} failed."
     )
 
 
@@ -189,11 +189,11 @@ def shared_once_mebibytes(pids: Iterable[int]) -> float:
     "--precision", type=click.Choice(get_args(Precision)), default="float32", help="The service's."
 )
 @click.option("--workers", default=1, help="The service's.")
-@click.option("--cores", help="Cores of the service alone, as taskset takes them: 0, or 0,1.")
+@click.option("--cores", help="Cores for the service, in taskset's notation: 0, or 0,1.")
 def main(seconds: int, version: str, precision: Precision, workers: int, cores: str | None) -> None:
-    """Measure the service with all three models, and with the smallest alone."""
+    """Measure the service with all three models, and with the smallest one alone."""
     if not shutil.which("wrk"):
-        raise click.ClickException("wrk, the load generator, is not here: apt-get install wrk")
+        raise click.ClickException("wrk, the load generator, is not installed: apt-get install wrk")
     classifiers: Classifiers = load_classifiers(
         Settings(
             provider="cpu",

@@ -1,4 +1,4 @@
-"""`training.runs.train` against the article's plain script, in turns in one run; a step's profile.
+"""Compare `training.runs.train` with the article's plain script, in turns; profile a step.
 
 `uv run --group dev python -m benchmarks.training`, with CIFAR10_DIR or a download.
 """
@@ -21,7 +21,7 @@ from training.networks.recipes import ARTICLE
 from training.runs.train import train
 
 STEPS = {"first": 10, "second": 3, "final": 1}  # in an epoch, before its validation
-EPOCHS = 4  # the first one builds the graph, and is not counted
+EPOCHS = 4  # the first one builds the graph and does not count
 
 GRAPH = "StatefulPartitionedCall/"  # prefix, in the profile, of what runs in a step's graph
 # The kinds of operations, by their names in the profile; the first match counts.
@@ -76,7 +76,7 @@ def ours(name: str, split: Split, precision: str, epochs: int = EPOCHS) -> list[
 
 
 def profile(name: str, split: Split, precision: str) -> tuple[dict[str, float], float]:
-    """Return each kind's share of the operations' time, and the share of a step with none running.
+    """Return each kind's share of the operations' time, and the share of a step with none.
 
     Operations overlap, especially the two gradients of a convolution.
     """
@@ -91,8 +91,8 @@ def profile(name: str, split: Split, precision: str) -> tuple[dict[str, float], 
             for event in line.events
             if event.name.startswith(GRAPH)
         )
-    # Whole steps: from an Adam operation in the first one, which also builds the graph, to the same
-    # operation in the last one, which the validation follows.
+    # Whole steps: from an Adam operation in the first step, which also builds the graph, to the
+    # same operation in the last step, before the validation.
     adam = next(title for _, _, title in operations if re.search(KINDS["Adam"], title))
     first, *_, last = (begin for begin, _, title in operations if title == adam)
     seconds = dict.fromkeys(KINDS, 0.0)
@@ -109,7 +109,7 @@ def profile(name: str, split: Split, precision: str) -> tuple[dict[str, float], 
 def compare(train_set: Split, rounds: int) -> None:
     """Print a table of the images per second that each network trains on, validation included.
 
-    Each figure is the fastest epoch's: other load on a machine only slows the others.
+    Each figure is that of the fastest epoch: other load only slows epochs down.
     """
     print(
         "| model | plain script images/s | ours, float32 | ratio | ours, mixed_bfloat16 | ratio |"
@@ -128,7 +128,7 @@ def compare(train_set: Split, rounds: int) -> None:
 
 
 def show_profiles(train_set: Split) -> None:
-    """Print a table of where a step's time goes."""
+    """Print where a step's time goes, as a table."""
     print(f"| model | precision | {' | '.join(KINDS)} | none runs |")
     print(f"|---|---|{'---:|' * (len(KINDS) + 1)}", flush=True)
     for name in ARCHITECTURES:
@@ -148,7 +148,7 @@ def _of(train_set: Split, steps: int) -> Split:
 @click.option("--rounds", default=3, help="Turns that each takes.")
 @click.option("--profile", "profiled", is_flag=True, help="Profile a step instead.")
 def main(rounds: int, profiled: bool) -> None:
-    """Measure the images a second that `training.runs.train` and the article's script train on."""
+    """Measure the images per second of `training.runs.train` and of the article's script."""
     keras.config.disable_interactive_logging()  # no progress bars in the table
     train_set = data.load(data.find(None)).train
     if profiled:

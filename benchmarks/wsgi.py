@@ -1,6 +1,6 @@
-"""The application for servers that import it by name, whose threads run the models themselves.
+"""The application for servers that import it by name and run the models in their own threads.
 
-The service makes its batches in gevent's loop, which the other servers lack.
+The service builds its batches in gevent's loop, which the other servers lack.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ from serving.settings import Settings
 
 
 class Unbatched(Batcher):
-    """Runs each request by itself: for `first`, measured here, another thread costs more."""
+    """Runs each request by itself: for `first`, which is measured here, a batch costs more."""
 
     needs_gevent = False
 

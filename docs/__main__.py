@@ -1,4 +1,4 @@
-"""Write the generated pages: `python -m docs`, or `python -m docs --check` to only compare."""
+"""Write the generated pages: `python -m docs`; `python -m docs --check` only compares."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -68,7 +68,8 @@ def draw_frog(seed: int) -> npt.NDArray[np.uint8]:
     """Return a sitting frog, uint8 [32, 32, 3]."""
     random = np.random.default_rng(seed)
     sheet = Sheet(random, _color(random, 90, 190), _color(random, 50, 140))
-    skin = (*map(int, random.integers((50, 90, 20), (140, 170, 80))),)
+    red, green, blue = map(int, random.integers((50, 90, 20), (140, 170, 80)))
+    skin = (red, green, blue)
     dark, light = _shade(skin, 0.65), _shade(skin, 1.3)
     for side in (-1, 1):
         sheet.ellipse(65 * side, 40, 38, 28, dark)  # thigh
@@ -154,7 +155,8 @@ def _search(name: str, draw: Callable[[int], npt.NDArray[np.uint8]]) -> None:
 
 
 def _answers(classifier: Classifier, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
-    return classifier.classify(images).argmax(axis=1)
+    answers: npt.NDArray[np.intp] = classifier.classify(images).argmax(axis=1)
+    return answers
 
 
 def _kept(answers: npt.NDArray[np.intp]) -> int:

@@ -1,15 +1,16 @@
-"""docs/http.md: the reference of the HTTP interface, from its OpenAPI document and real answers."""
+"""docs/http.md: the HTTP reference, from the OpenAPI document and real answers."""
 
 import io
 import json
 import math
 import re
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from flask.testing import FlaskClient
 
-from models.record import CLASSES, IMAGE_SIZE
+from models.record import IMAGE_SIZE
 from serving.app import create_app
 from serving.settings import Settings
 
@@ -20,12 +21,16 @@ INTRODUCTION = """\
 
 <!-- Generated from the service by `python -m docs`; edit serving/openapi/ instead. -->
 
-The service describes itself at `/openapi.json`, and at `/docs/` on a page to try it. This is the
-same description, with answers of the bundled models. Long lists are cut, at `"…"`.
+One short answer for each route. The running service describes every field and status at
+`/openapi.json`, and on a page to try it at `/docs/`. Here, long lists and deep objects are cut at
+`…`.
 
-An error is a [problem](#problem) of type `application/problem+json`; its `detail` says what to do,
-and [operations](operations.md#what-does-each-refusal-mean) what each status means. Unknown query
-parameters are refused. Booleans are `true` or `false`.
+Errors have the type `application/problem+json` ([RFC
+9457](https://www.rfc-editor.org/rfc/rfc9457)). Their `detail` says what to do, and
+[operations](operations.md#status-codes) what each status means. Booleans are
+`true` or `false`. An unknown query parameter is an error.
+
+Each route below `/v2/models/{name}` also exists below `/v2/models/{name}/versions/{version}`.
 """
 SHIP = Path("serving/static/ship.png")
 ROOT = Path(__file__).parents[1]
@@ -41,24 +46,28 @@ TENSOR = {
         }
     ]
 }
-CHANGING = ("/stats",)  # paths whose answers differ from call to call
+CHANGING = ("/stats",)  # paths whose answers differ between calls
 MOST_ITEMS = 1  # of a list that is shown
 MOST_NUMBERS = 4
+MOST_FIELDS = 16  # of an object in a list
+MOST_CHARACTERS = 48  # of a string
+MOST_DIGITS = 6  # after the point
+WIDTH = 110  # columns
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
 def page() -> str:
-    """Return the page: each operation with its answer, then the schemas."""
+    """Return the page: each operation with an answer."""
     client = create_app(Settings(provider="cpu", api_key="")).test_client()
     document = client.get("/openapi.json").get_json()
     parts = [INTRODUCTION]
     for path, item in document["paths"].items():
+        if "{version}" in path:
+            continue
         for method in ("get", "post"):
             if method in item:
                 shared = item.get("parameters", [])
                 parts.append(_operation(client, method, path, item[method], shared))
-    parts.append("# Schemas\n")
-    parts += [_schema(name, schema) for name, schema in document["components"]["schemas"].items()]
     return "\n".join(parts)
 
 
@@ -77,24 +86,21 @@ def _operation(
     client: FlaskClient, method: str, path: str, operation: Json, shared: list[Json]
 ) -> str:
     parameters = [*shared, *operation.get("parameters", [])]
-    lines = [f"## {method.upper()} {path}", "", f"{operation['summary']}"]
+    lines = [f"## {method.upper()} {path}", "", _sentence(operation["summary"])]
     if "description" in operation:
-        lines += ["", operation["description"]]
-    if parameters:
-        lines += ["", "| parameter | in | type | meaning |", "|---|---|---|---|"]
-        lines += [
-            f"| `{p['name']}` | {p['in']} | {_parameter_type(p)} | {p.get('description', '')} |"
-            for p in parameters
-        ]
-    if "requestBody" in operation:
-        kinds = operation["requestBody"]["content"]
-        lines += ["", f"Body: {', '.join(f'`{kind}`' for kind in kinds)}."]
-    lines += ["", "| status | content |", "|---|---|"]
-    for status, response in operation["responses"].items():
-        for kind, content in response.get("content", {}).items():
-            what = _type(content["schema"]) if "schema" in content else f"`{kind}`"
-            lines.append(f"| {status} {response['description']} | {what} |")
+        lines[-1] += f" {operation['description']}"
+    if named := [p for p in parameters if p["in"] != "path"]:
+        lines += ["", "| parameter | type | meaning |", "|---|---|---|"]
+        lines += [f"| {_name(p)} | {_type(p)} | {p.get('description', '')} |" for p in named]
     return "\n".join([*lines, *_example(client, method, path, operation, parameters), ""])
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(("?", ".")) else f"{text}."
+
+
+def _name(parameter: Json) -> str:
+    return f"`{parameter['name']}`" + (", a header" if parameter["in"] == "header" else "")
 
 
 def _example(
@@ -102,13 +108,15 @@ def _example(
 ) -> list[str]:
     """Call the service; return the command and its answer, if that is JSON."""
     content = operation["responses"].get("200", {}).get("content", {})
-    if "application/json" not in content or path.endswith(CHANGING) or "{version}" in path:
-        return []  # a version's answers have the form of its model's
+    if "application/json" not in content or path.endswith(CHANGING):
+        return []
     query = {
         p["name"]: EXAMPLE["name" if p["name"] == "model" else "version"]
         for p in parameters
         if p["in"] == "query" and p["name"] in {"model", "version"}
     }
+    if any(p["name"] == "top_k" for p in parameters):
+        query["top_k"] = "1"
     address = path.format(**EXAMPLE) + (
         "?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else ""
     )
@@ -125,60 +133,61 @@ def _example(
     else:
         return []
     assert answer.status_code == 200, f"{method} {address}: {answer.text}"
-    shown = json.dumps(_cut(answer.get_json()), indent=2, ensure_ascii=False)
+    shown = _lay_out(_cut(answer.get_json()))
     return ["", "```sh", f"curl {options}'{ADDRESS}{address}'", "```", "", "```json", shown, "```"]
 
 
 def _cut(value: Any) -> Any:
-    """Return an answer with its long lists cut short."""
+    """Return an answer with what is long in it cut short."""
     match value:
         case dict():
-            return {key: _cut(item) for key, item in value.items()}
+            fields = {key: _cut(item) for key, item in value.items()}
+            long = {k for k, v in fields.items() if isinstance(v, dict) and len(str(v)) > WIDTH}
+            return {key: "{…}" if key in long else item for key, item in fields.items()}
         case list():
             most = MOST_NUMBERS if all(isinstance(i, int | float) for i in value) else MOST_ITEMS
-            return [*map(_cut, value[:most]), *(["…"] if len(value) > most else [])]
+            shown = [_cut_fields(_cut(item)) for item in value[:most]]
+            return [*shown, *(["…"] if len(value) > most else [])]
+        case str() if len(value) > MOST_CHARACTERS:
+            return f"{value[:MOST_CHARACTERS]}…"
+        case float():
+            return round(value, MOST_DIGITS)
     return value
 
 
-def _parameter_type(parameter: Json) -> str:
-    if parameter["in"] == "path":  # the models and versions that are loaded
-        return "text"
+def _cut_fields(item: Any) -> Any:
+    if isinstance(item, dict) and len(item) > MOST_FIELDS:
+        return dict([*islice(item.items(), MOST_FIELDS), ("…", "…")])
+    return item
+
+
+def _lay_out(value: Any, indent: int = 0) -> str:
+    """Return JSON whose values are on one line each where they fit."""
+    line = json.dumps(value, ensure_ascii=False)
+    if indent + len(line) <= WIDTH or not isinstance(value, dict | list):
+        return line
+    inner = " " * (indent + 2)
+    if isinstance(value, list):
+        items = [f"{inner}{_lay_out(item, indent + 2)}" for item in value]
+    else:
+        items = [f'{inner}"{k}": {_lay_out(v, indent + 2)}' for k, v in value.items()]
+    start, end = "[]" if isinstance(value, list) else "{}"
+    return "\n".join([start, ",\n".join(items), " " * indent + end])
+
+
+def _type(parameter: Json) -> str:
+    """Return a parameter's type in words, with its default."""
     schema = parameter["schema"]
     default = f", `{json.dumps(schema['default'])}` by default" if "default" in schema else ""
-    return _type(schema) + default
+    return _words(schema) + default
 
 
-def _schema(name: str, schema: Json) -> str:
-    lines = [f"## {name}", ""]
-    if "description" in schema:
-        lines += [" ".join(schema["description"].split()), ""]
-    lines += ["| field | type | meaning |", "|---|---|---|"]
-    required = schema.get("required", [])
-    for field, of in schema.get("properties", {}).items():
-        optional = "" if field in required else ", optional"
-        meaning = " ".join(of.get("description", "").split())
-        lines.append(f"| `{field}` | {_type(of)}{optional} | {meaning} |")
-    return "\n".join([*lines, ""])
-
-
-def _type(schema: Json) -> str:
-    """Return a schema in words."""
+def _words(schema: Json) -> str:
     match schema:
-        case {"$ref": reference}:
-            name = reference.rpartition("/")[2]
-            return f"[{name}](#{name.lower()})"
-        case {"const": value}:
-            return f"`{json.dumps(value)}`"
         case {"enum": values}:
-            return _choices(values)
-        case {"anyOf": choices} | {"oneOf": choices}:
-            return " or ".join(map(_type, choices))
-        case {"type": [*kinds]}:
-            return " or ".join(_type({**schema, "type": kind}) for kind in kinds)
+            return " or ".join(f"`{value}`" for value in values)
         case {"type": "array", "items": items}:
-            return f"list of {_type(items)}"
-        case {"type": "object", "properties": fields}:
-            return "object of " + ", ".join(f"`{name}`" for name in fields)
+            return f"{_words(items)}, repeatable"
         case {"type": "number" | "integer" as kind, "minimum": least, "maximum": most}:
             return f"{kind}, {least} to {most}"
         case {"type": "string"}:
@@ -186,9 +195,3 @@ def _type(schema: Json) -> str:
         case {"type": kind}:
             return str(kind)
     return "any"
-
-
-def _choices(values: list[Any]) -> str:
-    if set(values) - {None} == set(CLASSES):
-        return "a class, or null" if None in values else "a class"
-    return " or ".join(f"`{json.dumps(value)}`" for value in values)

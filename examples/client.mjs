@@ -1,4 +1,4 @@
-// Ask the service from Node 20 or newer: node examples/client.mjs serving/static/ship.png
+// Classify images with the service, in Node 20 or newer: node examples/client.mjs serving/static/ship.png
 // In a browser the same lines work, with the File of an <input type="file">.
 import { openAsBlob } from "node:fs";
 import { basename } from "node:path";
@@ -18,6 +18,6 @@ if (!response.ok) {
 }
 for (const { filename, models } of answer.predictions) {
   for (const { model, class: found, confidence } of models) {
-    console.log(`${filename}: ${found} (${(100 * confidence).toFixed(1)}%), says ${model}`);
+    console.log(`${filename}: ${found} (${(100 * confidence).toFixed(1)}%) by ${model}`);
   }
 }

@@ -17,7 +17,7 @@ TRIES = 5
 
 
 def classify(paths: list[Path]) -> list[dict[str, Any]]:
-    """Return each image's prediction, or the problem that refused it, in order."""
+    """Return each image's prediction or problem, in order."""
     files = [("image", (path.name, path.read_bytes())) for path in paths]
     for _ in range(TRIES):
         response = requests.post(
@@ -29,7 +29,7 @@ def classify(paths: list[Path]) -> list[dict[str, Any]]:
         )
         if response.status_code != requests.codes.unavailable:
             break
-        time.sleep(float(response.headers.get("Retry-After", 1)))  # its queue is full
+        time.sleep(float(response.headers.get("Retry-After", 1)))  # the queue is full
     if not response.ok:
         sys.exit(response.json()["detail"])
     return list(response.json()["predictions"])
@@ -41,6 +41,6 @@ for prediction in classify([Path(path) for path in sys.argv[1:]]):
         continue
     for model in prediction["models"]:
         print(
-            f"{prediction['filename']}: {model['class']} ({model['confidence']:.1%}), says "
-            f"{model['model']}, right on {model['test_accuracy']:.1%} of the test images"
+            f"{prediction['filename']}: {model['class']} ({model['confidence']:.1%}) by "
+            f"{model['model']} (test accuracy {model['test_accuracy']:.1%})"
         )

@@ -1,9 +1,9 @@
 # /// script
 # dependencies = ["requests"]
 # ///
-"""Classify a folder of images: `uv run examples/folder.py FOLDER`, as CSV.
+"""Classify a folder of images to CSV: `uv run examples/folder.py FOLDER`.
 
-Without a server and faster: `uv run python -m serving classify FOLDER`.
+Faster, and without a server: `uv run python -m serving classify FOLDER`.
 """
 
 import csv
@@ -16,7 +16,7 @@ import requests
 
 SERVICE = os.environ.get("SERVICE", "http://127.0.0.1:8000")
 KEY = os.environ.get("API_KEY")  # if the service requires one
-AT_ONCE = 8  # requests; the service batches those that wait
+AT_ONCE = 8  # concurrent requests; the service batches them
 
 
 def classify(path: Path) -> list[object]:

@@ -1,11 +1,12 @@
 # /// script
 # dependencies = ["requests"]
 # ///
-"""Overfitting, in twenty lines against the running service: `uv run examples/overfitting.py`.
+"""Show overfitting with the running service: `uv run examples/overfitting.py`.
 
-Each network was trained twice: by the article's recipe, and with regularization. The first knows
-its training images better than new ones, and changes its answer when an image moves. The drawn
-frog was chosen to show that (see docs/demonstration.py); on the ship, all six keep theirs.
+Each network was trained twice: by the article's recipe, and with regularization. The article's
+version is much better on its training images than on new ones, and changes its answer when an image
+moves. The drawn frog was chosen to show that (see docs/demonstration.py); on the ship, no network
+changes its answer.
 """
 
 import os

@@ -1,1 +1,1 @@
-"""The bundled models, <name>/<version>/, and the form of their records."""
+"""The bundled models, <name>/<version>/, and the format of their records."""

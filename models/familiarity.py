@@ -1,6 +1,6 @@
-"""Does an image look like those that the models were trained on? The format of familiarity.json.
+"""The format of familiarity.json: how well scores detect images outside the training distribution.
 
-`training familiarity` writes it, `serving` reads it; both compute the score by `agreement`.
+`training familiarity` writes it, `serving` reads it; both compute the score with `agreement`.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ FAMILIAR_SHARE = 0.95  # of the validation images
 
 
 class ScoreQuality(BaseModel):
-    """How well one score of one model, or of all, separates familiar images from others."""
+    """How well a score of one model, or of all, separates familiar images from others."""
 
     score: str
     model: str  # `all` for a score of the improved models together
@@ -25,14 +25,14 @@ class ScoreQuality(BaseModel):
 
 
 class MeasuredFamiliarity(BaseModel):
-    """How well scores tell CIFAR-10's test images from images of none of its classes."""
+    """How well scores separate CIFAR-10's test images from images outside its classes."""
 
     models: dict[str, str]  # SHA-256 of each measured file, by the model's name
     test_images: int
     unfamiliar_images: dict[str, int]  # by kind
     qualities: list[ScoreQuality]
-    # The agreement that `FAMILIAR_SHARE` of the validation images reach; None where
-    # the score's mean is below `REQUIRED_AUROC`.
+    # The agreement that `FAMILIAR_SHARE` of the validation images reach; None if the mean AUROC
+    # is below `REQUIRED_AUROC`.
     threshold: float | None
     # The share of images below the threshold, by kind; `test` are CIFAR-10's.
     below_threshold: dict[str, float] = {}

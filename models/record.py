@@ -1,14 +1,21 @@
-"""What a bundled model is: its classes, its ONNX contract, its files and the format of its record.
+"""A bundled model: its classes, its ONNX contract, its files and the format of its record.
 
-`training` writes these, `serving` reads them; both import them from here and from nowhere else.
+`training` writes them, `serving` reads them; both import the definitions from here.
 """
 
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, computed_field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    computed_field,
+    model_validator,
+)
 
 # CIFAR-10's classes, in the order of its labels.
 CLASSES = (
@@ -38,6 +45,15 @@ CURVES_FILE = "curves.png"
 RELIABILITY_FILE = "reliability.png"
 
 
+def _is_unknown(value: Any) -> bool:
+    return value in (None, "", [], {})
+
+
+_T = TypeVar("_T")
+# A field that a record may lack: what was not measured is left out of files and answers.
+Known = Annotated[_T, Field(exclude_if=_is_unknown)]
+
+
 def short_device(device: str) -> str:
     """Return a device's name without TensorFlow's path: CPU:0 for /job:…/task:0/device:CPU:0."""
     return re.sub(r"/job:\S*/device:", "", device)
@@ -49,8 +65,8 @@ Device = Annotated[str, AfterValidator(short_device)]  # records before 0.5 have
 def version_folders(models_dir: Path, name: str = "*") -> list[Path]:
     """Return the folders <name>/<version>/ of one model, or of all.
 
-    Left out are those that are unfinished or set aside: their name, or their model's, starts with a
-    dot; and a disk's lost+found.
+    Unfinished folders and those set aside are left out (their name, or their model's, starts with a
+    dot), and so is a disk's lost+found.
 
     Raises:
         OSError: one of these folders cannot be read.
@@ -68,21 +84,21 @@ def version_folders(models_dir: Path, name: str = "*") -> list[Path]:
 
 
 class Memorization(BaseModel):
-    """What the network says after an epoch about training images, some with random labels.
+    """How much of the training images a network has memorized, if some have random labels.
 
-    All are fractions of the images that stand in the name, without dropout or augmentation.
+    All are fractions, without dropout or augmentation.
     """
 
-    clean: float | None  # of those with their true label; null where there are none
-    noisy: float | None  # of those with a random label: that label
-    restored: float | None  # of the same images: their true class
+    clean: float | None  # images with true labels answered correctly; null if there are none
+    noisy: float | None  # images with random labels answered with that label
+    restored: float | None  # images with random labels answered with their true class
 
 
 class Epoch(BaseModel):
     """One finished epoch: means over its training batches, and over the validation set after it.
 
-    A loss is what the recipe minimizes, with its label smoothing and penalties. Accuracies are
-    fractions.
+    The loss is the one that the recipe minimizes, including label smoothing and penalties.
+    Accuracies are fractions.
     """
 
     loss: float
@@ -90,18 +106,18 @@ class Epoch(BaseModel):
     val_loss: float
     val_accuracy: float
     seconds: float
-    memorization: Memorization | None = None  # where labels were replaced by random ones
+    memorization: Memorization | None = None  # if labels were replaced by random ones
 
 
 class Score(BaseModel):
-    """Mean cross-entropy and top-1 accuracy, a fraction, of finished weights on a set."""
+    """Mean cross-entropy and top-1 accuracy (a fraction) of the final weights on a set."""
 
     loss: float
     accuracy: float
 
 
 class ReliabilityBin(BaseModel):
-    """The images whose top-1 confidence lies in one equal-width bin; means are null if none do."""
+    """The images with a top-1 confidence in one equal-width bin; means are null if it is empty."""
 
     confidence: float | None  # mean
     accuracy: float | None
@@ -109,12 +125,12 @@ class ReliabilityBin(BaseModel):
 
 
 class Coverage(BaseModel):
-    """What remains when answers below a confidence threshold are left out.
+    """The answers that remain above a confidence threshold.
 
-    The accuracy, a fraction, is null where no answer is left.
+    The accuracy, a fraction, is null if no answer remains.
     """
 
-    threshold: float  # least top-1 confidence
+    threshold: float  # minimum top-1 confidence
     coverage: float  # share of images at or above it
     accuracy: float | None  # of those images
 
@@ -130,9 +146,9 @@ class Calibration(BaseModel):
 
 
 class Stability(BaseModel):
-    """Share of test images whose top-1 class stays the same when the image is changed."""
+    """Share of test images that keep their top-1 class when the image changes."""
 
-    images: int  # the first of the test set
+    images: int  # the first ones of the test set
     mirrored: float  # left to right
     # By 2 pixels over a reflected border, in one direction per image: image i left, right, up,
     # down for i mod 4 = 0, 1, 2, 3.
@@ -140,11 +156,11 @@ class Stability(BaseModel):
 
 
 class Noise(BaseModel):
-    """A model's predictions for images of uniform noise, which belong to no class."""
+    """A model's predictions for images of uniform noise."""
 
     most_common_class: str
-    share: float  # of the images classified as it
-    confidence: float  # mean over the images, of the answer given
+    share: float  # of the images, classified as that class
+    confidence: float  # mean top-1 confidence
 
 
 class Article(BaseModel):
@@ -162,56 +178,58 @@ class Part(BaseModel):
 
     first_epoch: int  # from 1
     last_epoch: int
-    commit: str | None  # ends in `-dirty` where the code was changed since; null if not known
+    commit: str | None  # ends in `-dirty` if the code had changed since; null if unknown
     device: Device
     libraries: dict[str, str]
 
 
 class Extension(BaseModel):
-    """A bundled version from whose weights a longer training started, with a new optimizer."""
+    """A bundled version whose weights started a longer training run, with a new optimizer."""
 
     after: int  # epochs that the version had finished
-    planned: int  # epochs that its learning rate was scheduled for
+    planned: int  # epochs that its learning rate schedule was made for
 
 
 class Provenance(BaseModel):
-    """Where a version comes from."""
+    """How a version was made."""
 
-    command: str  # of the training, to the planned epochs; `extensions` has the finished ones
+    command: str  # of the training, with the planned epochs; `extensions` has the finished ones
     commit: str | None  # of the code that exported it, as in a part
     parts: list[Part]  # of the training; empty if it ended before they were recorded
-    extensions: list[Extension] = []  # in their order; none is the usual case
+    extensions: list[Extension] = []  # in order; usually none
 
 
 class Measured(BaseModel):
     """Measurements of one exported file on the 10,000 test images and on noise."""
 
-    test_loss: float  # mean cross-entropy
-    confusion_matrix: list[list[int]]  # [true class][predicted class]
-    noise: Noise | None = None
-    # None in the record of a model that was exported before they were measured;
-    # `python -m training evaluate` fills them in.
-    calibration: Calibration | None = None
-    stability: Stability | None = None
+    test_loss: Known[float | None] = None  # mean cross-entropy
+    confusion_matrix: Known[list[list[int]]] = []  # [true class][predicted class]
+    noise: Known[Noise | None] = None
+    calibration: Known[Calibration | None] = None
+    stability: Known[Stability | None] = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         size = len(CLASSES)
-        if [len(row) for row in self.confusion_matrix] != [size] * size:
+        if self.confusion_matrix and [len(row) for row in self.confusion_matrix] != [size] * size:
             raise ValueError(f"confusion_matrix is not {size} by {size}")
         return self
 
-    @computed_field
+    @computed_field(exclude_if=_is_unknown)
     @cached_property  # the service reads it for each image
-    def test_accuracy(self) -> float:
-        """Top-1 accuracy on the whole test set."""
+    def test_accuracy(self) -> float | None:
+        """Top-1 accuracy on the whole test set, if it was measured."""
+        if not self.confusion_matrix:
+            return None
         correct = sum(self.confusion_matrix[i][i] for i in range(len(CLASSES)))
         return correct / sum(map(sum, self.confusion_matrix))
 
-    @computed_field
+    @computed_field(exclude_if=_is_unknown)
     @property
     def class_accuracy(self) -> dict[str, float]:
-        """Test accuracy by true class."""
+        """Test accuracy by true class, if it was measured."""
+        if not self.confusion_matrix:
+            return {}
         return {
             name: row[i] / sum(row)
             for i, (name, row) in enumerate(zip(CLASSES, self.confusion_matrix, strict=True))
@@ -228,8 +246,9 @@ class Int8(Measured):
 class Record(Measured):
     """The format of metadata.json: what was trained, how, and with what result.
 
-    Figures that follow from others (the last epoch's, the gap, the accuracies from the confusion
-    matrix) are written for readers of the file but never read back: they are derived again.
+    Derived figures (the last epoch's, the gap, the accuracies from the confusion matrix) are
+    written for people who read the file. They are never read back, but derived again. The record of
+    another program's file (`python -m training record`) lacks what is not known of its training.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -237,93 +256,96 @@ class Record(Measured):
     name: str
     title: str
     version: int
-    layers: str
-    parameters: int
-    non_trainable_parameters: int
-    recipe: str
-    seed: int
-    epochs: int  # requested; `epochs_completed` counts the finished ones
-    precision: str  # Keras' dtype policy in training; the exported file is float32
-    history: list[Epoch]
-    # Of the exported file on plain images: no dropout, no augmentation, no label smoothing.
-    evaluated_train: Score
-    evaluated_validation: Score
+    layers: Known[str] = ""
+    parameters: Known[int | None] = None
+    non_trainable_parameters: Known[int | None] = None
+    recipe: Known[str] = ""
+    seed: Known[int | None] = None
+    epochs: Known[int | None] = None  # requested; `epochs_completed` counts the finished ones
+    precision: Known[str] = ""  # Keras' dtype policy in training; the exported file is float32
+    history: Known[list[Epoch]] = []
+    # Of the exported file: no dropout, no augmentation, no label smoothing.
+    evaluated_train: Known[Score | None] = None
+    evaluated_validation: Known[Score | None] = None
     # The file divides its logits by this; fitted on the validation set. None: not scaled.
-    temperature: float | None = None
-    article: Article
+    temperature: Known[float | None] = None
+    article: Known[Article | None] = None
     classes: list[str]
     sha256: str  # of model.onnx
-    dataset_md5: dict[str, str]
-    libraries: dict[str, str]
-    export_libraries: dict[str, str]
-    backend: str
-    device: Device
-    date: str  # of the export, ISO 8601
-    provenance: Provenance | None = None  # None: exported before it was recorded
-    int8: Int8 | None = None
+    dataset_md5: Known[dict[str, str]] = {}
+    libraries: Known[dict[str, str]] = {}
+    export_libraries: Known[dict[str, str]] = {}
+    backend: Known[str] = ""
+    device: Known[Device] = ""
+    date: Known[str] = ""  # of the export, ISO 8601
+    provenance: Known[Provenance | None] = None  # None: exported before it was recorded
+    int8: Known[Int8 | None] = None
 
     @model_validator(mode="after")
-    def _check_history_and_classes(self) -> Self:
-        if not self.history:
-            raise ValueError("history holds no finished epoch")
+    def _check_classes(self) -> Self:
         if tuple(self.classes) != CLASSES:
             raise ValueError(f"classes are {self.classes}, not CIFAR-10's {list(CLASSES)}")
         return self
 
     def of_int8(self) -> Self:
-        """Return the record of the int8 file, with that file's checksum and measurements.
+        """Return the record with the checksum and measurements of the int8 file.
 
         Raises:
-            ValueError: there is none.
+            ValueError: there is no int8 file.
         """
         if self.int8 is None:
             raise ValueError(f"{self.name} version {self.version} has no int8 file")
-        tested = self.int8.model_dump(include={"sha256", *Measured.model_fields})
-        return type(self).model_validate(self.model_dump() | tested)
+        of_file = {"sha256", *Measured.model_fields}
+        return type(self).model_validate(
+            self.model_dump(exclude=of_file) | self.int8.model_dump(include=of_file)
+        )
 
     @property
     def extensions(self) -> list[Extension]:
-        """As in its provenance."""
+        """The extensions in its provenance."""
         return self.provenance.extensions if self.provenance else []
 
-    @computed_field
+    @computed_field(exclude_if=lambda epochs: epochs == 0)
     @property
     def epochs_completed(self) -> int:
-        """Number of finished epochs; the bundled weights are the last one's."""
+        """Number of finished epochs; the bundled weights are from the last one."""
         return len(self.history)
 
-    @computed_field
+    @computed_field(exclude_if=_is_unknown)
     @property
-    def best_epoch(self) -> int:
+    def best_epoch(self) -> int | None:
         """The epoch, from 1, with the highest validation accuracy."""
-        return 1 + max(range(len(self.history)), key=lambda i: self.history[i].val_accuracy)
+        accuracies = [epoch.val_accuracy for epoch in self.history]
+        return 1 + accuracies.index(max(accuracies)) if accuracies else None
 
-    @computed_field
+    @computed_field(exclude_if=_is_unknown)
     @property
-    def train_accuracy(self) -> float:
-        """Accuracy of the exported file on the plain training images."""
-        return self.evaluated_train.accuracy
+    def train_accuracy(self) -> float | None:
+        """Accuracy of the exported file on the training images, without augmentation."""
+        return self.evaluated_train.accuracy if self.evaluated_train else None
 
-    @computed_field
+    @computed_field(exclude_if=_is_unknown)
     @property
-    def running_train_accuracy(self) -> float:
+    def running_train_accuracy(self) -> float | None:
         """Keras' running mean over the last epoch's training batches: the article's own metric."""
-        return self.history[-1].accuracy
+        return self.history[-1].accuracy if self.history else None
 
-    @computed_field
+    @computed_field(exclude_if=_is_unknown)
     @property
-    def validation_accuracy(self) -> float:
+    def validation_accuracy(self) -> float | None:
         """Accuracy of the exported file on the validation images."""
-        return self.evaluated_validation.accuracy
+        return self.evaluated_validation.accuracy if self.evaluated_validation else None
 
-    @computed_field
+    @computed_field(exclude_if=_is_unknown)
     @property
-    def generalization_gap(self) -> float:
-        """Train minus validation accuracy: how far the model overfits."""
+    def generalization_gap(self) -> float | None:
+        """Training minus validation accuracy: how much the model overfits."""
+        if self.train_accuracy is None or self.validation_accuracy is None:
+            return None
         return self.train_accuracy - self.validation_accuracy
 
-    @computed_field
+    @computed_field(exclude_if=_is_unknown)
     @property
-    def training_seconds(self) -> float:
+    def training_seconds(self) -> float | None:
         """Wall time of all finished epochs."""
-        return sum(epoch.seconds for epoch in self.history)
+        return sum(epoch.seconds for epoch in self.history) if self.history else None

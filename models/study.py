@@ -1,4 +1,4 @@
-"""The format of study.json, ablations.json and the experiments: measured variants of a recipe.
+"""The format of study.json and its siblings: measurements of a recipe's variants.
 
 `training` writes them, `serving` shows them; both import the format from here.
 """
@@ -47,24 +47,24 @@ class Result(BaseModel):
     train: Score
     validation: Score
     test: Score
-    # Earlier runs' losses are of probabilities not below 1e-7: at most 16.1 for an image.
+    # Older runs clipped probabilities at 1e-7, so their losses are at most 16.1 per image.
     losses_clipped: bool = True
 
     @property
     def key(self) -> tuple[Setting, str, int]:
-        """What identifies this result."""
+        """Identifies this result."""
         return self.setting, self.technique, self.seed
 
     @property
     def gap(self) -> float:
-        """Generalization gap: train minus validation accuracy."""
+        """Generalization gap: training minus validation accuracy."""
         return self.train.accuracy - self.validation.accuracy
 
 
 class Compared(BaseModel):
     """A setting, and the seeds that all of its variants were trained with.
 
-    Only these compare: the seed alone moves an accuracy by points.
+    Only these are comparable: another seed changes the accuracy by points.
     """
 
     setting: Setting
@@ -80,14 +80,14 @@ class Study(BaseModel):
     def compared(self) -> list[Compared]:
         """The settings in which variants were measured, in the order of their first results.
 
-        A setting with the baseline alone only repeats the recipe's training with several seeds.
+        A setting with only the baseline repeats the recipe's training with several seeds.
         """
         settings = dict.fromkeys(r.setting for r in self.results if r.technique != BASELINE)
         found = [Compared(setting=setting, seeds=self._seeds(setting)) for setting in settings]
         return [compared for compared in found if compared.seeds]
 
     def of(self, compared: Compared) -> list[Result]:
-        """Return the results that compare."""
+        """Return the comparable results."""
         return [
             result
             for result in self.results

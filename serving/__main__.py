@@ -13,21 +13,16 @@ if __name__ == "__main__":
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 import click
-from click_default_group import DefaultGroup
 
+import models.surroundings  # noqa: F401  # before the libraries that the others import
 from serving.classify.command import classify
 from serving.errors import StartError
 from serving.observability.logs import configure_logging
-from serving.options import read_settings, settings_options
+from serving.options import OpenGroup, read_settings, settings_options
 from serving.settings import Settings
 
-if sys.platform == "win32":
-    from serving.server import windows as server
-else:
-    from serving.server import gunicorn as server
 
-
-@click.group(cls=DefaultGroup, default="serve", default_if_no_args=True)
+@click.group(cls=OpenGroup, default="serve", default_if_no_args=True)
 def main() -> None:
     """Classify images: over HTTP, or many files without a server."""
 
@@ -38,6 +33,12 @@ def serve(**options: Any) -> None:
     """Serve the models over HTTP."""
     settings = read_settings(**options)
     configure_logging()
+    # gunicorn reads it when it is imported, whatever it holds.
+    os.environ["WEB_CONCURRENCY"] = str(settings.workers)
+    if sys.platform == "win32":
+        from serving.server import windows as server  # noqa: PLC0415
+    else:
+        from serving.server import gunicorn as server  # noqa: PLC0415
     try:
         server.serve(settings)
     except StartError as error:

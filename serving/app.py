@@ -12,14 +12,21 @@ from serving.inference.batching import Batcher, check_gunicorn
 from serving.inference.registry import load_classifiers
 from serving.insights.familiarity import load_familiarity
 from serving.observability.metrics import Metrics
+from serving.observability.shared_metrics import SharedMetrics
 from serving.observability.telemetry import observe, start_tracing
 from serving.routes import health, inference_protocol, insights, models, page, predict, study
 from serving.service import Service
 from serving.settings import Settings
 
 
-def create_app(settings: Settings | None = None, batcher: type[Batcher] = Batcher) -> Flask:
+def create_app(
+    settings: Settings | None = None,
+    batcher: type[Batcher] = Batcher,
+    shared_metrics: SharedMetrics | None = None,
+) -> Flask:
     """Load the models and build the application around them; `batcher` runs them for requests.
+
+    Workers count together if they are given the same `shared_metrics`.
 
     Raises:
         StartError: a model is missing or altered, another file in its folder is damaged, the
@@ -30,7 +37,7 @@ def create_app(settings: Settings | None = None, batcher: type[Batcher] = Batche
         check_gunicorn()
     settings = settings or Settings()
     classifiers = load_classifiers(settings)
-    metrics = Metrics(classifiers)
+    metrics = Metrics(classifiers, shared_metrics)
     service = Service(
         settings=settings,
         classifiers=classifiers,

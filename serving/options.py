@@ -1,14 +1,29 @@
-"""The settings as options of a command."""
+"""The settings as options of a command, and the help that shows them."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
+from click_default_group import DefaultGroup
 from pydantic import ValidationError
 
 from serving.settings import PREFIX, Settings, variables
 
 Command = Callable[..., None]
+
+
+class OpenGroup(DefaultGroup):
+    """A group whose help shows the options of its default command, too, as it takes them itself."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the group's options, the commands, and the default command's options."""
+        super().format_options(ctx, formatter)
+        name = self.default_cmd_name or ""
+        command = self.commands[name]
+        own = click.Context(command, ctx, name, **command.context_settings)
+        records = (parameter.get_help_record(own) for parameter in command.params)
+        with formatter.section(f"Options of {name}, which runs without a command"):
+            formatter.write_dl([record for record in records if record])
 
 
 def settings_options(*names: str) -> Callable[[Command], Command]:

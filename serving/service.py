@@ -64,10 +64,11 @@ class Service:
         return self.batcher.classify(classifiers, images, watch_client())
 
     def check_ready(self, *only: Classifier) -> None:
-        """Check that all models, or `only` these, work; all are loaded before it listens.
+        """Check that decoders start, and that all models, or `only` these, work.
 
         Raises:
-            NotReadyError: one of them fails.
+            NotReadyError: a decoder does not start, or one of the models fails.
         """
+        self.decoders.check_ready()
         if failed := self.batcher.retry_failed(only or None):
             raise NotReadyError(f"These models fail: {', '.join(failed)}. The log says why.")

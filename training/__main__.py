@@ -7,7 +7,8 @@ from typing import Literal
 
 import click
 
-from training.command_line import OPTIONS, TrainingGroup, options
+import models.surroundings  # noqa: F401  # before the libraries that the others import
+from training.command_line import OPTIONS, TrainingGroup, check_name, options
 from training.networks.recipes import ARTICLE
 from training.report.results import COMPARISONS, VARIANTS
 
@@ -23,13 +24,12 @@ from training.report.results import COMPARISONS, VARIANTS
 def main() -> None:
     """Train the article's models on CIFAR-10 and export them as verified ONNX files.
 
-    Without a command: `all`. A killed run resumes after its last finished epoch when it is started
-    again.
+    The default command is `all`. A killed run resumes after its last finished epoch when you start
+    it again.
 
-    Version 1 of a model is trained by the article's recipe, which overfits, version 2 by the
-    improved one; the service answers with the newest unless asked for another. For a third, add a
-    recipe to RECIPES and its number to VERSIONS in training/networks/recipes.py, and train with
-    --recipe.
+    Version 1 of a model uses the article's recipe, which overfits, version 2 the improved one. By
+    default the service answers with the newest version. For a third one, add a recipe to RECIPES
+    and its number to VERSIONS in training/networks/recipes.py, and train with --recipe.
     """
 
 
@@ -72,7 +72,7 @@ def all_command(
 @click.option(
     "--distribute",
     is_flag=True,
-    help="Run as one of several workers, configured by KERAS_DISTRIBUTION_*; all share the runs "
+    help="Run as one of several workers, configured by KERAS_DISTRIBUTION_*, with a shared runs "
     "folder.",
 )
 def train_command(
@@ -88,14 +88,14 @@ def train_command(
     extend: bool,
     distribute: bool,
 ) -> None:
-    """Only train, without exporting; with any Keras backend (KERAS_BACKEND=jax, say)."""
+    """Train without exporting, on any Keras backend (for example KERAS_BACKEND=jax)."""
     from training import pipeline
     from training.data import cifar10 as data
     from training.runs.distribute import distributed
     from training.runs.strategy import ALONE
 
     if extend and distribute:
-        raise click.UsageError("--extend is for one worker: leave out --distribute, or --extend")
+        raise click.UsageError("--extend does not work with --distribute; leave one of them out")
     configs = [
         pipeline.Config(model, recipe, epochs, seed, precision, runs_dir, models_dir)
         for model in models
@@ -115,10 +115,10 @@ def export_command(
     runs_dir: Path,
     force: bool,
 ) -> None:
-    """Export, evaluate, quantize and record the run that `train` left, finished or not.
+    """Export, evaluate, quantize and record a run of `train`, finished or not.
 
-    It needs the TensorFlow backend, whichever one trained the run. The record says how many epochs
-    the model was trained for.
+    It needs the TensorFlow backend, even if another one trained the run. The record says how many
+    epochs the model was trained for.
     """
     from training import pipeline
     from training.data import cifar10 as data
@@ -138,11 +138,11 @@ def export_command(
 @main.command()
 @options("models", "data_dir", "models_dir")
 def quantize_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
-    """Make the int8 file of every exported version again, as `export` does."""
+    """Quantize every exported version again, as `export` does."""
     from training.data import cifar10 as data
     from training.report import report
 
-    report.record_files(models, models_dir)  # refuses, before Keras is imported, if there is none
+    report.record_files(models, models_dir)  # an error before Keras is imported if there is none
     from training import pipeline
 
     pipeline.quantize_models(list(models), data.load(data.find(data_dir)), models_dir)
@@ -154,7 +154,7 @@ def quantize_command(models: Sequence[str], data_dir: Path | None, models_dir: P
 def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
     """Measure exported versions again, and rewrite their records.
 
-    Needs only the exported files: no run folder, no TensorFlow.
+    Needs only the exported files, no run folder and no TensorFlow.
     """
     from training.data import cifar10 as data
     from training.measure.remeasure import remeasure
@@ -170,12 +170,49 @@ def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: P
 
 
 @main.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--name",
+    required=True,
+    callback=check_name,
+    help="Name of the model, for its folder and in requests.",
+)
+@click.option("--version", type=click.IntRange(min=1), default=1, help="Version number.")
+@click.option("--title", help="Title on the page.  [default: the name]")
+@options("data_dir", "models_dir")
+@click.option("--force", is_flag=True, help="Replace an existing version.")
+def record_command(
+    file: Path,
+    name: str,
+    version: int,
+    title: str | None,
+    data_dir: Path | None,
+    models_dir: Path,
+    force: bool,
+) -> None:
+    """Measure any ONNX file, and copy it into the models folder with a record.
+
+    FILE takes `image`, uint8 [batch, 32, 32, 3], RGB, and returns `probabilities`, float32
+    [batch, 10], for CIFAR-10's classes in its order. The record holds what is measured here,
+    without a training history. Needs no TensorFlow.
+    """
+    from training.data import cifar10 as data
+    from training.export.record import check_new, record_file
+    from training.report import report
+
+    check_new(models_dir / name / str(version), force=force)
+    test = data.load_test(data.find(data_dir))
+    record_file(file, test, name=name, version=version, title=title or name, models_dir=models_dir)
+    report.write_report(models_dir, skip_broken=True)
+
+
+@main.command()
 @options("data_dir", "models_dir")
 @click.option(
     "--provider",
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
-    help="What runs the models; auto takes CUDA where it works.",
+    help="What runs the models; auto uses CUDA if it works.",
 )
 @click.option(
     "--precision",
@@ -204,15 +241,15 @@ def verify_command(
         if result.differs:
             different.append(f"{result.name} version {result.version}")
     if different:
-        raise DifferenceError(f"the accuracy differs from the recorded: {', '.join(different)}")
+        raise DifferenceError(f"the accuracy differs from the record: {', '.join(different)}")
 
 
 @main.command()
 @options("data_dir", "models_dir")
 def familiarity_command(data_dir: Path | None, models_dir: Path) -> None:
-    """Measure how well scores tell CIFAR-10's test images from images of none of its classes.
+    """Measure how well scores detect images outside CIFAR-10's classes.
 
-    Uses the bundled improved models, and writes familiarity.json and FAMILIARITY.md. Needs no
+    It uses the bundled improved models, and writes familiarity.json and FAMILIARITY.md. It needs no
     TensorFlow.
     """
     from training.data import cifar10 as data
@@ -226,19 +263,16 @@ def familiarity_command(data_dir: Path | None, models_dir: Path) -> None:
 
 @main.command()
 @options("models_dir")
-@click.option(
-    "--readme",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Document whose tables are written, too.  [default: README.md with the default models]",
-)
-@click.option("--check", is_flag=True, help="Write nothing; fail where something would differ.")
-def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
-    """Write every table and plot that shows a figure: cards, study, comparison, README's tables."""
+@click.option("--check", is_flag=True, help="Write nothing; fail if a file would change.")
+def report_command(models_dir: Path, check: bool) -> None:
+    """Write every table, card and plot from the records and the studies.
+
+    With the default models folder, also the tables in README.md and docs/overfitting.md.
+    """
     from training.report.report import check_report, write_report
 
-    if readme is None and models_dir == Path("models"):
-        readme = Path("README.md")
-    (check_report if check else write_report)(models_dir, readme)
+    checkout = Path() if models_dir == Path("models") else None
+    (check_report if check else write_report)(models_dir, checkout)
 
 
 @main.command()
@@ -265,7 +299,7 @@ def report_command(models_dir: Path, readme: Path | None, check: bool) -> None:
     "--vary",
     type=click.Choice(list(COMPARISONS)),
     default="article",
-    help="What to vary: a recipe's ingredients, or of the article's recipe the named property.",
+    help="What to vary: a recipe's ingredients, or one property of the article's recipe.",
 )
 @options("epochs", "precision", "data_dir", "models_dir", "runs_dir")
 def study_command(
@@ -281,12 +315,14 @@ def study_command(
 ) -> None:
     """Measure a recipe's variants against each other.
 
-    The article's recipe is varied by each regularization technique, alone and all combined, and for
-    `final` by leaving out layers of its own, in study.json; the improved one by an ablation at a
-    time, in ablations.json. Three experiments vary the article's recipe further: random labels,
-    less training data, and the width of the network. Writes the results, their page and their plot
-    into the models folder after every run, and skips the runs that are already there, or that
-    another process is training: start the command several times, and the processes share the runs.
+    `article` adds each regularization technique to the article's recipe, alone and all combined,
+    and removes layers from `final` (study.json). `improved` changes the improved recipe's
+    ingredients, one at a time (ablations.json). The others vary the article's recipe: random
+    labels, less training data, the width of the network.
+
+    After every run, the results, their page and their plot are written to the models folder.
+    Finished runs are skipped, and so are those that another process is training: start the command
+    several times to share the work.
     """
     from models.study import BASELINE, Setting
     from training.data import cifar10 as data

@@ -1,17 +1,26 @@
-"""What the commands share: options, and one-line errors for failures outside them."""
+"""What the commands share: options, and one-line errors."""
 
+import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-from click_default_group import DefaultGroup
 
+from serving.options import OpenGroup
 from training import SAME_COMMAND, StoppedError, TrainingError
 from training.networks.recipes import ARTICLE, RECIPES
 
 BACKENDS = ("tensorflow", "jax", "torch")  # Keras' backends that can train
+# The settings in a keras.json, with the values that the commands use.
+KERAS_DEFAULTS = {
+    "backend": BACKENDS[0],
+    "epsilon": 1e-7,
+    "floatx": "float32",
+    "image_data_format": "channels_last",
+}
 PRECISIONS = ("float32", "mixed_bfloat16")  # Keras' names; weights are float32 in both
 
 OPTIONS = {
@@ -21,7 +30,7 @@ OPTIONS = {
         multiple=True,
         type=click.Choice(list(ARTICLE)),
         default=list(ARTICLE),
-        help="Model to process; repeat for several.",
+        help="Model to use; repeat for several.",
     ),
     "recipe": click.option(
         "--recipe",
@@ -53,22 +62,22 @@ OPTIONS = {
         "--models-dir",
         type=click.Path(path_type=Path, file_okay=False),
         default="models",
-        help="Where exported models, records and the study are.",
+        help="Folder of exported models, records and studies.",
     ),
     "runs_dir": click.option(
         "--runs-dir",
         type=click.Path(path_type=Path, file_okay=False),
         default="runs",
-        help="Where checkpoints go, and where a killed run is resumed from.",
+        help="Folder of checkpoints, from which a killed run resumes.",
     ),
     "fresh": click.option("--fresh", is_flag=True, help="Start over instead of resuming."),
     "extend": click.option(
         "--extend",
         is_flag=True,
-        help="Train the bundled version further, to --epochs, without the run folder that made it.",
+        help="Train the bundled version for more epochs, up to --epochs; needs no run folder.",
     ),
     "force": click.option(
-        "--force", is_flag=True, help="Replace a bundled version even if it was trained longer."
+        "--force", is_flag=True, help="Replace a bundled version that was trained longer."
     ),
 }
 
@@ -84,8 +93,18 @@ def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
     return decorate
 
 
-class TrainingGroup(DefaultGroup):
-    """Ends with one line if Keras has no backend, and on Ctrl-C outside an epoch."""
+def check_name(_: click.Context, __: click.Parameter, name: str) -> str:
+    """Return the name of a model if it can be a folder's."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
+        raise click.BadParameter(
+            f"{name!r} cannot name a model; use letters, digits, dots, dashes and underscores, "
+            "starting with a letter or a digit"
+        )
+    return name
+
+
+class TrainingGroup(OpenGroup):
+    """Ends with one line if Keras' backend is missing, and on Ctrl-C outside an epoch."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -95,14 +114,40 @@ class TrainingGroup(DefaultGroup):
                 f"KERAS_BACKEND is {backend!r}; set it to {', '.join(BACKENDS[:-1])} or "
                 f"{BACKENDS[-1]}, or unset it"
             )
+        # Keras imports Matplotlib, which fails with a notebook's backend outside of the notebook's
+        # environment. Set here and not on import, because a notebook may import this.
+        os.environ["MPLBACKEND"] = "agg"
+        _ignore_keras_file(backend)
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise StoppedError(
-                f"Stopped; what was finished before is kept, and {SAME_COMMAND} resumes from it."
+                f"Stopped; finished work is kept, and {SAME_COMMAND} resumes after it."
             ) from error
         except ModuleNotFoundError as error:
             raise TrainingError(
-                f"{error.name} is not installed, and Keras' backend is {backend}; run with "
-                "uv run --group training, or set KERAS_BACKEND to a backend that is installed"
+                f"{error.name} is not installed (Keras' backend is {backend}); run with "
+                "uv run --group training, or set KERAS_BACKEND to an installed backend"
             ) from error
+
+
+def _ignore_keras_file(backend: str) -> None:
+    """Keep Keras from reading keras.json, which may be another project's; print what it sets."""
+    home = os.environ.get("KERAS_HOME") or "~/.keras"
+    path = Path(home, "keras.json").expanduser()
+    try:
+        found = dict(json.loads(path.read_bytes()))
+    except (OSError, TypeError, ValueError):
+        found = {}
+    ignored = [
+        f"{name} {value}"
+        for name, value in found.items()
+        if value not in (KERAS_DEFAULTS.get(name, value), backend)
+    ]
+    if ignored:
+        click.echo(
+            f"{path} sets {', '.join(ignored)}; this command ignores that and runs Keras with "
+            f"{backend} (KERAS_BACKEND), float32 and channels_last",
+            err=True,
+        )
+    os.environ["KERAS_HOME"] = os.devnull  # a folder without any file

@@ -1,5 +1,6 @@
-"""Atomic, durable writes: a file holds all of the new content, or still the old."""
+"""Atomic, durable writes: afterwards a file holds all of the new content, or all of the old."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from training import TrainingError
 
 
 class WriteError(TrainingError):
-    """A file cannot be written; the message names it. What it held before is kept."""
+    """A file cannot be written. Its previous content is kept."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -25,12 +26,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Yield a temporary path for a file's new content, which replaces the file at the end.
+    """Yield a temporary path for new content that replaces the file at the end.
 
-    A kill, a full disk or a power loss leaves the old content or the new.
+    After a kill, a full disk or a power loss, the file has the old or the new content.
 
     Raises:
-        WriteError: it cannot be written.
+        WriteError: the file cannot be written.
     """
     unfinished = path.with_name(f".part-{path.name}")  # Keras requires the file's extension
     try:
@@ -47,10 +48,10 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def check_writable(folder: Path) -> None:
-    """Create a folder, and check, before hours of work, that it is writable.
+    """Create a folder, and check that it is writable before hours of work.
 
     Raises:
-        WriteError: it is not.
+        WriteError: the folder is not writable.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,14 +59,20 @@ def check_writable(folder: Path) -> None:
         probe.touch()
         probe.unlink(missing_ok=True)  # another process may have checked at the same time
     except OSError as error:
-        raise WriteError(f"cannot write into {folder}: {error.strerror}") from error
+        raise WriteError(f"cannot write to {folder}: {error.strerror}") from error
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's renames to the disk, where the system can (Windows cannot)."""
+    """Flush a folder's renames to disk, if the system can.
+
+    Windows cannot, nor can some file systems (CIFS, VirtualBox's, FUSE).
+    """
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+                raise
         finally:
             os.close(descriptor)

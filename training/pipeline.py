@@ -32,7 +32,7 @@ ONNX_RUNTIME = packages_distributions()["onnxruntime"]  # onnxruntime-gpu, or th
 
 @dataclass(frozen=True)
 class Config:
-    """A model, how it is trained, and where its run and its bundled version go."""
+    """A model, how to train it, and where its run and its bundled version go."""
 
     model: str
     recipe_name: str = "article"
@@ -52,7 +52,7 @@ class Config:
         of_model = RECIPES[self.recipe_name]
         if self.model not in of_model:
             raise TrainingError(
-                f"the {self.recipe_name} recipe is not for {self.model}; choose --model "
+                f"there is no {self.recipe_name} recipe for {self.model}; choose --model "
                 f"{' or '.join(of_model)}"
             )
         return of_model[self.model]
@@ -64,7 +64,7 @@ class Config:
 
     @property
     def version(self) -> int:
-        """The version that the recipe makes."""
+        """The version number of the recipe."""
         return VERSIONS[self.recipe_name]
 
     @property
@@ -120,13 +120,13 @@ def train_model(
 
 
 def extend_bundled(config: Config, cifar10: data.Cifar10, *, fresh: bool = False) -> None:
-    """Make the bundled version's epochs the first of the run, unless the run extends it already.
+    """Start the run with the bundled version's epochs, unless the run already extends it.
 
-    `fresh` replaces the run in the run folder, whatever it is.
+    `fresh` replaces any run in the run folder.
 
     Raises:
-        ExtendError: there is no such version, it cannot be trained further as `config` says, or the
-            run folder holds a run that does not extend it.
+        ExtendError: there is no such version, `config` does not fit it, or the run folder holds a
+            run that does not extend it.
     """
     # Imported here because it needs onnx, which training does not.
     from training.runs.extend import ExtendError, extend  # noqa: PLC0415
@@ -150,11 +150,11 @@ def extend_bundled(config: Config, cifar10: data.Cifar10, *, fresh: bool = False
 
 
 def check_training(config: Config, *, force: bool = False) -> None:
-    """Refuse, before the first epoch, a training run whose result could not be exported.
+    """Check before the first epoch that the result of a training run can be exported.
 
     Raises:
-        TrainingError: the backend cannot export, a folder cannot be written, or a version that was
-            trained longer would be replaced, and `force` is not set.
+        TrainingError: the backend cannot export, a folder is not writable, or a version that was
+            trained longer would be replaced without `force`.
     """
     _check_backend()
     check_writable(config.run_dir)
@@ -162,7 +162,7 @@ def check_training(config: Config, *, force: bool = False) -> None:
 
 
 def check_export(config: Config, *, force: bool = False) -> Run:
-    """Return the run to export, if it can be; see `check_training`."""
+    """Return the run to export; raise an error if it cannot be, as `check_training` does."""
     _check_backend()
     run = read_run(config.run_dir)
     if run is None:
@@ -173,7 +173,7 @@ def check_export(config: Config, *, force: bool = False) -> Run:
     check_recipe(run, config.run_dir, config.recipe)
     if run.extensions and run.extensions[-1].after == len(run.history):
         raise TrainingError(
-            f"{config.run_dir} has no finished epoch yet beyond those of {config.folder}; resume it"
+            f"{config.run_dir} has no finished epoch beyond those of {config.folder}; resume it"
         )
     check_replaceable(config.folder, len(run.history), force=force)
     return run
@@ -189,7 +189,7 @@ def export_model(config: Config, cifar10: data.Cifar10, *, force: bool = False) 
     onnx_bytes = export(model)
     verify(predict(onnx_bytes, cifar10.test.images), model, cifar10.test.images)
     temperature = None
-    if config.recipe_name != "article":  # its overconfidence is a symptom to show
+    if config.recipe_name != "article":  # its overconfidence is the symptom to show
         # Imported here because it needs onnx, which training does not.
         from training.export.calibrate import calibrate  # noqa: PLC0415
 
@@ -202,9 +202,9 @@ def export_model(config: Config, cifar10: data.Cifar10, *, force: bool = False) 
     newest = newest_version(folder.parent)
     click.echo(
         f"{config.model}: {record.epochs_completed} of {record.epochs} epochs, test accuracy "
-        f"{record.test_accuracy:.2%} ({int8.test_accuracy:.2%} in int8), written to {folder}; the "
-        f"service answers with {'it' if newest == record.version else f'version {newest}'} "
-        "unless asked for another"
+        f"{record.test_accuracy:.2%} ({int8.test_accuracy:.2%} in int8), written to {folder}; by "
+        f"default the service answers with "
+        f"{'it' if newest == record.version else f'version {newest}'}"
     )
     return record
 
@@ -212,7 +212,7 @@ def export_model(config: Config, cifar10: data.Cifar10, *, force: bool = False) 
 def quantize_models(names: list[str], cifar10: data.Cifar10, models_dir: Path) -> None:
     """Quantize each exported version of the named models again."""
     for file in record_files(names, models_dir):
-        # A training that ends meanwhile must not lose the version that it exports.
+        # A training run that ends meanwhile must not lose the version that it exports.
         with locked(models_dir, wait=True):
             record = read_record(file)
             onnx_bytes = read_file(file.parent / MODEL_FILE, record.sha256)
@@ -227,8 +227,8 @@ def quantize_models(names: list[str], cifar10: data.Cifar10, models_dir: Path) -
 def _check_backend() -> None:
     if keras.backend.backend() != "tensorflow":
         raise TrainingError(
-            f"export needs TensorFlow, and the backend is {keras.backend.backend()}, with which "
-            "`train` alone works; then run: KERAS_BACKEND=tensorflow python -m training export"
+            f"export needs the TensorFlow backend, not {keras.backend.backend()}; use `train`, "
+            "then run: KERAS_BACKEND=tensorflow python -m training export"
         )
 
 
@@ -298,7 +298,7 @@ def _record(
 
 
 def _command(run: Run) -> str:
-    """Return the command that repeats the run, without this machine's folders."""
+    """Return the command that repeats the run, without the folders of this machine."""
     backend = "" if run.backend == "tensorflow" else f"KERAS_BACKEND={run.backend} "
     options = f"--model {run.model} --recipe {run.recipe}"
     trainings = [

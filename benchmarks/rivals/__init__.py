@@ -1,1 +1,1 @@
-"""Alternatives to the service: each serves the same models, as its documentation shows."""
+"""Alternatives to the service; each serves the same models, as its documentation shows."""

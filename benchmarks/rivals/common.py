@@ -1,4 +1,4 @@
-"""What the rivals share: the three models, an image's pixels and the answer."""
+"""What the alternatives share: the models, decoding and the answer."""
 
 import io
 import os
@@ -16,7 +16,7 @@ from serving.inference.classifier import session_options, usable_threads
 MODELS = Path(__file__).parents[2] / "models"
 NAMES = ("first", "second", "final")
 
-WORKERS = int(os.environ.get("WORKERS", "1"))  # which share the cores
+WORKERS = int(os.environ.get("WORKERS", "1"))  # they share the cores
 
 Sessions = dict[str, onnxruntime.InferenceSession]
 

@@ -1,7 +1,7 @@
 """BentoML, with adaptive batching.
 
-Its batchable APIs take lists, so the image is sent as a list of one, in a form. Its documentation's
-way to accept a bare image as the body, a second service in its own process before this one,
+Its batchable APIs take lists, so the image is sent as a list of one, in a form. To accept a bare
+image as the body, its documentation puts a second service in a process before this one; that
 answered a third fewer requests.
 """
 

@@ -1,4 +1,4 @@
-"""LitServe, with batching; the image's bytes arrive by its typed requests, which are FastAPI's."""
+"""LitServe, with batching; the image's bytes arrive through its typed (FastAPI) requests."""
 
 import sys
 from typing import Annotated, Any

@@ -1,6 +1,6 @@
 """MLServer, with adaptive batching as configured in model-settings.json beside this file.
 
-Its batches are made of Open Inference Protocol requests, so the image is sent in base64.
+It batches Open Inference Protocol requests, so the image is sent in base64.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ class Classifier(MLModel):
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """Classify a batch, which MLServer passes as one request and whose response it splits."""
+        """Classify a batch: MLServer passes it as one request and splits the response."""
         images = self.decode(payload.inputs[0], default_codec=Base64Codec)
         answers = classify(self.sessions, np.stack([decode(image) for image in images]))
         outputs = []

@@ -137,7 +137,7 @@ def _choose(
     chosen = classifiers.choose(names, version)
     if names:
         return chosen
-    return [max(chosen, key=lambda classifier: classifier.record.test_accuracy)]
+    return [max(chosen, key=lambda classifier: classifier.record.test_accuracy or 0)]
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,20 @@
 import codecs
 import glob
 import os
+import signal
 import stat
 import sys
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from queue import SimpleQueue
 
 from loky import cpu_count
-from pebble import ProcessExpired, ProcessPool
 
 from serving.errors import ImageSizeError, ServingError
 from serving.images.decode import MAX_PIXELS, DecodedImage, decode
@@ -35,6 +38,7 @@ GROUP = 32  # small files given to a process at a time
 MAX_BYTES = 256 * 2**20  # of a file; the most pixels by default take 201 MB as 8-bit RGBA
 DEADLINE = 10.0  # seconds for a process to decode what it was given
 
+Group = tuple[str, ...]  # paths of files that are decoded together
 Decoded = tuple[str, DecodedImage | str]  # a path with its image, or with what is wrong
 
 
@@ -131,50 +135,92 @@ def decode_files(
     workers: int = cpu_count()
     # Large images take longer to decode than to pass on; small ones are passed on together.
     size = 1 if resize else GROUP
-    # A fork of this process would have the locks of ONNX Runtime's threads, but not the threads.
-    context = get_context("spawn" if sys.platform == "win32" else "forkserver")
-    if sys.platform != "win32":
-        context.set_forkserver_preload([__name__])
-    pool = ProcessPool(workers, context=context)
-    try:
-        window: deque[tuple[tuple[str, ...], Future[list[Decoded]]]] = deque()
-        left = iter(paths)
-        while group := tuple(islice(left, size)):
-            task = pool.schedule(_decode_group, (group, resize, max_pixels), timeout=DEADLINE)
-            window.append((group, task))
-            if len(window) > 2 * workers:
-                yield from _finish(pool, *window.popleft(), resize, max_pixels)
-        while window:
-            yield from _finish(pool, *window.popleft(), resize, max_pixels)
-    finally:
-        pool.stop()  # type: ignore[no-untyped-call]  # Pebble's types have gaps
-        pool.join()
+    decoders = [_Decoder(resize, max_pixels) for _ in range(workers)]
+    free: SimpleQueue[_Decoder] = SimpleQueue()
+    for decoder in decoders:
+        free.put(decoder)
+
+    def decode_group(group: Group) -> list[Decoded]:
+        decoder = free.get()
+        try:
+            return decoder.decode(group)
+        finally:
+            free.put(decoder)
+
+    with ThreadPoolExecutor(workers) as threads:
+        try:
+            window: deque[Future[list[Decoded]]] = deque()
+            left = iter(paths)
+            while group := tuple(islice(left, size)):
+                window.append(threads.submit(decode_group, group))
+                if len(window) > 2 * workers:
+                    yield from window.popleft().result()
+            while window:
+                yield from window.popleft().result()
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+            for decoder in decoders:
+                decoder.stop()
 
 
-def _finish(
-    pool: ProcessPool,
-    group: tuple[str, ...],
-    task: Future[list[Decoded]],
-    resize: bool,
-    max_pixels: int,
-) -> Iterator[Decoded]:
-    try:
-        yield from task.result()
-        return
-    except TimeoutError:
-        problem = f"The file takes more than {DEADLINE:.0f} seconds to decode."
-    except ProcessExpired:
+class _Decoder:
+    """A process that decodes files, replaced when one hangs or crashes it.
+
+    It needs a pipe alone, while pools share semaphores, for which /dev/shm must have room.
+    """
+
+    def __init__(self, resize: bool, max_pixels: int) -> None:
+        self._options = (resize, max_pixels)
+        self._is_stopped = False
+        self._start()
+
+    def _start(self) -> None:
+        if sys.platform == "win32":
+            context = get_context("spawn")
+        else:  # a fork of this process would have the locks of ONNX Runtime's threads without them
+            context = get_context("forkserver")
+            context.set_forkserver_preload([__name__])
+        self._connection, there = context.Pipe()
+        self._process = context.Process(target=_answer, args=(there, _decode_group), daemon=True)
+        self._process.start()
+        there.close()
+
+    def decode(self, group: Group) -> list[Decoded]:
+        """Decode files in order, each to its pixels or to what is wrong."""
         problem = "The decoder broke down on the file."
-    if len(group) == 1:
-        yield group[0], problem
-        return
-    for path in group:  # which of them was it?
-        alone = (path,)
-        task = pool.schedule(_decode_group, (alone, resize, max_pixels), timeout=DEADLINE)
-        yield from _finish(pool, alone, task, resize, max_pixels)
+        try:
+            self._connection.recv()  # it is ready; its start is not the files' time
+            self._connection.send((group, *self._options))
+            if self._connection.poll(DEADLINE):
+                images: list[Decoded] = self._connection.recv()
+                return images
+            problem = f"The file takes more than {DEADLINE:.0f} seconds to decode."
+        except (EOFError, OSError):  # it has ended
+            pass
+        if self._is_stopped:
+            return []
+        self._process.kill()
+        self._connection.close()
+        self._start()
+        if len(group) == 1:
+            return [(group[0], problem)]
+        return [one for path in group for one in self.decode((path,))]  # which of them?
+
+    def stop(self) -> None:
+        """End the process, and what waits for it."""
+        self._is_stopped = True
+        self._process.kill()
 
 
-def _decode_group(paths: tuple[str, ...], resize: bool, max_pixels: int) -> list[Decoded]:
+def _answer(orders: Connection, decode_group: Callable[[Group, bool, int], list[Decoded]]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this
+    with suppress(EOFError, OSError):  # the command has ended
+        while True:
+            orders.send("ready")
+            orders.send(decode_group(*orders.recv()))
+
+
+def _decode_group(paths: Group, resize: bool, max_pixels: int) -> list[Decoded]:
     return [(path, _decode_file(path, resize, max_pixels)) for path in paths]
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 import portalocker
+
+from models.locks import lock
 
 Format = Literal["csv", "jsonl"]
 
@@ -158,8 +161,8 @@ def open_output(path: Path | None, rows: CsvRows | JsonRows) -> Iterator[Output]
     with _open(path) as file:
         if path and path.is_file():
             try:
-                portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
-            except portalocker.LockException as error:
+                lock(file)
+            except portalocker.AlreadyLocked as error:
                 raise OutputError(f"another run is writing {path}") from error
             file.seek(0)
             reader = BufferedReader(file)
@@ -175,6 +178,8 @@ def open_output(path: Path | None, rows: CsvRows | JsonRows) -> Iterator[Output]
 
 def _open(path: Path | None) -> AbstractContextManager[Any]:
     if path is None:
+        if sys.stdout.name == os.devnull:  # as models.surroundings opens it
+            raise OutputError("standard output is closed; name a file with --output")
         return nullcontext(sys.stdout.buffer)
     try:
         # A pipe, say, has no rows to continue after.

@@ -27,7 +27,10 @@ class Confusion(TypedDict):
 
 
 class Worth(TypedDict):
-    """How often answers like this one were right on the test set; null if there were too few."""
+    """How often answers like this one were right on the test set; null if there were too few.
+
+    Absent if the model was not measured.
+    """
 
     accuracy_at_confidence: Annotated[
         Fraction | None,
@@ -54,7 +57,7 @@ Answer = TypedDict(
         "class": Annotated[ClassName | None, Field(description="null: below min_confidence")],
         "confidence": Fraction,
         "probabilities": dict[ClassName, Fraction],
-        "test_accuracy": Fraction,
+        "test_accuracy": NotRequired[Fraction],
         "best_guess": NotRequired[Annotated[ClassName, Field(description="Where class is null.")]],
         "details": NotRequired[Worth],
     },
@@ -181,22 +184,22 @@ class Models(TypedDict):
 
 
 class ComparedVersion(TypedDict):
-    """The fields by which versions are compared; each is as in the record."""
+    """The fields by which trained versions are compared, as far as their records have them."""
 
     name: str
     title: str
     version: int
     recipe: str
     history: list[Epoch]
-    train_accuracy: Fraction
+    train_accuracy: NotRequired[Fraction]
     running_train_accuracy: Fraction
-    validation_accuracy: Fraction
-    generalization_gap: float
-    test_accuracy: Fraction
-    article: Article
-    calibration: Calibration | None
+    validation_accuracy: NotRequired[Fraction]
+    generalization_gap: NotRequired[float]
+    test_accuracy: NotRequired[Fraction]
+    article: NotRequired[Article]
+    calibration: NotRequired[Calibration]
     classes: list[ClassName]
-    confusion_matrix: list[list[int]]
+    confusion_matrix: NotRequired[list[list[int]]]
 
 
 class Study(TypedDict):

@@ -26,6 +26,7 @@ from serving import errors
 from serving.errors import (
     BrokenImageError,
     HungUpError,
+    NotReadyError,
     OverloadedError,
     ServingError,
     TooLargeError,
@@ -58,8 +59,27 @@ class Decoders:
         self._settings = settings
         self._held = 0  # bytes of images that wait for a process, or are in one
         self._free = LifoQueue()  # the last used one first, so that the others need not start
-        for _ in range(settings.decoders):
-            self._free.put(_Process(settings.max_pixels))
+        self._processes = [_Process(settings.max_pixels) for _ in range(settings.decoders)]
+        for process in self._processes:
+            self._free.put(process)
+
+    def check_ready(self) -> None:
+        """Check that a decoder runs, or starts.
+
+        Raises:
+            NotReadyError: none does; the message says why.
+        """
+        if any(process.runs for process in self._processes):
+            return
+        process = self._free.get()  # each is starting, if none is free
+        try:
+            process.start()
+        except OverloadedError as error:
+            raise NotReadyError(
+                f"No decoder can be started: {error.__cause__}. The log says more."
+            ) from error
+        finally:
+            self._free.put(process)
 
     def decode(
         self,
@@ -171,6 +191,7 @@ class _Process:
     def __init__(self, max_pixels: int) -> None:
         self._max_pixels = max_pixels
         self._process: Popen | None = None
+        self.runs = False  # rather than starts
 
     def decode(self, upload: Upload, left: _TimeBudget, *, resize: bool) -> DecodedImage:
         # An idle process may have died, for example when memory ran short.
@@ -197,7 +218,7 @@ class _Process:
         """
         if left.work <= 0:
             raise _too_long(upload)
-        process = self._process or self._start()
+        process = self._process or self.start()
         options = {"name": upload.name, "resize": resize, "max_pixels": self._max_pixels}
         order = {"bytes": len(upload.content), "options": options}
         begun = time.monotonic()
@@ -219,18 +240,19 @@ class _Process:
                 left.work -= time.monotonic() - begun
                 self._end()
 
-    def _start(self) -> Popen:
+    def start(self) -> Popen:
         # Its arithmetic is on 32×32 pixels, where OpenBLAS's threads would only take memory.
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
         try:
             self._process = Popen(COMMAND, stdin=PIPE, stdout=PIPE, cwd=ROOT, env=environment)
             with gevent.Timeout(START_LIMIT, OSError("it takes too long")):
                 if not self._process.stdout.readline():
-                    raise OSError("it ended")
+                    raise OSError(f"it ended with status {self._process.wait()}")
         except OSError as error:
             self._end()
             logger.exception("no decoder could be started")
             raise OverloadedError("No decoder can be started. Send it again later.") from error
+        self.runs = True
         return self._process
 
     def _end(self) -> None:
@@ -241,6 +263,7 @@ class _Process:
                     pipe.close()
             self._process.wait()
             self._process = None
+            self.runs = False
 
 
 def _is_quick(upload: Upload, *, resize: bool) -> bool:

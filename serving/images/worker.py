@@ -17,7 +17,7 @@ if sys.platform != "win32":
 from serving.errors import ServingError
 from serving.images.decode import decode
 
-MEMORY_LIMIT = 2 * 2**30  # bytes of address space, of which the libraries take 200 MB
+MEMORY_LIMIT = 2 * 2**30  # most bytes of address space, of which the libraries take 200 MB
 
 
 def main() -> None:
@@ -46,7 +46,9 @@ def main() -> None:
 
 def _limit_memory() -> None:
     if sys.platform != "win32":
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+        allowed = {*resource.getrlimit(resource.RLIMIT_AS)} - {resource.RLIM_INFINITY}
+        limit = min({MEMORY_LIMIT, *allowed})
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 if __name__ == "__main__":

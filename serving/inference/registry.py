@@ -3,6 +3,7 @@
 import ctypes
 import hashlib
 import logging
+import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -36,14 +37,17 @@ class Classifiers:
     """The loaded models, ordered by size, the newest version of each first."""
 
     def __init__(self, classifiers: Iterable[Classifier]) -> None:
-        # The article's order: its models grow.
-        ordered = sorted(
-            classifiers, key=lambda c: (c.record.parameters, c.record.name, -c.record.version)
-        )
-        self._versions: dict[str, dict[str, Classifier]] = {}
-        for classifier in ordered:
+        versions: dict[str, dict[str, Classifier]] = {}
+        for classifier in sorted(classifiers, key=lambda c: -c.record.version):
             record = classifier.record
-            self._versions.setdefault(record.name, {})[str(record.version)] = classifier
+            versions.setdefault(record.name, {})[str(record.version)] = classifier
+
+        def size(name: str) -> tuple[float, str]:
+            newest = next(iter(versions[name].values()))
+            return newest.record.parameters or math.inf, name
+
+        # The article's order: its models grow. Those of unknown size come last.
+        self._versions = {name: versions[name] for name in sorted(versions, key=size)}
 
     def __iter__(self) -> Iterator[Classifier]:
         return (c for versions in self._versions.values() for c in versions.values())
@@ -152,16 +156,19 @@ def _start(
         )
         warm_up(classifier, path)
         classifiers.append(classifier)
-        logger.info(
-            "%s version %d (%s recipe): test accuracy %.2f %%, after %d of %d epochs",
-            record.name,
-            record.version,
-            record.recipe,
-            100 * record.test_accuracy,
-            record.epochs_completed,
-            record.epochs,
-        )
+        logger.info("%s", _summary(record))
     return classifiers
+
+
+def _summary(record: Record) -> str:
+    recipe = f" ({record.recipe} recipe)" if record.recipe else ""
+    measured = (
+        "test accuracy not measured"
+        if record.test_accuracy is None
+        else f"test accuracy {record.test_accuracy:.2%}"
+    )
+    epochs = f", after {record.epochs_completed} of {record.epochs} epochs" if record.epochs else ""
+    return f"{record.name} version {record.version}{recipe}: {measured}{epochs}"
 
 
 def _version_folders(models_dir: Path) -> list[Path]:

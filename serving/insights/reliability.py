@@ -9,7 +9,7 @@ _FEWEST = 30  # images that a share needs; its standard error is then below 10 p
 
 
 def worth(record: Record, best: int, confidence: float) -> Worth:
-    """Look up a prediction, a class index and its probability, in the test-set record."""
+    """Look up a prediction, a class index and its probability, in a measured model's record."""
     column = [row[best] for row in record.confusion_matrix]
     answered = sum(column)
     others = sorted((i for i in range(len(CLASSES)) if i != best), key=lambda i: -column[i])

@@ -17,6 +17,7 @@ from prometheus_client import (
     generate_latest,
     values,
 )
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.samples import Sample
 
 from models.record import CLASSES
@@ -25,27 +26,23 @@ from serving.http.problems import status_of
 from serving.inference.classifier import Classifier
 from serving.inference.registry import Classifiers
 from serving.observability.processes import Processes
+from serving.observability.shared_metrics import SharedMetrics
 
-SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's, for several workers
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own way, under others' gunicorn
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _CONFIDENCES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 
-_process_id = cache(os.getpid)
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_process_id.cache_clear)
-
 
 class Metrics:
-    """One process's metrics, in a registry of their own."""
+    """One process's metrics, in a registry of their own, or all workers' if they share them."""
 
-    def __init__(self, classifiers: Classifiers) -> None:
+    def __init__(self, classifiers: Classifiers, shared: SharedMetrics | None = None) -> None:
+        self._shared = shared
         self.registry = registry = CollectorRegistry()
-        if SHARED in os.environ:
-            # By default it asks the system for the process ID at every count, some thirty times
-            # per request.
-            values.ValueClass = values.MultiProcessValue(_process_id)  # type: ignore[no-untyped-call]
-        else:
+        own = values.get_value_class()  # type: ignore[no-untyped-call]
+        values.ValueClass = shared.value if shared else own
+        if not shared and MULTIPROCESS not in os.environ:
             ProcessCollector(registry=registry)
         requests = Counter(
             "serving_http_requests",
@@ -160,7 +157,8 @@ class Metrics:
         for classifier in classifiers:
             record = classifier.record
             info.labels(record.name, record.version, record.recipe, classifier.provider).set(1)
-            accuracy.labels(record.name, record.version).set(record.test_accuracy)
+            if record.test_accuracy is not None:
+                accuracy.labels(record.name, record.version).set(record.test_accuracy)
 
     def begin_request(self) -> None:
         """Count a request that is being answered."""
@@ -234,21 +232,19 @@ class Metrics:
                 (self._agree if len(set(found)) == 1 else self._disagree).inc()
 
     def exposition(self) -> bytes:
-        """Return Prometheus text, for all workers if they share a metrics folder."""
+        """Return Prometheus text, for all workers if they share their metrics."""
         registry = self._summed()
         if registry is not self.registry:
             registry.register(Processes())
         return generate_latest(registry)
 
     def samples(self) -> Iterator[Sample]:
-        """Return the counts so far, for all workers if they share a metrics folder."""
+        """Return the counts so far, for all workers if they share their metrics."""
         return (sample for family in self._summed().collect() for sample in family.samples)
 
     def _summed(self) -> CollectorRegistry:
-        if SHARED not in os.environ:
+        if not self._shared and MULTIPROCESS not in os.environ:
             return self.registry
-        from serving.observability.shared_metrics import SharedMetrics  # noqa: PLC0415  # not on Windows
-
         registry = CollectorRegistry()
-        registry.register(SharedMetrics(os.environ[SHARED]))
+        registry.register(self._shared or MultiProcessCollector(None))  # type: ignore[no-untyped-call]
         return registry

@@ -1,53 +1,161 @@
-"""The folder in which workers share their metrics: a file for each worker and kind of metric.
+"""The metrics of all workers, in memory that they share.
 
-The files of workers that have ended are added up in one for each kind. Otherwise a service that
-replaces its workers now and then would fill the folder, and read all of it for each scrape.
+The memory belongs to no file, so that no full, read-only or missing disk stops the counting. The
+master reserves a slot for each worker that it forks. A worker counts on where the last one in its
+slot ended.
 """
 
-import fcntl
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+import json
+import logging
+from array import array
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from mmap import mmap
+from threading import Lock
 
 from prometheus_client import Metric
-from prometheus_client.mmap_dict import MmapedDict
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+COUNTS = 8192  # most series of a slot that outlive a worker; a version of a model has about 80
+GAUGES = 512  # most series that end with a worker
+NAME = 256  # bytes for a series with its labels and help text, which take 230 on average
+
+logger = logging.getLogger(__name__)
+_lock = Lock()  # between the threads of a worker
 
 
-class SharedMetrics(MultiProcessCollector):
+class SharedMetrics(Collector):
     """The metrics of all workers together, of those that have ended, too."""
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-        super().__init__(None, folder)  # type: ignore[no-untyped-call]
+    def __init__(self, workers: int) -> None:
+        """Reserve memory for so many workers, and for those that a few reloads in a row replace."""
+        self._slots = [Slot() for _ in range(4 * workers + 8)]
 
-    def collect(self) -> Iterable[Metric]:
-        """Return each metric, summed as its kind wants."""
-        with _locked(self.folder, fcntl.LOCK_SH):
-            metrics: Iterable[Metric] = super().collect()  # type: ignore[no-untyped-call]
-            return metrics
+    def reserve(self, taken: Collection["Slot"]) -> "Slot":
+        """Return a slot for the worker that is forked next, in which it will count.
+
+        If all are taken, it is a new one, which no other worker reads.
+        """
+        self._mine = next((slot for slot in self._slots if slot not in taken), None) or Slot()
+        self._mine.counts.open()
+        self._mine.end()
+        return self._mine
+
+    def value(
+        self,
+        kind: str,
+        metric: str,
+        name: str,
+        label_names: Sequence[str],
+        label_values: Sequence[str],
+        help_text: str,
+        multiprocess_mode: str = "",
+    ) -> "Value":
+        """Return where this worker counts a series, as prometheus_client's ValueClass does."""
+        labels = dict(zip(label_names, label_values, strict=True))
+        join = "max" if multiprocess_mode.endswith("max") else "sum"
+        live = multiprocess_mode.startswith("live")
+        table = self._mine.gauges if live else self._mine.counts
+        return Value(*table.add(json.dumps([join, kind, metric, help_text, name, labels])))
+
+    def collect(self) -> Iterator[Metric]:
+        """Return each metric, with the sum or the maximum over the workers."""
+        totals: dict[str, float] = {}
+        for slot in self._slots:
+            for series, value in (*slot.counts.read(), *slot.gauges.read()):
+                before = totals.get(series, 0.0)
+                is_max = series.startswith('["max"')
+                totals[series] = max(before, value) if is_max else before + value
+        families: dict[str, Metric] = {}
+        below: defaultdict[str, float] = defaultdict(float)  # a histogram's buckets so far
+        for series, total in totals.items():
+            _, kind, metric, help_text, name, labels = json.loads(series)
+            family = families.setdefault(metric, Metric(metric, help_text, kind))
+            if "le" not in labels:
+                family.add_sample(name, labels, total)
+                continue
+            others = {label: text for label, text in labels.items() if label != "le"}
+            histogram = f"{metric}{others}"
+            below[histogram] += total
+            family.add_sample(name, labels, below[histogram])
+            if labels["le"] == "+Inf":
+                family.add_sample(f"{metric}_count", others, below[histogram])
+        return iter(families.values())
 
 
-def add_ended(pid: int, folder: str) -> None:
-    """Move what a worker has counted to the files of all that have ended."""
-    values_of: Any = MmapedDict  # which has no types
-    with _locked(folder, fcntl.LOCK_EX):
-        mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]  # its live gauges
-        for path in Path(folder).glob(f"*_{pid}.db"):
-            kind = path.stem.removesuffix(f"_{pid}")
-            ended = values_of(f"{folder}/{kind}_ended.db")
-            for key, value, _, _ in values_of.read_all_values_from_file(path):
-                before, _ = ended.read_value(key)
-                joined = max(before, value) if kind == "gauge_max" else before + value
-                ended.write_value(key, joined, 0.0)
-            ended.close()
-            path.unlink()
+class Slot:
+    """What one worker at a time counts."""
+
+    def __init__(self) -> None:
+        self.counts = _Table(COUNTS)
+        self.gauges = _Table(GAUGES)
+
+    def end(self) -> None:
+        """Drop what is true only while the worker lives, such as its requests in flight."""
+        self.gauges.clear()
 
 
-@contextmanager
-def _locked(folder: str, how: int) -> Iterator[None]:
-    # A worker that read between the two writes would count twice what has ended.
-    with Path(folder, "lock").open("w") as file:
-        fcntl.flock(file, how)
-        yield
+class _Table:
+    """Series and their values: one process writes them, all read them."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        memory = memoryview(mmap(-1, 8 + most * (8 + NAME)))
+        self._end = memory[:8].cast("q")  # bytes of names, set once a series is complete
+        self._values = memory[8 : 8 + 8 * most].cast("d")
+        self._names = memory[8 + 8 * most :]  # each is a line
+
+    def open(self) -> None:
+        """Find the series that an earlier worker has left."""
+        self._places = {series: place for place, (series, _) in enumerate(self.read())}
+
+    def clear(self) -> None:
+        self._end[0] = 0
+        self._places = {}
+
+    def add(self, series: str) -> tuple["memoryview[float] | array[float]", int]:
+        """Return where the value of a series is."""
+        with _lock:
+            place = self._places.get(series)
+            if place is not None:
+                return self._values, place
+            line = series.encode() + b"\n"
+            place, end = len(self._places), self._end[0]
+            if place == self._most or end + len(line) > len(self._names):
+                logger.warning("there are too many series: %s is not counted", series)
+                return array("d", [0.0]), 0
+            self._values[place] = 0.0
+            self._names[end : end + len(line)] = line
+            self._end[0] = end + len(line)
+            self._places[series] = place
+            return self._values, place
+
+    def read(self) -> Iterator[tuple[str, float]]:
+        names = bytes(self._names[: self._end[0]]).decode().splitlines()
+        return zip(names, self._values, strict=False)
+
+
+class Value:
+    """The value of a series, with the methods that prometheus_client calls."""
+
+    def __init__(self, values: "memoryview[float] | array[float]", place: int) -> None:
+        self._values, self._place = values, place
+
+    def inc(self, amount: float) -> None:
+        """Add to it."""
+        with _lock:
+            self._values[self._place] += amount
+
+    def set(self, value: float, timestamp: float | None = None) -> None:
+        """Replace it."""
+        self._values[self._place] = value
+
+    def get(self) -> float:
+        """Return it."""
+        return self._values[self._place]
+
+    def set_exemplar(self, exemplar: object) -> None:
+        """Keep none."""
+
+    def get_exemplar(self) -> None:
+        """Return none."""

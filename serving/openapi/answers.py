@@ -39,6 +39,23 @@ class _Closed(GenerateJsonSchema):
     def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> dict[str, Any]:
         return super().typed_dict_schema(schema) | {"additionalProperties": False}
 
+    def model_field_schema(self, schema: core_schema.ModelField) -> dict[str, Any]:
+        return _if_present(schema, super().model_field_schema(schema))
+
+    def computed_field_schema(self, schema: core_schema.ComputedField) -> dict[str, Any]:
+        return _if_present(schema, super().computed_field_schema(schema))
+
+
+def _if_present(
+    field: core_schema.ModelField | core_schema.ComputedField, described: dict[str, Any]
+) -> dict[str, Any]:
+    """Leave out the null and the default of a field that is left out instead."""
+    if "serialization_exclude_if" not in field:
+        return described
+    choices = described.get("anyOf", [])
+    others = {key: described[key] for key in described if key not in {"anyOf", "default"}}
+    return others | next((choice for choice in choices if choice != {"type": "null"}), {})
+
 
 def answer_schemas() -> Json:
     """Return a schema for each type of answer, and for the types in them."""

@@ -129,11 +129,12 @@ def _answer(
         "class": CLASSES[best],
         "confidence": confidence,
         "probabilities": {CLASSES[i]: rounded(probabilities[i]) for i in shown},
-        "test_accuracy": classifier.record.test_accuracy,
     }
+    if (accuracy := classifier.record.test_accuracy) is not None:
+        answer["test_accuracy"] = accuracy
     if confidence < least:
         answer["class"] = None
         answer["best_guess"] = CLASSES[best]
-    if details:
+    if details and accuracy is not None:
         answer["details"] = worth(classifier.record, best, confidence)
     return answer

@@ -32,7 +32,9 @@ def create_blueprint(service: Service) -> Blueprint:
         },
         "training_images": TRAINING_IMAGES,
         "versions": [
-            c.record.model_dump(mode="json", include=compared) for c in service.classifiers
+            c.record.model_dump(mode="json", include=compared)
+            for c in service.classifiers
+            if c.record.history and c.record.recipe
         ],
     }
 

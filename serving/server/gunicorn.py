@@ -3,14 +3,11 @@
 import logging
 import os
 import resource
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 from contextlib import suppress
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -19,12 +16,11 @@ import gevent
 from gevent.monkey import get_original
 from gunicorn.app.base import BaseApplication
 
+from serving.errors import AddressError, StartError
+
 # Before gunicorn has gevent replace the locks: with Python's own, counting takes half as long, and
 # never waits while holding one.
-from prometheus_client import multiprocess
-
-from serving.errors import AddressError, StartError
-from serving.observability.shared_metrics import add_ended
+from serving.observability.shared_metrics import SharedMetrics
 from serving.server.addresses import bind, url
 from serving.server.start_check import StartCheck, check_start
 from serving.server.worker import Worker
@@ -37,9 +33,6 @@ IDLE_GRACE = 2.0  # seconds in which idle connections may still send a request a
 CUT_GRACE = 5  # seconds after the graceful timeout for a worker to cut off its requests and exit
 OTHER_FILES = 200  # open files of a worker besides its connections and their bodies
 RETRY_PAUSE = 1.0  # seconds before a worker that could not load the models is replaced
-# Where the workers share their metrics, if it exists. The files are memory-mapped: on a disk that
-# request bodies have filled, counting would kill a worker with SIGBUS.
-METRICS_PLACE = Path("/dev/shm")  # noqa: S108
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +52,7 @@ def serve(settings: Settings) -> None:
             listener.listen()  # another service may have loaded its models faster
         except OSError as error:
             raise AddressError(settings.host, settings.port, error) from error
-        place = METRICS_PLACE if os.access(METRICS_PLACE, os.W_OK) else None
-        metrics_dir = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(
-            "", "serving-", place
-        )
-        _Server(settings, listener, metrics_dir).run()
+        _Server(settings, listener).run()
 
 
 def _stop_start(*_: object) -> None:
@@ -94,10 +83,10 @@ def _connections(most: int) -> int:
 
 
 class _Server(BaseApplication):
-    def __init__(self, settings: Settings, listener: socket.socket, metrics_dir: str) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
         self.settings = settings
-        self.metrics_dir = metrics_dir
         self.address = url(listener)
+        self.metrics = SharedMetrics(settings.workers)
         self.fd = listener.detach()
         # Connections waiting for their next request, by the greenlet that reads it.
         self.idle: WeakKeyDictionary[gevent.Greenlet, socket.socket] = WeakKeyDictionary()
@@ -122,6 +111,7 @@ class _Server(BaseApplication):
             "on_starting": self.on_starting,
             "when_ready": self.when_ready,
             "post_fork": self.post_fork,
+            "pre_fork": self.pre_fork,
             "post_worker_init": self.post_worker_init,
             "pre_request": self.pre_request,
             "post_request": self.post_request,
@@ -135,7 +125,7 @@ class _Server(BaseApplication):
         from serving.app import create_app  # noqa: PLC0415
 
         try:
-            return create_app(self.settings)
+            return create_app(self.settings, shared_metrics=self.metrics)
         except StartError as error:  # check_start() passed, but the folder has changed since
             logger.error("a worker cannot start: %s", error)
             time.sleep(RETRY_PAUSE)
@@ -234,15 +224,11 @@ class _Server(BaseApplication):
         if connection := environ.get("gunicorn.socket"):
             self.wait(connection, worker)
 
-    def child_exit(self, _arbiter: Any, worker: Any) -> None:
-        if Path(self.metrics_dir).parent != METRICS_PLACE:  # SIGBUS would end this process, too
-            multiprocess.mark_process_dead(worker.pid, self.metrics_dir)  # type: ignore[no-untyped-call]
-            return
-        try:
-            add_ended(worker.pid, self.metrics_dir)
-        except Exception:  # gunicorn would halt
-            logger.exception("what a worker has counted is not added up")
+    def pre_fork(self, arbiter: Any, worker: Worker) -> None:
+        worker.slot = self.metrics.reserve([other.slot for other in arbiter.WORKERS.values()])
+
+    def child_exit(self, _arbiter: Any, worker: Worker) -> None:
+        worker.slot.end()
 
     def on_exit(self, _arbiter: Any) -> None:
         self.end_check()
-        shutil.rmtree(self.metrics_dir, ignore_errors=True)

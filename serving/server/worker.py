@@ -3,7 +3,8 @@
 import logging
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -16,9 +17,11 @@ from gunicorn.workers.ggevent import GeventWorker
 from gunicorn.workers.workertmp import WorkerTmp
 from werkzeug.exceptions import default_exceptions
 
+from serving.observability.shared_metrics import Slot
 from serving.settings import Settings
 
 LOOK_LIMIT = 1.5  # seconds between two looks at a heartbeat; the master looks once in a second
+ARRIVED = 0.5  # seconds to read a request that arrived before its limit
 LINGER = 2.0  # seconds for a client to read its refusal
 MAPPED = "::ffff:"  # begins an IPv4 address on a socket for both
 
@@ -35,7 +38,9 @@ logger = logging.getLogger(__name__)
 
 
 class Worker(GeventWorker):
-    """Serves an `app` with `settings` and with a `wait` for connections that become idle."""
+    """Serves an `app` with `settings`, which notes idle connections and can `hang_up` on them."""
+
+    slot: Slot  # of its metrics
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -47,6 +52,22 @@ class Worker(GeventWorker):
         host, *others = addr
         self.app.wait(client, self)
         super().handle(listener, client, (host.removeprefix(MAPPED), *others))
+
+    @contextmanager
+    def timeout_ctx(self) -> Iterator[None]:
+        """Limit the time for a request's head.
+
+        A service that was frozen finds the limit past and the request there at the same moment: it
+        reads what has arrived before it hangs up.
+        """
+        loop = gevent.get_hub().loop
+        limit, last = loop.timer(self.cfg.keepalive), loop.timer(ARRIVED)
+        limit.start(last.start, self.app.hang_up, gevent.getcurrent())
+        try:
+            yield
+        finally:
+            limit.close()
+            last.close()
 
     def handle_error(self, _req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer what is no request as the application answers errors."""

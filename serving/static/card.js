@@ -10,39 +10,33 @@ import { word } from "./words.js";
 export function showCard(asked) {
   const name = modelNames().includes(asked) ? asked : modelNames()[0];
   const versions = versionsOf(name);
-  const headings = versions.map(({ version, recipe }) => `version ${version}, ${recipeName(recipe)}`);
-  const rows = (cells) => cells.map(([text, cell]) => [text, ...versions.map(cell)]);
+  const headings = versions.map((record) =>
+    [`version ${record.version}`, ...(record.recipe ? [recipeName(record)] : [])].join(", "),
+  );
+  const rows = (cells) => cells.map(([text, cell]) => [text, ...versions.map((record) => cell(record) ?? "–")]);
+  const trained = versions.filter((record) => record.history);
+  const tested = versions.filter((record) => record.confusion_matrix);
+  const count = `${versions[0].classes.length} classes`;
   $("view-card").replaceChildren(
     element("h2", { tabIndex: -1 }, `${titleOf(name)}’s card`),
     element("p", {}, ...links(name)),
     element(
       "p",
       {},
-      `A convolutional network of ${thousands(versions[0].parameters)} parameters that tells ` +
-        `${versions[0].classes.length} classes apart, made to see overfitting and what reduces it. Do not ` +
-        "use it for decisions about people, safety or money: it gives every image one of its classes, " +
-        "whatever it shows." +
+      (trained.length
+        ? `A convolutional network of ${known(versions[0].parameters, thousands)} parameters that tells ` +
+          `${count} apart, made to see overfitting and what reduces it. `
+        : `A model that tells ${count} apart; how it was trained is not recorded. `) +
+        "Do not use it for decisions about people, safety or money: it gives every image one of its " +
+        "classes, whatever it shows." +
         int8Note(versions[0]),
     ),
     classesOf(versions[0].classes),
-    scrolling(table("Training", ["", ...headings], rows(TRAINING))),
+    ...(trained.length ? [scrolling(table("Training", ["", ...headings], rows(TRAINING)))] : []),
     scrolling(table("Measured", ["", ...headings], rows(MEASURED))),
-    element("h3", {}, word("confusion matrix", "Confusion matrix")),
-    element(
-      "p",
-      { class: "quiet" },
-      "Each row’s test images show one class, each column is an answer: off the diagonal are the mistakes.",
-    ),
-    ...versions.map(confusionTable),
-    scrolling(
-      table(
-        "Accuracy on the test images of each class, %",
-        ["", ...headings],
-        rows(versions[0].classes.map((c) => [c, (r) => known(r.class_accuracy[c], points)])),
-      ),
-    ),
-    ...versions.map((record, i) =>
-      element("section", {}, element("h3", {}, headings[i]), ...curvesOf(record)),
+    ...(tested.length ? testResults(tested, headings, rows) : []),
+    ...trained.map((record) =>
+      element("section", {}, element("h3", {}, headings[versions.indexOf(record)]), ...curvesOf(record)),
     ),
     element("h3", {}, "The records as JSON"),
     // No links to /models: a browser that follows one would not send the API key.
@@ -57,14 +51,33 @@ export function showCard(asked) {
   );
 }
 
+function testResults(tested, headings, rows) {
+  return [
+    element("h3", {}, word("confusion matrix", "Confusion matrix")),
+    element(
+      "p",
+      { class: "quiet" },
+      "Each row’s test images show one class, each column is an answer: off the diagonal are the mistakes.",
+    ),
+    ...tested.map(confusionTable),
+    scrolling(
+      table(
+        "Accuracy on the test images of each class, %",
+        ["", ...headings],
+        rows(tested[0].classes.map((name) => [name, (record) => points(record.class_accuracy?.[name])])),
+      ),
+    ),
+  ];
+}
+
 const TRAINING = [
-  ["epochs", (r) => (r.epochs_completed === r.epochs ? `${r.epochs}` : `${r.epochs_completed} of ${r.epochs}`)],
+  ["epochs", (r) => (r.epochs_completed === r.epochs ? r.epochs : `${r.epochs_completed} of ${r.epochs}`)],
   ["arithmetic", (r) => r.precision],
-  ["seed", (r) => `${r.seed}`],
+  ["seed", (r) => r.seed],
   ["layers", (r) => r.layers],
   ["on", (r) => r.device],
-  ["minutes", (r) => (r.training_seconds / 60).toFixed(0)],
-  ["exported", (r) => r.date.slice(0, 10)],
+  ["minutes", (r) => known(r.training_seconds, (seconds) => (seconds / 60).toFixed(0))],
+  ["exported", (r) => r.date?.slice(0, 10)],
 ];
 
 const MEASURED = [
@@ -87,7 +100,7 @@ const MEASURED = [
 ];
 
 function known(measured, text) {
-  return measured === null || measured === undefined ? "–" : text(measured);
+  return measured === undefined || measured === null ? "–" : text(measured);
 }
 
 function links(shown) {

@@ -26,8 +26,8 @@ export function confidence(name) {
         format: points,
         domain: [0, 1],
         guide: [[0, 0], [1, 1]],
-        series: versions.map(({ recipe, calibration: { reliability } }, i) => ({
-          name: recipeName(recipe),
+        series: versions.map(({ calibration: { reliability }, ...version }, i) => ({
+          name: recipeName(version),
           look: LOOKS[i % LOOKS.length],
           points: reliability
             .map(({ accuracy, count }, bin) => ({ x: (bin + 0.5) / reliability.length, y: accuracy, count }))
@@ -39,12 +39,12 @@ export function confidence(name) {
   return [say(versions.map(inWords).join(" ")), figure];
 }
 
-function inWords({ recipe, test_accuracy: accuracy, calibration }) {
+function inWords({ test_accuracy: accuracy, calibration, ...version }) {
   const { mean_confidence: mean, expected_calibration_error: error } = calibration;
   const off = mean - accuracy;
   const is = Math.abs(off) <= CALIBRATED ? "calibrated" : off > 0 ? "overconfident" : "underconfident";
   return (
-    `With ${recipeName(recipe)} it is ${is}: ${percent(mean)} confident on average, and right on ` +
+    `With ${recipeName(version)} it is ${is}: ${percent(mean)} confident on average, and right on ` +
     `${percent(accuracy)} of the test images; calibration error ${points(error)} points.`
   );
 }

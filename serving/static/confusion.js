@@ -3,9 +3,10 @@
 import { element, percent, scrolling, table } from "./dom.js";
 import { recipeName } from "./records.js";
 
-export function confusionTable({ recipe, classes, confusion_matrix: matrix, test_accuracy: accuracy }) {
+export function confusionTable(version) {
+  const { classes, confusion_matrix: matrix, test_accuracy: accuracy } = version;
   const made = table(
-    `With ${recipeName(recipe)}: test accuracy ${percent(accuracy)}`,
+    `With ${recipeName(version)}: test accuracy ${percent(accuracy)}`,
     ["", ...classes],
     classes.map((name, i) => [name, ...matrix[i].map(String)]),
   );

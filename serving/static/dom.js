@@ -82,8 +82,9 @@ export function say(...parts) {
 }
 
 export const thousands = (count) => count.toLocaleString("en");
-export const percent = (fraction) => `${(100 * fraction).toFixed(1)} %`;
-export const points = (fraction) => (100 * fraction).toFixed(1);
+// A dash stands for what was not measured.
+export const percent = (fraction) => (fraction === undefined ? "–" : `${points(fraction)} %`);
+export const points = (fraction) => (fraction === undefined ? "–" : (100 * fraction).toFixed(1));
 export const of100 = (share) => Math.round(100 * share);
 
 /** Show a message, or none if it is empty; `retry` is called by its button. */

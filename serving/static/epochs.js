@@ -1,7 +1,7 @@
 // One network, epoch by epoch: learning curves, and a slider that stops the training earlier.
 
 import { lineChart } from "./charts.js";
-import { element, percent, points, radios } from "./dom.js";
+import { element, percent, points, radios, say } from "./dom.js";
 import { recipeName, versionsOf } from "./records.js";
 import { word } from "./words.js";
 
@@ -15,19 +15,22 @@ export function lowestLoss({ history }) {
 
 /** A model's curves, and a switch of its recipes, the article's first. */
 export function curves(name) {
-  const versions = versionsOf(name).toReversed();
+  const versions = versionsOf(name)
+    .filter((record) => record.history)
+    .toReversed();
+  if (!versions.length) return [say("How this model was trained is not recorded.")];
   const place = element("div");
   const show = (i) => place.replaceChildren(...curvesOf(versions[i]));
   show(0);
-  const recipes = versions.map(({ recipe }, i) => [i, recipeName(recipe)]);
+  const recipes = versions.map((record, i) => [i, recipeName(record)]);
   return [...(versions.length > 1 ? [radios("Trained with", recipes, show)] : []), place];
 }
 
 /** The finding, the chart and the slider of one version. */
 export function curvesOf(record) {
-  const { title, recipe, history } = record;
+  const { title, history } = record;
   const [figure, moveRule] = lineChart({
-    title: `${title}, ${recipeName(recipe)}: loss and accuracy by epoch`,
+    title: `${title}, ${recipeName(record)}: loss and accuracy by epoch`,
     reading: reading(record),
     x: { label: "epoch" },
     panels: [
@@ -47,7 +50,7 @@ export function curvesOf(record) {
   slider.addEventListener("input", stop);
   stop();
   figure.querySelector(".plot").after(element("label", { class: "stop" }, "Stop here", slider), told);
-  return [element("p", { class: "finding" }, finding(record)), figure];
+  return [say(finding(record)), figure];
 }
 
 function lines(history, measure) {

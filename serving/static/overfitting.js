@@ -2,10 +2,10 @@
 
 import { askForJson } from "./api.js";
 import { confidence } from "./confidence.js";
-import { $, choice, element, percent, points } from "./dom.js";
+import { $, choice, element, percent, points, say } from "./dom.js";
 import { curves, lowestLoss } from "./epochs.js";
 import { lessData, randomLabels, widths } from "./experiments.js";
-import { modelNames, titleOf, recipeName, versionsOf } from "./records.js";
+import { modelNames, recipeName, records, titleOf, versionsOf } from "./records.js";
 import { reproduction } from "./reproduction.js";
 import { best, measured, techniques } from "./techniques.js";
 
@@ -16,29 +16,31 @@ export async function showOverfitting() {
   if (isShown) return; // the visitor's choices stay
   const study = await askForJson("study");
   const settings = measured(study);
+  const names = trainedNames();
   const chosen = []; // for each place that shows the chosen model, what fills it
   const place = (fill) => {
     const made = element("div");
     chosen.push((name) => made.replaceChildren(...fill(name)));
     return made;
   };
+  const ofModel = (...parts) => (names.length ? parts : []);
   const model = choice(
     "Model",
-    modelNames().map((name) => [name, titleOf(name)]),
+    names.map((name) => [name, titleOf(name)]),
     (name) => chosen.forEach((fill) => fill(name)),
   );
   const { "random-labels": noise, "less-data": data, width } = study.experiments;
   const sections = [
-    ["epochs", "One network, epoch by epoch", [element("p", {}, model), place(curves)]],
+    ["epochs", "One network, epoch by epoch", ofModel(element("p", {}, model), place(curves))],
     ["random-labels", "It can learn anything by heart", randomLabels(noise)],
     ["techniques", "What helps", techniques(settings)],
     ["data", "More data helps", lessData(data, study.training_images)],
     ["width", "A larger network?", widths(width)],
-    ["confidence", "Confidence", [place(confidence)]],
-    ["image", "On your image", [place(onYourImage)]],
+    ["confidence", "Confidence", ofModel(place(confidence))],
+    ["image", "On your image", ofModel(place(onYourImage))],
     ["article", "Does it reproduce the article?", reproduction(study.results)],
   ];
-  for (const fill of chosen) fill(modelNames()[0]);
+  if (names.length) for (const fill of chosen) fill(names[0]);
   $("view-overfitting").replaceChildren(
     element("h2", { tabIndex: -1 }, "Overfitting"),
     inShort(settings),
@@ -52,50 +54,52 @@ function section([name, title, parts]) {
   return element("section", { class: "chapter" }, heading, ...parts);
 }
 
-/** The three questions with their answers, from the first model's first recipe and the techniques. */
+/** The three questions with their answers, from the first training on record and the techniques. */
 function inShort(settings) {
-  const record = versionsOf(modelNames()[0]).at(-1);
+  const record = records.findLast(({ name, history }) => history && name === trainedNames()[0]);
+  if (!record) return "";
   const helps = settings.length
     ? [best(settings[0]), " ", element("a", { href: "#overfitting/techniques" }, "All techniques")]
     : ["Regularization, and more data."];
-  return element(
-    "dl",
-    { class: "short" },
-    element("dt", {}, "What is it?"),
-    element(
-      "dd",
-      {},
+  const answers = [
+    [
+      "What is it?",
       "A network that overfits knows its training images by heart instead of what they have in common: " +
-        `${record.title}, with ${recipeName(record.recipe)}, is right on ` +
-        `${percent(record.train_accuracy)} of them, and on ${percent(record.test_accuracy)} of new ones.`,
-    ),
-    element("dt", {}, "How is it seen?"),
-    element(
-      "dd",
-      {},
+        `${record.title}, with ${recipeName(record)}, is right on ${percent(record.train_accuracy)} of them, ` +
+        `and on ${percent(record.test_accuracy)} of new ones.`,
+    ],
+    [
+      "How is it seen?",
       `Training loss keeps falling while validation loss rises, here after epoch ${lowestLoss(record)} of ` +
         `${record.history.length}: a gap opens between training and validation, at the end ` +
         `${points(record.generalization_gap)} points of accuracy wide. `,
       element("a", { href: "#overfitting/epochs" }, "Epoch by epoch"),
-    ),
-    element("dt", {}, "What helps?"),
-    element("dd", {}, ...helps),
+    ],
+    ["What helps?", ...helps],
+  ];
+  return element(
+    "dl",
+    { class: "short" },
+    ...answers.flatMap(([question, ...answer]) => [
+      element("dt", {}, question),
+      element("dd", {}, ...answer),
+    ]),
   );
+}
+
+function trainedNames() {
+  return modelNames().filter((name) => versionsOf(name).some((record) => record.history));
 }
 
 function onYourImage(name) {
   const kept = versionsOf(name)
     .toReversed()
     .filter(({ stability }) => stability)
-    .map(({ recipe, stability }) => `${percent(stability.mirrored)} with ${recipeName(recipe)}`);
+    .map((record) => `${percent(record.stability.mirrored)} with ${recipeName(record)}`);
   return [
-    element(
-      "p",
-      { class: "finding" },
+    say(
       "To you, a mirrored image shows the same. ",
-      kept.length
-        ? `${titleOf(name)} keeps its answer on ${kept.join(", and on ")} of the test images.`
-        : "",
+      kept.length ? `${titleOf(name)} keeps its answer on ${kept.join(", and on ")} of the test images.` : "",
     ),
     element("p", {}, element("a", { class: "button", href: "#stability" }, "Try it on your last image")),
     element(

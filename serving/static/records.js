@@ -24,7 +24,9 @@ export function titleOf(name) {
   return versionsOf(name)[0]?.title ?? name;
 }
 
-export function recipeName(recipe) {
+/** How a version was made; its number if that is not known. */
+export function recipeName({ recipe, version }) {
+  if (!recipe) return `version ${version}`;
   return recipe === "article" ? "the article’s recipe" : `the ${recipe} recipe`;
 }
 
@@ -80,8 +82,8 @@ export function addVersions(choose) {
     const input = element("input", { type: "radio", name: "version", value: version });
     input.checked = i === 0;
     input.addEventListener("change", choose);
-    const recipes = new Set(records.filter((r) => r.version === version).map((r) => r.recipe));
-    const text = recipes.size === 1 ? recipeName(...recipes) : version ? `version ${version}` : "the newest recipe of each";
+    const recipes = new Set(records.filter((record) => record.version === version).map(recipeName));
+    const text = version ? [...recipes].join(", ") : "the newest recipe of each";
     $("versions").append(element("label", {}, input, ` ${text}`));
   }
   $("versions").hidden = versions.length < 2;

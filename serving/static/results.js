@@ -198,7 +198,7 @@ function answerOf(answer) {
 
 /** One line with a mark: does accuracy hold what this confidence promises? */
 function trust({ confidence, details }) {
-  const accuracy = details.accuracy_at_confidence;
+  const accuracy = details?.accuracy_at_confidence ?? null;
   if (accuracy === null) return "– calibration not measured at this confidence";
   const off = accuracy - confidence;
   const is =
@@ -232,6 +232,7 @@ function bars(of) {
 
 /** What the model's test says about such an answer. */
 function worth({ class: name, details }) {
+  if (!details) return ["How often it is right was not measured."];
   const { accuracy_at_confidence: accuracy, precision, top_confusions: confusions } = details;
   const parts = [];
   if (accuracy !== null) {

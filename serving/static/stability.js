@@ -46,7 +46,7 @@ function strip(record, { variants, models }) {
     element(
       "figcaption",
       {},
-      element("strong", {}, `With ${recipeName(record.recipe)}`),
+      element("strong", {}, `With ${recipeName(record)}`),
       ` it says ${answer.class}, and keeps that on ${kept} of ${variants.length} changed images.`,
       becomes(answer.changed),
       onTestImages(record),

@@ -123,7 +123,9 @@ def test_a_training_can_be_stopped_earlier(story: Page, server: str, name: str) 
         expect(told).to_contain_text(f"{lowest} of {len(history)}")
         expect(told).to_contain_text(f"validation loss{then['val_loss']:.2f}")
         gap = 100 * (then["accuracy"] - then["val_accuracy"])
-        assert numbers(told.locator("dd", has_text=" points").inner_text()) == pytest.approx([gap], abs=0.051)
+        assert numbers(told.locator("dd", has_text=" points").inner_text()) == pytest.approx(
+            [gap], abs=0.051
+        )
         rule, mark = (
             section.locator(f".plot .{kind}").get_attribute("x1") for kind in ("rule", "mark")
         )

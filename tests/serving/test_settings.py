@@ -26,8 +26,9 @@ def test_variables_have_one_prefix_but_for_what_platforms_set(
     assert Settings(port=8003).port == 8003
 
 
-def test_help_names_every_setting() -> None:
-    shown = CliRunner().invoke(main, ["serve", "--help"], terminal_width=1000).output
+@pytest.mark.parametrize("command", [[], ["serve"]])
+def test_help_names_every_setting(command: list[str]) -> None:
+    shown = CliRunner().invoke(main, [*command, "--help"], terminal_width=1000).output
     for name, field in Settings.model_fields.items():
         [line] = [line for line in shown.splitlines() if f"--{name.replace('_', '-')} " in line]
         assert field.description

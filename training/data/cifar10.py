@@ -34,7 +34,7 @@ MD5 = TRAIN_MD5 | TEST_MD5
 
 
 class DataError(TrainingError):
-    """A CIFAR-10 file is missing or is not the official one; the message names it."""
+    """A CIFAR-10 file is missing or is not the official one."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Split:
     labels: npt.NDArray[np.uint8]
 
     def split_at(self, share: float) -> tuple["Split", "Split"]:
-        """Return the first `share` of the images, and the rest, like Keras' `validation_split`."""
+        """Split off the first `share` of the images, as Keras' `validation_split` does."""
         at = int(len(self.labels) * share)
         return Split(self.images[:at], self.labels[:at]), Split(self.images[at:], self.labels[at:])
 
@@ -61,8 +61,8 @@ class Cifar10:
 def find(data_dir: Path | None) -> Path:
     """Return the folder of official batches: `data_dir`, else $CIFAR10_DIR, else a download.
 
-    `data_dir` may also be that folder's parent, or the archive beside it. The download is made once
-    and kept in the user's cache.
+    `data_dir` may also be that folder's parent, or the archive beside it. A download is kept in the
+    user's cache.
 
     Raises:
         DataError: the download failed, or the archive is not unpacked.
@@ -79,8 +79,8 @@ def find(data_dir: Path | None) -> Path:
             _download(folder)
         except (OSError, http.client.HTTPException, DataError) as error:
             raise DataError(
-                f"cannot download CIFAR-10 from {URL} into {cache} ({error}); name a folder that "
-                f"holds the official {FOLDER} with --data-dir or CIFAR10_DIR"
+                f"cannot download CIFAR-10 from {URL} into {cache} ({error}); set --data-dir or "
+                f"CIFAR10_DIR to a folder that holds the official {FOLDER}"
             ) from error
     return folder
 
@@ -88,7 +88,7 @@ def find(data_dir: Path | None) -> Path:
 def _download(folder: Path) -> None:
     """Download the archive and unpack the batches into `folder`, all of them or none.
 
-    `keras.utils.get_file` would do it, but `verify` runs without Keras.
+    `keras.utils.get_file` does the same, but `verify` runs without Keras.
     """
     with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
         archive = Path(parent, ARCHIVE)
@@ -102,7 +102,7 @@ def _download(folder: Path) -> None:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != ARCHIVE_SHA256:
             raise DataError(
-                f"it sent {archive.stat().st_size:,} bytes, whose SHA-256 is {found}, not "
+                f"received {archive.stat().st_size:,} bytes with SHA-256 {found} instead of "
                 f"{ARCHIVE_SHA256}"
             )
         unpacked = Path(parent, FOLDER)
@@ -141,7 +141,7 @@ def load(folder: Path) -> Cifar10:
 
 
 def load_test(folder: Path) -> Split:
-    """Load the 10,000 test images alone, verified as `load` does."""
+    """Load only the 10,000 test images, verified like those of `load`."""
     return _load_split(folder, TEST_MD5)
 
 
@@ -158,15 +158,15 @@ def _load_batch(path: Path, md5: str) -> Split:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(
-            f"cannot read {path} ({error.strerror}); name the folder that holds the official "
-            f"CIFAR-10 batches with --data-dir or CIFAR10_DIR"
+            f"cannot read {path} ({error.strerror}); set --data-dir or CIFAR10_DIR to the folder "
+            "of the official CIFAR-10 batches"
         ) from error
-    # Unpickling runs code, so nothing but the official bytes reaches pickle.
+    # Unpickling runs code, so only the official bytes may reach pickle.
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != md5:
         raise DataError(
             f"{path} is not the official CIFAR-10 file: its MD5 is {found}, not {md5} "
-            f"({len(content):,} bytes); it is truncated or altered, get it again from {URL}"
+            f"({len(content):,} bytes); download it again from {URL}"
         )
     batch = pickle.loads(content, encoding="bytes")
     # Each row holds the red, then the green, then the blue plane.

@@ -49,7 +49,7 @@ def fit(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8]) -> float
         middle = (low + high) / 2
         weights = np.exp(z / np.exp(middle))
         expected = (weights * z).sum(axis=1) / weights.sum(axis=1)
-        # The derivative with respect to 1 / temperature: positive if that is too large.
+        # The derivative with respect to 1 / temperature; positive if 1 / temperature is too large.
         if (expected - of_label).mean() > 0:
             low = middle
         else:

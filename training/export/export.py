@@ -1,4 +1,4 @@
-"""A trained Keras model to verified ONNX bytes. Needs the TensorFlow backend."""
+"""Convert a trained Keras model to verified ONNX bytes. Needs the TensorFlow backend."""
 
 import json
 
@@ -19,7 +19,7 @@ TOLERANCE = 1e-4  # largest difference in a probability between ONNX Runtime and
 
 
 class ExportError(TrainingError):
-    """The exported file does not compute what the Keras model computes."""
+    """The exported file and the Keras model compute different results."""
 
 
 def export(model: keras.Model) -> bytes:
@@ -52,7 +52,7 @@ def export(model: keras.Model) -> bytes:
 def verify(
     found: npt.NDArray[np.float32], model: keras.Model, images: npt.NDArray[np.uint8]
 ) -> None:
-    """Refuse an exported file whose probabilities differ from Keras'.
+    """Raise an error if an exported file's probabilities differ from Keras'.
 
     `found` holds the file's probabilities, float32 [N, 10], for `images`, uint8 [N, 32, 32, 3].
 
@@ -65,13 +65,13 @@ def verify(
     if not difference < TOLERANCE:
         raise ExportError(
             f"{model.name}: ONNX Runtime and Keras differ by {difference:.1e} in a probability; "
-            f"less than {TOLERANCE:.0e} is accepted"
+            f"the limit is {TOLERANCE:.0e}"
         )
     rows = np.arange(len(images))
     tied = expected[rows, found.argmax(1)] == expected.max(1)
     if not tied.all():
         raise ExportError(
-            f"{model.name}: ONNX Runtime and Keras predict another class for "
+            f"{model.name}: ONNX Runtime and Keras predict different classes for "
             f"{np.count_nonzero(~tied)} of {len(images)} images"
         )
 

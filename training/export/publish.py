@@ -12,31 +12,31 @@ from training.report.report import version_plots
 
 
 class ReplaceError(TrainingError):
-    """A bundled version was trained longer than what would replace it."""
+    """A bundled version was trained longer than its replacement."""
 
 
 def check_replaceable(folder: Path, epochs: int, *, force: bool = False) -> None:
-    """Check, before hours of work, that a version of `epochs` epochs may be published.
+    """Check that a version of `epochs` epochs may be published, before hours of work.
 
     Raises:
-        WriteError: its folder cannot be written.
-        ReplaceError: the version there was trained for more epochs, and `force` is not set.
+        WriteError: its folder is not writable.
+        ReplaceError: the version there has more epochs, and `force` is not set.
     """
     check_writable(folder.parent)
     _recover(folder)
     try:
         bundled = len(json.loads((folder / RECORD_FILE).read_bytes())["history"])
-    except (OSError, ValueError, KeyError, TypeError):  # there is none, or none worth keeping
+    except (OSError, ValueError, KeyError, TypeError):  # none, or none worth keeping
         return
     if bundled > epochs and not force:
         raise ReplaceError(
-            f"{folder} was trained for {bundled} epochs, and {epochs} would replace them; "
+            f"{folder} has {bundled} epochs, and its replacement only {epochs}; "
             "use --force to replace it, or --models-dir to write elsewhere"
         )
 
 
 def newest_version(model_dir: Path) -> int:
-    """Return the version of a model that the service answers with unless asked for another."""
+    """Return the version of a model that answers by default."""
     return max(int(path.name) for path in version_folders(model_dir.parent, model_dir.name))
 
 
@@ -45,9 +45,9 @@ def publish(
 ) -> Path:
     """Write the version's folder under a temporary name, and rename it when it is complete.
 
-    An interrupted call leaves the previous model and record untouched. One that is killed between
-    the two renames leaves them under a temporary name, and the next call, or the next
-    check_replaceable(), puts them back.
+    An interrupted call leaves the previous model and record untouched. If it is killed between the
+    two renames, they keep a temporary name until the next call, or the next check_replaceable(),
+    puts them back.
     """
     folder = models_dir / record.name / str(record.version)
     # The service ignores folders whose name starts with a dot.
@@ -72,7 +72,7 @@ def publish(
 def _recover(folder: Path) -> Path:
     """Put back a version that a kill between the two renames left under its temporary name.
 
-    The result is the path where a version waits while another replaces it.
+    Return the path where a version waits while another one replaces it.
     """
     previous = folder.with_name(f".{folder.name}.previous")
     if previous.exists() and not folder.exists():

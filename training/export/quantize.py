@@ -1,4 +1,4 @@
-"""Float32 ONNX to int8, by ONNX Runtime's static quantization."""
+"""Quantize a float32 ONNX file to int8, with ONNX Runtime's static quantization."""
 
 import io
 import tempfile
@@ -26,11 +26,11 @@ _BATCH_SIZE = 32
 
 
 def quantize(onnx_bytes: bytes, images: npt.NDArray[np.uint8]) -> bytes:
-    """Return the file with int8 weights and uint8 activations, except from its last layer on.
+    """Return the file with int8 weights and uint8 activations, up to its last layer.
 
     `images`, uint8 [N, 32, 32, 3] from the training set, calibrate the ranges of the activations.
-    Weights take 7 of the 8 bits, and so give the same results on processors without VNNI, whose
-    sums of products would saturate.
+    Weights use 7 of the 8 bits, because sums of products would saturate on processors without VNNI.
+    So all processors compute the same results.
     """
     with tempfile.TemporaryDirectory() as folder:
         plain, prepared, quantized = (Path(folder, name) for name in ("plain", "prepared", "int8"))
@@ -47,7 +47,7 @@ def quantize(onnx_bytes: bytes, images: npt.NDArray[np.uint8]) -> bytes:
                 prepared,
                 quantized,
                 _Images(images),
-                # Clips outliers: the article's networks have a few far larger activations.
+                # Clips outliers: a few activations of the article's networks are far larger.
                 calibrate_method=CalibrationMethod.Percentile,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
@@ -62,8 +62,8 @@ def quantize(onnx_bytes: bytes, images: npt.NDArray[np.uint8]) -> bytes:
 def _fold_scales(graph: onnx.GraphProto) -> None:
     """Move batch normalization's scales through a ReLU into the convolution before it.
 
-    A positive factor may be on either side of a ReLU. Left behind it, it would make 8 bits cover
-    the scales of all channels at once, which differ by a factor of thousands in `final`.
+    A positive factor may stand before or after a ReLU. After it, 8 bits would have to cover the
+    scales of all channels at once, which differ by a factor of thousands in `final`.
     """
     weights = {tensor.name: tensor for tensor in graph.initializer}
     made_by = {node.output[0]: node for node in graph.node}

@@ -27,17 +27,17 @@ class Verified:
 
     name: str
     version: int
-    recorded: float  # test accuracies, fractions
+    recorded: float | None  # test accuracies, fractions; None if there is none
     found: float
-    # In a probability, from the float32 file on the CPU; None for that file there.
+    # Of a probability, compared with the float32 file on the CPU; None for that file itself.
     largest_difference: float | None
     images_per_second: float
     provider: str
 
     @property
     def differs(self) -> bool:
-        """Whether the accuracy differs from the recorded one."""
-        return 100 * abs(self.found - self.recorded) > TOLERANCE
+        """Whether the accuracy differs from the record."""
+        return self.recorded is not None and 100 * abs(self.found - self.recorded) > TOLERANCE
 
     def __str__(self) -> str:
         largest = self.largest_difference
@@ -47,8 +47,9 @@ class Verified:
             else f"probabilities within {largest:.1e} of float32's on the CPU, "
         )
         return (
-            f"{self.name} version {self.version}: recorded {self.recorded:.2%}, found "
-            f"{self.found:.2%}, {difference}"
+            f"{self.name} version {self.version}: "
+            f"{'not recorded' if self.recorded is None else f'recorded {self.recorded:.2%}'}, "
+            f"found {self.found:.2%}, {difference}"
             f"{self.images_per_second:,.0f} images/s, {self.provider}"
         )
 

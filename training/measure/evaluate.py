@@ -1,4 +1,4 @@
-"""All measurements in a record, from what an exported file computes and the labels."""
+"""All measurements in a record, from an exported file's outputs and the labels."""
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from training.measure.predict import Images, Logits, Probabilities, predict, pre
 RELIABILITY_BINS = 15  # of equal width
 THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 SHIFT = 2  # pixels
-STABILITY_IMAGES = 2000  # the first of the test set; a standard error below 1.2 points
+STABILITY_IMAGES = 2000  # the first ones of the test set; standard error below 1.2 points
 
 Labels = npt.NDArray[np.uint8]  # [N]
 
@@ -71,7 +71,7 @@ def calibration(probabilities: Probabilities, labels: Labels) -> Calibration:
     """Return how well the top-1 confidences match the accuracy."""
     confidence = probabilities.max(1).astype(np.float64)
     right = probabilities.argmax(1) == labels
-    # Intervals are closed above, as in Guo et al.: a confidence of 1 falls in the last.
+    # Intervals include their upper bound, as in Guo et al.: a confidence of 1 is in the last one.
     place = np.clip(np.ceil(confidence * RELIABILITY_BINS).astype(int) - 1, 0, RELIABILITY_BINS - 1)
     bins = [_bin(confidence[place == i], right[place == i]) for i in range(RELIABILITY_BINS)]
     gaps = [b.count * abs(b.confidence - b.accuracy) for b in bins if b.count]  # type: ignore[operator]  # numbers where there is an image

@@ -1,7 +1,7 @@
-"""How well cheap scores separate CIFAR-10's test images from images of other classes.
+"""Measure how well cheap scores separate CIFAR-10's test images from images of other things.
 
-Each score is higher for an image that looks more familiar: the largest logit (Hendrycks et al.,
-2022), the negative energy (Liu et al., 2020), the negative entropy and the largest probability
+Each score is higher for images that resemble the training data: the largest logit (Hendrycks et
+al., 2022), the negative energy (Liu et al., 2020), the negative entropy and the largest probability
 (Hendrycks and Gimpel, 2017) of one model, and the agreement of the improved models
 (Lakshminarayanan et al., 2017).
 """
@@ -29,7 +29,7 @@ from training.data.cifar10 import Cifar10
 from training.files import write_text
 from training.measure.predict import Images, predict_with_logits
 from training.measure.remeasure import read_file
-from training.networks.recipes import VERSIONS, Recipe
+from training.networks.recipes import Recipe
 from training.report.report import RecordError, improved_models, read_records
 
 Scores = npt.NDArray[np.float32]  # [N]
@@ -38,11 +38,11 @@ Scores = npt.NDArray[np.float32]  # [N]
 def measure_familiarity(
     models_dir: Path, cifar10: Cifar10, unfamiliar: Mapping[str, Images]
 ) -> MeasuredFamiliarity:
-    """Measure every score of the bundled improved models, and write them into `models_dir`.
+    """Measure every score of the bundled improved models, and write them to `models_dir`.
 
     Raises:
-        RecordError: it has none, or a record is broken.
-        BundleError: a file is missing or is not its record's.
+        RecordError: there are no improved models, or a record is broken.
+        BundleError: a file is missing or does not match its record.
     """
     validation = cifar10.train.split_at(1 - Recipe.validation_split)[1]
     sets = {"validation": validation.images, "test": cifar10.test.images, **unfamiliar}
@@ -52,8 +52,8 @@ def measure_familiarity(
     }
     if not files:
         raise RecordError(
-            f"{models_dir} holds no version {VERSIONS['improved']}, the improved recipe's; name "
-            "another folder with --models-dir"
+            f"{models_dir} holds no version of the improved recipe; choose another folder with "
+            "--models-dir"
         )
     logits = {name: _logits(onnx_bytes, sets) for name, onnx_bytes in files.items()}
     qualities = [

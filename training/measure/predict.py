@@ -1,4 +1,4 @@
-"""Run an exported file, or a network, on images."""
+"""Run an exported file or a Keras network on images."""
 
 from typing import TYPE_CHECKING
 
@@ -31,10 +31,10 @@ def predict(onnx_bytes: bytes, images: Images) -> Probabilities:
 
 
 def predict_with_logits(onnx_bytes: bytes, images: Images) -> tuple[Probabilities, Logits]:
-    """Return a file's probabilities and its logits, as the file computes them.
+    """Return the probabilities and the logits that a file computes.
 
-    A file that does not end in one softmax has logarithms of its probabilities instead of logits;
-    they lose the smallest ones.
+    If the file does not end in a single softmax, the logits are the logarithms of the
+    probabilities, which loses the smallest ones.
     """
     # Imported here because training does not need it.
     import onnx  # noqa: PLC0415
@@ -66,7 +66,7 @@ def find_softmax(graph: "onnx.GraphProto") -> "onnx.NodeProto":
     """Return the node that computes the probabilities.
 
     Raises:
-        GraphError: it is not a softmax.
+        GraphError: it is not a single softmax.
     """
     nodes = [node for node in graph.node if node.op_type == "Softmax" and OUTPUT in node.output]
     if len(nodes) != 1:
@@ -76,7 +76,7 @@ def find_softmax(graph: "onnx.GraphProto") -> "onnx.NodeProto":
 
 def _run(onnx_bytes: bytes, images: Images, outputs: list[str]) -> list[npt.NDArray[np.float32]]:
     options = onnxruntime.SessionOptions()
-    # Threads that spin while they wait would take cores from a training that runs alongside.
+    # Threads that spin while they wait would take cores from a training run beside this one.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
     batches = [

@@ -1,4 +1,4 @@
-"""Measure exported versions again, from their files alone: no run folder, no TensorFlow."""
+"""Measure exported versions again, using only their files: no run folder, no TensorFlow."""
 
 import hashlib
 import json
@@ -20,25 +20,27 @@ from training.networks.recipes import Recipe
 
 
 class BundleError(TrainingError):
-    """A version's folder lacks a file, or holds one that its record does not describe."""
+    """A version's folder lacks a file, or a file does not match the record."""
 
 
 def remeasure(folder: Path, cifar10: Cifar10) -> Record:
     """Measure each file of a version, and rewrite its record.
 
-    The record may be of an earlier form that lacks some of these fields. What it says of training
-    stays.
+    The record may be an older one that lacks some of the fields. Its fields about training stay.
 
     Raises:
-        BundleError: a file is missing or is not the one that the record describes, or the record
-            lacks what cannot be measured.
+        BundleError: a file is missing or does not match the record, or the record lacks fields that
+            cannot be measured.
     """
     path = folder / RECORD_FILE
     try:
         known = json.loads(path.read_bytes())
         onnx_bytes = read_file(folder / MODEL_FILE, known["sha256"])
-        training, validation = score_training(onnx_bytes, cifar10.train, Recipe.validation_split)
-        known |= {"evaluated_train": training, "evaluated_validation": validation}
+        if known.get("history"):  # else which images it was trained on is not known
+            training, validation = score_training(
+                onnx_bytes, cifar10.train, Recipe.validation_split
+            )
+            known |= {"evaluated_train": training, "evaluated_validation": validation}
         known |= measure(onnx_bytes, cifar10.test).model_dump()
         if known.get("int8"):
             int8 = read_file(folder / INT8_MODEL_FILE, known["int8"]["sha256"])
@@ -47,29 +49,27 @@ def remeasure(folder: Path, cifar10: Cifar10) -> Record:
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror}") from error
     except (KeyError, TypeError, ValueError) as error:
-        reason = (
-            first_reason(error) if isinstance(error, ValidationError) else "no JSON of that form"
-        )
+        reason = first_reason(error) if isinstance(error, ValidationError) else "malformed JSON"
         raise BundleError(
-            f"{path} is not a model's record ({reason}); restore it, or export the model again"
+            f"{path} is not a valid record ({reason}); restore it, or export the model again"
         ) from error
     write_text(path, record.model_dump_json(indent=2) + "\n")
     click.echo(f"{record.name} version {record.version}: test accuracy {record.test_accuracy:.2%}")
     return record
 
 
-def read_file(path: Path, sha256: str) -> bytes:
-    """Return the content of a version's ONNX file.
+def read_file(path: Path, sha256: str | None = None) -> bytes:
+    """Return the content of an ONNX file; `sha256` is its record's, if it has one.
 
     Raises:
-        BundleError: it cannot be read, its SHA-256 is another, or the service could not load it.
+        BundleError: it cannot be read, its SHA-256 differs, or the service could not load it.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror}") from error
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise BundleError(f"{path} is not the file that {RECORD_FILE} beside it is of")
+    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+        raise BundleError(f"{path} does not match the SHA-256 in {RECORD_FILE}")
     try:
         start_session(path, content, onnxruntime.SessionOptions(), [CPU], [{}])
     except StartError as error:

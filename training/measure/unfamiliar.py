@@ -1,4 +1,4 @@
-"""Images of no CIFAR-10 class: generated, or cut from scikit-image's and scikit-learn's photos."""
+"""Images outside CIFAR-10's classes: generated, or cropped from scikit-image's photographs."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from models.record import IMAGE_SIZE
 from training.measure.predict import Images
 
 COUNT = 300  # images of each kind
-_DRAWN = 4 * IMAGE_SIZE  # pixels; drawn larger, so that edges are smooth
+_DRAWN = 4 * IMAGE_SIZE  # pixels; drawn larger and scaled down for smooth edges
 # Public-domain or freely licensed, and without any of CIFAR-10's animals or vehicles.
 _PHOTOGRAPHS = (
     *(

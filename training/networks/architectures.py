@@ -2,9 +2,9 @@
 
 Input [batch, 32, 32, 3], float32, raw pixel values 0-255; output [batch, 10], float32, logits.
 
-The article's softmax is in the loss and in the exported graph instead. As a layer it would saturate
-on unscaled pixels from the first step, and only the TensorFlow backend recovers its logits.
-Measured with torch on the softmax's output: the loss stays at 14.5 and the accuracy at 10 %.
+The softmax is part of the loss and of the exported graph, not a layer as in the article. As a layer
+it would saturate on unscaled pixels from the first step, and only the TensorFlow backend recovers
+its logits. With torch, the loss then stays at 14.5 and the accuracy at 10 %.
 """
 
 import itertools
@@ -95,7 +95,7 @@ def _logits() -> layers.Dense:
 
 
 def build(name: str, recipe: Recipe) -> keras.Sequential:
-    """Build a network as the recipe says; the article's recipe leaves its layers as they are."""
+    """Build a network for a recipe; the article's recipe changes none of its layers."""
     article = [layer for layer in ARCHITECTURES[name].layers() if not _is_left_out(layer, recipe)]
     network: list[keras.Layer] = [keras.Input((IMAGE_SIZE, IMAGE_SIZE, 3)), *_preprocessing(recipe)]
     for layer, following in itertools.pairwise([*article, None]):
@@ -169,7 +169,7 @@ def _preprocessing(recipe: Recipe) -> list[keras.Layer]:
 
 
 def describe(model: keras.Model) -> str:
-    """Return the layers on one line, as the article lists them."""
+    """Return a network's layers on one line, in the article's notation."""
     return ", ".join(_describe_layer(layer) for layer in model.layers)
 
 

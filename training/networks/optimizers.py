@@ -1,4 +1,4 @@
-"""What Keras' optimizers lack: Muon for convolution kernels, and a schedule that starts midway."""
+"""Additions to Keras' optimizers: Muon for convolution kernels, a schedule that starts midway."""
 
 import math
 from typing import Any
@@ -16,7 +16,7 @@ class ConvolutionalMuon(keras.optimizers.Muon):
     Muon's authors do; Keras leaves it to AdamW (keras-team/keras#21885). AdamW also updates
     the first convolution, whose 3 input channels are pixels, and the Dense layers, whose
     orthogonalization would cost `first` more than its forward and backward passes. Weight decay
-    is decoupled and spares biases, gamma and beta.
+    is decoupled and excludes biases, gamma and beta.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ConvolutionalMuon(keras.optimizers.Muon):
 
 
 class LaterSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule that starts `steps` steps in, after those of an earlier optimizer."""
+    """A schedule that skips its first `steps` steps, which an earlier optimizer took."""
 
     def __init__(
         self, schedule: keras.optimizers.schedules.LearningRateSchedule, steps: int

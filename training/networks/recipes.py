@@ -1,4 +1,4 @@
-"""How a network is trained: hyperparameters and regularization techniques, as data."""
+"""Recipes: hyperparameters and regularization techniques as data."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -9,7 +9,7 @@ from models.study import BASELINE
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that defines a run except the architecture, the seed, the data and the precision.
+    """What defines a run, apart from the architecture, the seed, the data and the precision.
 
     The defaults are Keras' and the article's: Adam at a constant learning rate, no regularization
     beyond the architecture's own.
@@ -45,7 +45,7 @@ class Recipe:
     width: float = 1.0  # factor of each layer's filters or units, except the logits
 
     def __post_init__(self) -> None:
-        # A run records all of these, so none may be without effect.
+        # A run records all of these, so each one must have an effect.
         if self.weight_decay and self.optimizer != "muon":
             raise ValueError(f"{self.name}: weight_decay needs the muon optimizer")
         if self.warmup_epochs and not self.cosine:
@@ -53,18 +53,18 @@ class Recipe:
 
     @property
     def has_soft_targets(self) -> bool:
-        """Whether an image is trained towards a distribution over the classes, not one class."""
+        """Whether the targets are distributions over the classes instead of single classes."""
         return bool(self.label_smoothing or self.mixup)
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """What a run records of its recipe, except the length, which it records apart."""
+        """The fields that a run records; it records the number of epochs separately."""
         return {k: value for k, value in asdict(self).items() if k not in {"name", "epochs"}}
 
     def matches(self, recorded: Mapping[str, Any]) -> bool:
         """Return whether a run's hyperparameters are this recipe's.
 
-        Those that are newer than the run had their defaults then.
+        Hyperparameters that are newer than the run had their default values.
         """
         return {**Recipe("", 0).hyperparameters, **recorded} == self.hyperparameters
 
@@ -76,7 +76,7 @@ ARTICLE: Mapping[str, Recipe] = {
     "final": Recipe(name="article", epochs=30),
 }
 
-# Chosen on the validation set alone, in trials of `first` and `final` that were not kept;
+# Chosen by validation accuracy, in trials of `first` and `final` that were not kept;
 # models/ABLATIONS.md measures the ingredients again.
 _IMPROVED = Recipe(
     name="improved",
@@ -108,7 +108,7 @@ VERSIONS = {"article": 1, "improved": 2}
 
 
 def _techniques(article: Recipe) -> list[Recipe]:
-    """Return the recipe with each technique alone, at its textbook strength, and all combined."""
+    """Return the recipe with each technique at its textbook strength, and with all combined."""
     return [
         replace(article, name="dropout", dropout=0.3),
         replace(article, name="batch-normalization", batch_normalization=True),
@@ -141,7 +141,7 @@ def _without_layers(article: Recipe) -> list[Recipe]:
 
 
 def _ablations(improved: Recipe) -> list[Recipe]:
-    """Return the recipe with one change each; for the choice of its ingredients."""
+    """Return the recipe with one change each, to choose its ingredients."""
     rate = improved.learning_rate
     return [
         replace(improved, name="adam", optimizer="adam", learning_rate=1e-3, weight_decay=0.0),
@@ -166,7 +166,7 @@ def _random_labels(article: Recipe) -> list[Recipe]:
 
 
 def _less_data(article: Recipe) -> list[Recipe]:
-    """Return the recipe, plain and with flips and shifts, on less and less training images."""
+    """Return the recipe, plain and with flips and shifts, on fewer and fewer training images."""
     sizes = (20_000, 10_000, 5_000, 2_500, 1_000)
     augmented = replace(article, flips_and_shifts=True)
     return [

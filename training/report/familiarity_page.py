@@ -1,4 +1,4 @@
-"""The page that shows how well scores separate familiar images from others."""
+"""The page that shows how well scores detect images of other things."""
 
 from collections.abc import Mapping
 
@@ -17,31 +17,32 @@ def familiarity_page(familiarity: MeasuredFamiliarity) -> str:
         rows.append(f"| {' | '.join(cells)} |")
     if familiarity.threshold is None:
         outcome = (
-            "The models' agreement does not separate them well enough, so the service is silent."
+            "The agreement does not separate them well enough, so the service does not use it."
         )
     else:
         outcome = (
-            "With `details=true`, the service calls an image familiar if the three models' "
-            f"agreement is at least {familiarity.threshold:.4f}, as for "
-            f"{100 * FAMILIAR_SHARE:.0f} % of the "
-            "validation images. It calls the others unfamiliar:\n\n"
+            "With `details=true`, the service calls an image possibly out of distribution if the "
+            f"agreement is below {familiarity.threshold:.4f}, the threshold that "
+            f"{100 * FAMILIAR_SHARE:.0f} % of the validation images reach. Shares below it:\n\n"
             + _shares(familiarity.below_threshold)
         )
     counts = ", ".join(
         f"{count} of {kind}" for kind, count in familiarity.unfamiliar_images.items()
     )
     return f"""\
-# Does an image look like those that the models were trained on?
+# Out-of-distribution detection
 
-Each model assigns one of ten classes to any image, even to noise. These scores are meant to
-separate CIFAR-10's {familiarity.test_images:,} test images from images of none of its classes,
-generated or cropped from photographs in scikit-image and scikit-learn: {counts}.
+Each model assigns one of its ten classes to any image, even to noise. We measured how well several
+scores tell CIFAR-10's {familiarity.test_images:,} test images from images of other things,
+generated or cropped from photographs in scikit-image and scikit-learn:
+{counts}.
 
-The figures are areas under the ROC curve: the share of pairs of a test image and another image in
-which the test image scores higher; 0.5 is chance. The service uses the agreement, and only if its
-mean is at least {least}; the other scores are for comparison. Agreement is the negative
-Jensen-Shannon divergence of the models' probabilities. Measured by `python -m training familiarity`
-on the improved models' float32 files.
+The figures are areas under the ROC curve (AUROC): how often a test image scores higher than one of
+the other images. 0.5 is chance. The service uses the agreement of the three models (the negative
+Jensen-Shannon divergence of their probabilities), and only if its mean AUROC is at least {least}.
+The other scores are for comparison.
+
+`python -m training familiarity` measures them on the improved models' float32 files.
 
 | score | model | {" | ".join(kinds)} | mean |
 |---|---|{"---:|" * (len(kinds) + 1)}

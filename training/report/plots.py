@@ -1,6 +1,6 @@
 """Every plot: learning curves, reliability, the models compared, the study, the first images.
 
-Each function draws plain data; the file's metadata holds their fingerprint.
+Each function draws plain data, and stores a fingerprint of them in the file's metadata.
 """
 
 import hashlib
@@ -25,13 +25,13 @@ _KEY = "Data"  # in the metadata
 
 
 def write(path: Path, draw: Callable[..., "Figure"], *shown: object) -> None:
-    """Draw the data, and put their fingerprint into the file's metadata."""
+    """Draw the data, with their fingerprint in the file's metadata."""
     with replaced(path) as unfinished:
         draw(*shown).savefig(unfinished, metadata={_KEY: _fingerprint(draw, shown)})
 
 
 def is_current(path: Path, draw: Callable[..., "Figure"], *shown: object) -> bool:
-    """Return whether a file shows these data; its bytes cannot tell, as they differ by system."""
+    """Return whether a file shows these data. Its bytes cannot tell: they differ by system."""
     try:
         with Image.open(path) as image:
             return image.info.get(_KEY) == _fingerprint(draw, shown)
@@ -42,12 +42,12 @@ def is_current(path: Path, draw: Callable[..., "Figure"], *shown: object) -> boo
 def curves(title: str, history: list[Epoch], *extended_after: int) -> "Figure":
     """Plot loss and accuracy by epoch, training against validation.
 
-    A dotted line follows each epoch after which the version was extended.
+    A dotted line marks each epoch after which the version was extended.
     """
     figure = _figure(10, 4)
     figure.suptitle(title)
     epochs = range(1, len(history) + 1)
-    # A single epoch has no line to draw; a marker shows it.
+    # A single epoch draws no line; a marker shows it.
     marker = "o" if len(history) == 1 else ""
     for axes, label, training, validation in zip(
         figure.subplots(1, 2),
@@ -56,8 +56,8 @@ def curves(title: str, history: list[Epoch], *extended_after: int) -> "Figure":
         ([e.val_loss for e in history], [e.val_accuracy for e in history]),
         strict=True,
     ):
-        axes.plot(epochs, training, label="training, mean while it trains", marker=marker)
-        axes.plot(epochs, validation, label="validation, after the epoch", marker=marker)
+        axes.plot(epochs, training, label="training (mean over the epoch)", marker=marker)
+        axes.plot(epochs, validation, label="validation (after the epoch)", marker=marker)
         for epoch in extended_after:
             axes.axvline(epoch + 0.5, color="gray", linestyle=":")
         axes.set(xlabel="Epoch", ylabel=label)
@@ -78,10 +78,10 @@ def reliability(title: str, error: float, bins: list[ReliabilityBin]) -> "Figure
     full = [b for b in bins if b.count]
     width = 1 / len(bins)
     centers = [(i + 0.5) * width for i in range(len(bins))]
-    above.plot([0, 1], [0, 1], color="gray", linestyle="--", label="confidence is accuracy")
+    above.plot([0, 1], [0, 1], color="gray", linestyle="--", label="perfect calibration")
     above.bar(centers, [b.accuracy or 0 for b in bins], width * 0.9, alpha=0.4, label="accuracy")
     above.plot(
-        [b.confidence for b in full], [b.accuracy for b in full], "o", label="mean of the images"
+        [b.confidence for b in full], [b.accuracy for b in full], "o", label="mean confidence"
     )
     above.set(ylabel="Accuracy", xlim=(0, 1), ylim=(0, 1))
     above.legend(loc="upper left")

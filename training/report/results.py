@@ -30,19 +30,18 @@ class Comparison:
         """Return the results so far.
 
         Raises:
-            ResultsError: their file is damaged.
+            ResultsError: the file is damaged.
         """
         path = models_dir / self.file
         try:
             return read_study(path)
         except ValidationError as error:
             raise ResultsError(
-                f"{path} does not hold a study's results ({first_reason(error)}); restore it, or "
-                "remove it to start over"
+                f"{path} is damaged ({first_reason(error)}); restore it, or remove it to start over"
             ) from error
 
     def read_current(self, models_dir: Path) -> Study:
-        """Return the results whose recipe is still one of the variants; see `read`."""
+        """Return the results whose recipe is still one of the variants, as `read` does."""
         return Study(results=[r for r in self.read(models_dir).results if self._is_current(r)])
 
     def _is_current(self, result: Result) -> bool:
@@ -50,7 +49,7 @@ class Comparison:
         return recipe is not None and recipe.matches(result.hyperparameters)
 
     def by_variant(self, done: Study, compared: Compared) -> dict[str, list[Result]]:
-        """Return the results that compare, in the variants' order."""
+        """Return the comparable results, in the variants' order."""
         results = done.of(compared)
         found = {
             name: [result for result in results if result.technique == name]
@@ -60,13 +59,13 @@ class Comparison:
 
 
 def repeats_article(result: Result) -> bool:
-    """Tell whether a run repeats the article's training: its recipe, for as many epochs."""
+    """Return whether a run repeats the article's training: same recipe, same epochs."""
     setting = result.setting
     return result.technique == BASELINE and setting.epochs == ARTICLE[setting.model].epochs
 
 
 def study_page(comparison: Comparison, done: Study) -> str:
-    """Return the page that shows the results."""
+    """Return the page of the results, in Markdown."""
     sections = [
         _section(compared.setting.title, comparison.by_variant(done, compared))
         for compared in done.compared
@@ -104,7 +103,7 @@ def spread(values: list[float], digits: int = 2) -> str:
 def changes(runs: list[Result], baseline: list[Result]) -> tuple[str, str]:
     """Return the differences of validation accuracy and gap from the baseline's, in points.
 
-    They are of runs with the same seed. Empty for the baseline itself, or where there is none.
+    Runs with the same seed are compared. Empty for the baseline itself, or without a baseline.
     """
     if not baseline or runs is baseline:
         return "", ""
@@ -125,53 +124,53 @@ def _signed(values: list[float]) -> str:
 _TECHNIQUES = """\
 # Regularization techniques, measured
 
-`python -m training study` measures the techniques and keeps the results in `study.json`;
-`python -m training report` writes this page from there. Each is one change to the article's recipe:
-a technique or, for `final`, the lack of layers of its own; `combined` has all techniques. Their
-strengths are in `training/networks/recipes.py`.
+Each variant is one change to the article's recipe: a technique, or for `final` the removal of some
+of its own layers; `combined` has all techniques. `training/networks/recipes.py` has their
+strengths, and [Overfitting, measured](../docs/overfitting.md) discusses the results.
+`python -m training study` measures the variants into `study.json`, and `python -m training report`
+writes this page.
 """
 _ABLATIONS = """\
 # Ablations of the improved recipe
 
-`python -m training study --vary improved` measures the ablations and keeps the results in
-`ablations.json`; `python -m training report` writes this page from there. Each is one change to the
-improved recipe, which is the baseline here, but `adam`, which has a learning rate of its own and no
-weight decay; they are in `training/networks/recipes.py`. The recipe is chosen by the validation
-accuracy.
+Each variant is one change to the improved recipe, the baseline here. Only `adam` changes more: it
+has its own learning rate and no weight decay. `training/networks/recipes.py` has the details. The
+recipe was chosen by validation accuracy. `python -m training study --vary improved` measures the
+variants into `ablations.json`, and `python -m training report` writes this page.
 """
 _FIGURES = """
-All runs see the same data, with the same n seeds. Accuracies, in per cent, and losses, mean
-cross-entropies, are of a run's final weights (with early stopping, those with the lowest validation
-loss, as the recipe computes it), without dropout or augmentation. The gap is training minus
-validation accuracy, in points. ± is the standard deviation over the seeds. Δ is the difference from
-the baseline with the same seed: one that is at most twice its ± may be chance, and so may any with
-one seed.
+- All runs use the same data and the same n seeds.
+- Accuracies (in percent) and losses (mean cross-entropy) are of the final weights, without dropout
+  or augmentation. With early stopping, these are the weights with the lowest validation loss.
+- The gap is training minus validation accuracy, in points.
+- ± is the standard deviation over the seeds. Δ is the difference from the baseline with the same
+  seed. A Δ of at most twice its ± may be chance, and so may any Δ of a single seed.
 
 ![Accuracies by variant]({plot})
 """
 _CLIPPED = """\
-{some} losses are clipped at 16.1 for each image, which understates those of overconfident networks.
+{some} losses are clipped at 16.1 per image, which understates the loss of overconfident networks.
 """
 
 _RANDOM_LABELS = """\
 # Random labels: a network learns anything by heart
 
-`python -m training study --vary random-labels` replaces a share of the training labels by random
-ones, uniform over all classes, and keeps the results in `random-labels.json`. The labels of the
-validation and test images stay true.
+Each variant replaces a share of the training labels by random ones, uniform over all classes. The
+labels of the validation and test images stay true. `python -m training study --vary random-labels`
+measures the variants into `random-labels.json`.
 """
 _LESS_DATA = """\
 # Less training data
 
-`python -m training study --vary less-data` trains on fewer images, as many of each class, without
-and with random flips and shifts, and keeps the results in `less-data.json`. Every run has as many
-updates as one on all 40,000 images, which is the baseline.
+Each variant trains on fewer images, the same number of each class, with or without random flips
+and shifts. Every run has as many updates as the baseline, which trains on all 40,000 images.
+`python -m training study --vary less-data` measures the variants into `less-data.json`.
 """
 _WIDTH = """\
 # Narrower and wider networks
 
-`python -m training study --vary width` multiplies the filters of each convolution and the units of
-each hidden layer, and keeps the results in `width.json`.
+Each variant multiplies the filters of each convolution and the units of each hidden layer.
+`python -m training study --vary width` measures the variants into `width.json`.
 """
 
 COMPARISONS = {
@@ -210,7 +209,7 @@ def _section(title: str, results: dict[str, list[Result]]) -> str:
         [
             f"## {title}",
             "",
-            f"On {' and '.join(devices)}.",
+            f"Measured on {' and '.join(devices)}.",
             caveat,
             "| variant | n | train | validation | Δ validation | test | gap | Δ gap "
             "| train loss | validation loss | test loss | epochs |",

@@ -1,6 +1,7 @@
-"""README's tables, from the records and the study."""
+"""The tables of README.md and docs/overfitting.md, from the records and the study."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from models.record import Record
 from models.study import BASELINE, Result, Study
@@ -24,29 +25,60 @@ def replace_tables(text: str, tables: Mapping[str, str]) -> str:
         start, end = f"<!-- table: {name} -->\n", "<!-- end -->"
         before, found, rest = text.partition(start)
         if not found or end not in rest:
-            raise MarkerError(f"the document has no place for a table: {start.strip()} … {end}")
+            raise MarkerError(f"the document lacks the marks of a table: {start.strip()} … {end}")
         text = f"{before}{start}{table}\n{rest[rest.index(end) :]}"
     return text
 
 
 def models_table(records: Records, _: Study) -> str:
-    """Return the bundled versions' figures, all measured on the finished weights."""
+    """Return the bundled versions' accuracies, all measured on the finished weights."""
+    header = "| model | version | recipe | training | validation | gap | test |"
+    rows = [
+        _row(
+            f"`{record.name}`" if record is of_model[0] else "",
+            f"{record.version}",
+            record.recipe or "–",
+            per_cent(record.train_accuracy),
+            per_cent(record.validation_accuracy),
+            per_cent(record.generalization_gap),
+            per_cent(record.test_accuracy),
+        )
+        for of_model in records.values()
+        for record in of_model
+    ]
+    return "\n".join([header, "|---|---:|---|" + "---:|" * 4, *rows])
+
+
+def confidence_table(records: Records, _: Study) -> str:
+    """Return how the bundled versions' confidence compares with their accuracy."""
     header = (
-        "| model | version | recipe | epochs | training | validation | gap | test | int8 test "
-        "| calibration error | unchanged when mirrored | when shifted |"
+        "| model | recipe | mean confidence | test accuracy | calibration error "
+        "| unchanged when mirrored | when shifted |"
     )
-    rows = [_model_row(r, first=r is of[0]) for of in records.values() for r in of]
-    return "\n".join([header, "|---|---:|---|" + "---:|" * 9, *rows])
+    rows = []
+    for of_model in records.values():
+        for record in of_model:
+            calibration, stability = record.calibration, record.stability
+            cells = (
+                f"`{record.name}`" if record is of_model[0] else "",
+                record.recipe or "–",
+                per_cent(calibration.mean_confidence if calibration else None, 1),
+                per_cent(record.test_accuracy, 1),
+                per_cent(calibration.expected_calibration_error if calibration else None, 1),
+                per_cent(stability.mirrored if stability else None, 1),
+                per_cent(stability.shifted if stability else None, 1),
+            )
+            rows.append(_row(*cells))
+    return "\n".join([header, "|---|---|" + "---:|" * 5, *rows])
 
 
 def reproduction_table(records: Records, done: Study) -> str:
-    """Return the article's figures beside ours for its recipe, in the article's own metric."""
+    """Return the article's figures beside ours for its recipe, in the article's metric."""
     rows = []
     for name, of_model in records.items():
-        ours = [r for r in of_model if r.recipe == "article"]
-        if not ours:
+        ours = [r for r in of_model if r.recipe == "article" and r.history]
+        if not ours or not (article := ours[0].article):
             continue
-        article = ours[0].article
         figures = [article.train_accuracy, article.validation_accuracy, article.test_accuracy]
         rows.append(_row(f"`{name}`", "the article", "", "1", *map(per_cent, figures)))
         for precision, of_seed in _reproductions(name, ours, done).items():
@@ -61,13 +93,15 @@ def _reproductions(
 ) -> dict[str, dict[int, tuple[float, float, float]]]:
     """Return training, validation and test accuracy by precision and seed.
 
-    They come from the bundled versions, and from the study's baseline if it is as long as the
-    article's training. A seed that is in both counts once, with the study's figures.
+    They come from the bundled versions, and from the study's baseline if it has as many epochs as
+    the article's training. A seed in both counts once, with the study's figures.
     """
     found: dict[str, dict[int, tuple[float, float, float]]] = {}
     for record in ours:
-        figures = record.running_train_accuracy, record.history[-1].val_accuracy
-        found.setdefault(record.precision, {})[record.seed] = *figures, record.test_accuracy
+        running, test = record.running_train_accuracy, record.test_accuracy
+        if running is not None and record.seed is not None and test is not None:
+            figures = running, record.history[-1].val_accuracy
+            found.setdefault(record.precision, {})[record.seed] = *figures, test
     for result in done.results:
         setting, running = result.setting, result.running_train_accuracy
         if setting.model == name and repeats_article(result) and running is not None:
@@ -89,40 +123,16 @@ def study_summary(_: Records, done: Study) -> str:
     return "\n\n".join(sections)
 
 
-README_TABLES: Mapping[str, Callable[[Records, Study], str]] = {
-    "reproduction": reproduction_table,
-    "models": models_table,
-    "study": study_summary,
+# The documents that hold tables between marks, relative to the checkout.
+DOCUMENT_TABLES: Mapping[Path, Mapping[str, Callable[[Records, Study], str]]] = {
+    Path("README.md"): {"models": models_table},
+    Path("docs/overfitting.md"): {"study": study_summary, "confidence": confidence_table},
 }
 
 
-def epochs_of(record: Record) -> str:
-    """Return the epochs of a version, and those requested if they differ."""
-    done, asked = record.epochs_completed, record.epochs
-    return f"{done}" if done == asked else f"{done} of {asked}"
-
-
 def per_cent(share: float | None, digits: int = 2) -> str:
-    """Return a share in per cent, without the sign; a dash for what was not measured."""
+    """Return a fraction in percent, without the sign; a dash if it was not measured."""
     return "–" if share is None else f"{100 * share:.{digits}f}"
-
-
-def _model_row(record: Record, *, first: bool) -> str:
-    calibration, stability = record.calibration, record.stability
-    return _row(
-        f"`{record.name}`" if first else "",
-        f"{record.version}",
-        record.recipe,
-        epochs_of(record),
-        per_cent(record.train_accuracy),
-        per_cent(record.validation_accuracy),
-        per_cent(record.generalization_gap),
-        per_cent(record.test_accuracy),
-        per_cent(record.int8.test_accuracy if record.int8 else None),
-        per_cent(calibration.expected_calibration_error if calibration else None, 1),
-        per_cent(stability.mirrored if stability else None, 1),
-        per_cent(stability.shifted if stability else None, 1),
-    )
 
 
 def _study_row(name: str, runs: list[Result], baseline: list[Result]) -> str:

@@ -12,15 +12,16 @@ from training.runs.strategy import SingleProcess
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of images, float32 [batch, 32, 32, 3], and of targets; of each, this worker's shard.
+    """This worker's shard of each batch: images, float32 [shard, 32, 32, 3], and their targets.
 
-    `shuffle` draws a new order for each epoch, which processes with the same seed agree on. `fit`
-    can shuffle arrays itself, but under TensorFlow it repeats one order in every epoch once a seed
-    is set (Keras 3.15). A last batch that cannot be split evenly over the devices is truncated
-    until it can.
+    `shuffle` draws a new order for each epoch; processes with the same seed draw the same one.
+    `fit` can shuffle arrays itself, but under TensorFlow it repeats one order in every epoch once a
+    seed is set (Keras 3.15). The last batch is truncated to a size that splits evenly over the
+    devices.
 
-    `mixup` blends each image and its one-hot target with another of the batch, in shares drawn for
-    the batch from Beta(mixup, mixup) (Zhang et al., 2018, arXiv:1710.09412); 0 leaves them alone.
+    `mixup` blends each image and its one-hot target with another one of the batch. The share is
+    drawn once per batch from Beta(mixup, mixup) (Zhang et al., 2018, arXiv:1710.09412); 0 turns it
+    off.
 
     An epoch has `examples` of them, by default each image once; if there are fewer images, each
     comes several times, in a new order each time.
@@ -64,7 +65,7 @@ class Batches(keras.utils.PyDataset):
         images, targets = self.images[shard].astype(np.float32), self.targets[shard]
         if self.mixup:
             share = np.random.beta(self.mixup, self.mixup)
-            # The order is random, so an image's opposite in the batch is a random other one.
+            # The order is random, so the opposite image in the batch is a random other one.
             images = share * images + (1 - share) * images[::-1]
             targets = share * targets + (1 - share) * targets[::-1]
         return images, targets

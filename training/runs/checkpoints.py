@@ -1,9 +1,9 @@
 """The run folder: `run.json` (the run and its history) and the last epoch's checkpoint.
 
-A checkpoint holds weights and optimizer state. Keras' own `BackupAndRestore` writes its weights and
-its epoch number in place, one after the other: a kill in between repeats an epoch on weights that
-have already seen it. Here `run.json` is replaced atomically, after the checkpoint that it names is
-written, and the previous checkpoint is deleted last.
+A checkpoint holds weights and optimizer state. Keras' own `BackupAndRestore` writes weights and
+epoch number in place, one after the other: a kill in between repeats an epoch on weights that have
+already seen it. Here, `run.json` is replaced atomically once its checkpoint is written, and the
+previous checkpoint is deleted last.
 """
 
 import math
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import portalocker
 from pydantic import BaseModel, JsonValue, ValidationError
 
+from models.locks import lock
 from models.record import Device, Epoch, Extension, Part
 from training import SAME_COMMAND, TrainingError, first_reason
 from training.files import WriteError, check_writable, replaced, write_text
@@ -28,7 +29,7 @@ LOCK_FILE = ".lock"
 
 
 class RunError(TrainingError):
-    """A run folder is damaged, in use, or holds another run than the one requested."""
+    """A run folder is damaged, in use, or holds a different run than requested."""
 
 
 class InUseError(RunError):
@@ -48,8 +49,8 @@ class Run(BaseModel):
     device: Device
     libraries: dict[str, str]
     history: list[Epoch]
-    parts: list[Part] = []  # empty in a run that predates them
-    extensions: list[Extension] = []  # as in a record's provenance
+    parts: list[Part] = []  # empty in runs from before they were recorded
+    extensions: list[Extension] = []  # see models.record.Provenance
 
     def begin_part(self, commit: str | None, device: str, libraries: dict[str, str]) -> None:
         """Record the code and the machine that train the next epochs."""
@@ -98,22 +99,22 @@ class Run(BaseModel):
 
 @contextmanager
 def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Lock a folder against other training processes; create it if it is missing.
+    """Lock a folder against other training processes; create it if it is missing; see `lock`.
 
-    The lock is released when the process ends, in whatever way; the lock file stays.
+    The lock is released when the process ends, however it ends; the lock file stays.
 
     Raises:
-        WriteError: the folder cannot be written.
-        InUseError: another training holds the lock, and `wait` is false.
+        WriteError: the folder is not writable.
+        InUseError: another process holds the lock, and `wait` is false.
     """
     check_writable(folder)
     with (folder / LOCK_FILE).open("a") as file:
         try:
-            portalocker.lock(file, portalocker.LOCK_EX | (0 if wait else portalocker.LOCK_NB))
+            lock(file, wait=wait)
         except portalocker.AlreadyLocked as error:
             raise InUseError(
-                f"another training is writing {folder}; wait for its end, or name another folder "
-                "with --runs-dir"
+                f"another training process is writing to {folder}; wait until it ends, or choose "
+                "another folder with --runs-dir"
             ) from error
         yield
 
@@ -122,7 +123,7 @@ def read_run(run_dir: Path) -> Run | None:
     """Return the run in `run_dir` as of its last finished epoch; None if there is none.
 
     Raises:
-        RunError: its file is damaged.
+        RunError: run.json is damaged.
     """
     path = run_dir / RUN_FILE
     try:
@@ -153,20 +154,20 @@ def save(run: Run, recipe: Recipe, model: "keras.Model", run_dir: Path) -> None:
     """Save the finished epoch, then delete the checkpoints no longer needed.
 
     Raises:
-        WriteError: it cannot be written; the epoch before it is kept.
+        WriteError: the checkpoint cannot be written; the previous epoch is kept.
     """
     last = run_dir / _checkpoint(len(run.history))
     variables = [*model.weights, *model.optimizer.variables]
     try:
         with replaced(last) as unfinished:
-            # HDF5 ends the process with a segmentation fault after a failed write, so check first
-            # that there is room: 4 bytes per number, plus HDF5's overhead.
+            # HDF5 crashes the process (segmentation fault) after a failed write: check first that
+            # there is room: 4 bytes per number, plus HDF5's overhead.
             unfinished.write_bytes(bytes(4 * sum(math.prod(v.shape) for v in variables) + 2**20))
             model.save_weights(unfinished)
         write_run(run, run_dir)
     except WriteError as error:
         raise WriteError(
-            f"{error}; the epochs before are kept, and {SAME_COMMAND} resumes after them"
+            f"{error}; the earlier epochs are kept, and {SAME_COMMAND} resumes after them"
         ) from error
     kept = {last.name, _checkpoint(run.chosen_epoch(recipe))}
     for path in run_dir.glob(_checkpoint("*")):
@@ -175,7 +176,7 @@ def save(run: Run, recipe: Recipe, model: "keras.Model", run_dir: Path) -> None:
 
 
 def load(model: "keras.Model", epoch: int, run_dir: Path) -> None:
-    """Load an epoch's weights into a network, and the state into its optimizer, if it has one.
+    """Load an epoch's weights into a network, and the optimizer's state if it has an optimizer.
 
     Raises:
         RunError: the checkpoint is missing or damaged.
@@ -191,15 +192,15 @@ def load(model: "keras.Model", epoch: int, run_dir: Path) -> None:
 
 
 def check_recipe(run: Run, run_dir: Path, recipe: Recipe) -> None:
-    """Refuse a run whose hyperparameters are not the recipe's.
+    """Refuse a run whose hyperparameters differ from the recipe's.
 
     Raises:
         RunError: they differ.
     """
     if not recipe.matches(run.hyperparameters):
         raise RunError(
-            f"{run_dir} holds a run with other hyperparameters than the {recipe.name} recipe has "
-            "now; train with --fresh to start over"
+            f"{run_dir} holds a run whose hyperparameters differ from those of the {recipe.name} "
+            "recipe; train with --fresh to start over"
         )
 
 
@@ -214,7 +215,7 @@ def check_same(
     check_recipe(run, run_dir, recipe)
     if recipe.cosine and run.epochs != epochs:
         raise RunError(
-            f"{run_dir} holds a run to {run.epochs} epochs, and its learning rate ends with them; "
+            f"{run_dir} holds a run whose learning rate is scheduled for {run.epochs} epochs; "
             f"use --epochs {run.epochs} to resume it or --fresh to start over"
         )
     for option, found, asked in (
@@ -228,7 +229,7 @@ def check_same(
             )
     if len(run.history) > epochs:
         raise RunError(
-            f"{run_dir} has finished {len(run.history)} epochs already, more than {epochs}; "
+            f"{run_dir} already has {len(run.history)} epochs, more than {epochs}; "
             f"use --fresh to start over"
         )
 

@@ -22,21 +22,21 @@ WORKER = "KERAS_DISTRIBUTION_PROCESS_ID"
 
 @contextmanager
 def distributed() -> Iterator[SingleProcess]:
-    """Yield the strategy of this worker; enter it before Keras creates a variable.
+    """Yield this worker's strategy; enter it before Keras creates a variable.
 
     Raises:
-        WorkerError: the backend or the environment is not set up for it, not all workers have
-            started, they do not agree on what to train, or one was lost.
+        WorkerError: the backend or the environment is not set up, a worker did not start or was
+            lost, or the workers disagree on what to train.
     """
     if keras.backend.backend() != "jax":
         raise WorkerError(
-            f"--distribute needs the JAX backend, and the backend is {keras.backend.backend()}; "
+            f"--distribute needs the JAX backend, not {keras.backend.backend()}; "
             "set KERAS_BACKEND=jax"
         )
     if missing := [name for name in (ADDRESSES, WORKERS, WORKER) if not os.environ.get(name)]:
         raise WorkerError(
             f"--distribute needs {', '.join(missing)}: set {ADDRESSES} to the host:port of worker "
-            f"0, {WORKERS} to their number and {WORKER} to 0, 1 and so on, one for each worker"
+            f"0, {WORKERS} to the number of workers and {WORKER} to this worker's number, from 0"
         )
     # Imported here because only --distribute needs it.
     import jax  # noqa: PLC0415
@@ -54,8 +54,8 @@ def distributed() -> Iterator[SingleProcess]:
         if isinstance(error, ValueError) and "Gloo" not in str(error):
             raise
         raise WorkerError(
-            f"a worker was lost, or did not start; on each, {SAME_COMMAND} goes on from the last "
-            f"finished epoch ({str(error).splitlines()[0]})"
+            f"a worker was lost, or did not start ({str(error).splitlines()[0]}); on each worker, "
+            f"{SAME_COMMAND} resumes after the last finished epoch"
         ) from error
 
 
@@ -69,7 +69,7 @@ class Worker(SingleProcess):
         self.devices = distribution.num_model_replicas
 
     def check_agreement(self, **values: int) -> None:
-        """Wait for all workers, and refuse to go on if they were given different work.
+        """Wait for all workers, and stop if they were given different work.
 
         Raises:
             WorkerError: a value is not the same on all workers.
@@ -80,13 +80,13 @@ class Worker(SingleProcess):
             found = multihost_utils.process_allgather(np.array(value)).tolist()
             if len(set(np.ravel(found))) > 1:
                 raise WorkerError(
-                    f"the workers do not agree: {name} is {found} on them in order; give all the "
-                    "same command, and a --runs-dir that they share"
+                    f"the workers disagree: {name} is {found}, in order; start all of them with "
+                    "the same command and a shared --runs-dir"
                 )
 
     @contextmanager
     def on_this_worker_alone(self) -> Iterator[None]:
-        """Run the enclosed code on this worker alone; otherwise Keras would wait for the others."""
+        """Run the enclosed code on this worker only; otherwise Keras would wait for the others."""
         distribution = keras.distribution.distribution()
         keras.distribution.set_distribution(None)
         try:

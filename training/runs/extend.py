@@ -1,7 +1,7 @@
 """Train a bundled version further without its run folder, from its exported weights.
 
-The file has no optimizer state, so the optimizer starts fresh. The learning rate does not: it
-follows the longer run's schedule from where the version ended.
+The file has no optimizer state, so the optimizer starts fresh. The learning rate continues: it
+follows the longer run's schedule from the epoch at which the version ended.
 """
 
 import itertools
@@ -25,7 +25,7 @@ from training.report.report import read_record
 from training.runs.checkpoints import Run, clear, locked, save
 from training.runs.train import compile_model, steps_per_epoch
 
-_IMAGES = 1000  # that measure BatchNorm's inputs and compare the network with the file
+_IMAGES = 1000  # to measure BatchNorm's inputs and to compare the network with the file
 _TOLERANCE = 1e-3  # largest difference in a logit, relative to the largest logit above 1
 
 
@@ -43,27 +43,29 @@ def extend(
     precision: str,
     run_dir: Path,
 ) -> None:
-    """Write a run into `run_dir` that continues the version in `folder` to `epochs` epochs.
+    """Write a run to `run_dir` that continues the version in `folder` to `epochs` epochs.
 
     `split` is the training set.
 
     Raises:
         ExtendError: there is no such version, it already has that many epochs or was trained with
-            another seed or precision, or its file does not fit the recipe's network.
-        BundleError: its file is not the one that its record describes.
+            another seed or precision, or its file does not match the recipe's architecture.
+        BundleError: its file does not match its record.
     """
     if not (folder / RECORD_FILE).exists():
         raise ExtendError(f"{folder} holds no version to extend; train without --extend")
     record = read_record(folder / RECORD_FILE)
+    if not record.history:
+        raise ExtendError(f"how {folder} was trained is not recorded; train without --extend")
     for option, found, given in (
         ("--seed", record.seed, seed),
         ("--precision", record.precision, precision),
     ):
         if found != given:
-            raise ExtendError(f"{folder} was trained with {option} {found}; extend it with that")
+            raise ExtendError(f"{folder} was trained with {option} {found}; use that to extend it")
     done = record.epochs_completed
     if done >= epochs:
-        raise ExtendError(f"{folder} was trained for {done} epochs; extend it to more, by --epochs")
+        raise ExtendError(f"{folder} already has {done} epochs; use a larger --epochs to extend it")
     onnx_bytes = read_file(folder / MODEL_FILE, record.sha256)
     network = build(record.name, recipe)
     images = split.images[:_IMAGES]
@@ -71,10 +73,10 @@ def extend(
         _set_weights(network, onnx.load_from_string(onnx_bytes), images)
     except (StopIteration, ValueError) as error:
         raise ExtendError(
-            f"{folder / MODEL_FILE} is not of the {recipe.name} recipe's network"
+            f"{folder / MODEL_FILE} does not match the {recipe.name} recipe's architecture"
         ) from error
     _check_same_logits(network, onnx_bytes, record, images)
-    run = _run(record, recipe, epochs)
+    run = _run(record, recipe, epochs, seed)
     model = compile_model(
         record.name,
         recipe,
@@ -90,12 +92,12 @@ def extend(
         save(run, recipe, model, run_dir)
 
 
-def _run(record: Record, recipe: Recipe, epochs: int) -> Run:
+def _run(record: Record, recipe: Recipe, epochs: int, seed: int) -> Run:
     return Run(
         model=record.name,
         recipe=record.recipe,
         hyperparameters=recipe.hyperparameters,
-        seed=record.seed,
+        seed=seed,
         epochs=epochs,
         precision=record.precision,
         backend=record.backend,
@@ -105,7 +107,7 @@ def _run(record: Record, recipe: Recipe, epochs: int) -> Run:
         parts=record.provenance.parts if record.provenance else [],
         extensions=[
             *record.extensions,
-            Extension(after=record.epochs_completed, planned=record.epochs),
+            Extension(after=record.epochs_completed, planned=record.epochs or epochs),
         ],
     )
 
@@ -113,8 +115,8 @@ def _run(record: Record, recipe: Recipe, epochs: int) -> Run:
 def _set_weights(network: keras.Model, file: onnx.ModelProto, images: Images) -> None:
     """Copy the file's weights into a network.
 
-    The file holds a BatchNorm as a scale and an offset. Its mean and variance are measured again,
-    on plain images; gamma and beta are set so that it computes the same with them.
+    The file stores a BatchNorm as a scale and an offset. Its mean and variance are measured again,
+    on images without augmentation; gamma and beta are set so that the results stay the same.
     """
     tensors = _tensors(file.graph)
     activations = keras.ops.cast(images, "float32")
@@ -134,7 +136,7 @@ def _set_weights(network: keras.Model, file: onnx.ModelProto, images: Images) ->
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield the weights in the order of use, without those of the preprocessing."""
+    """Yield the weights in the order in which they are used, without the preprocessing's."""
     weights = {tensor.name: tensor for tensor in graph.initializer}
     network = itertools.dropwhile(lambda node: node.op_type not in {"Conv", "MatMul"}, graph.node)
     for node in network:
@@ -152,5 +154,5 @@ def _check_same_logits(
     if not difference < _TOLERANCE:
         raise ExtendError(
             f"{record.name} version {record.version}: the network and the file differ by "
-            f"{difference:.1e} in a logit; less than {_TOLERANCE:.0e} is accepted"
+            f"{difference:.1e} in a logit; the limit is {_TOLERANCE:.0e}"
         )

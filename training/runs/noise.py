@@ -1,4 +1,4 @@
-"""What a run trains on where a recipe takes fewer images, or replaces labels by random ones."""
+"""The training images of a run: fewer images, or random labels, if the recipe says so."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ class TrainingPart:
     validation: Split
 
     def memorization(self, model: "keras.Model", images: int | None = None) -> Memorization | None:
-        """Return what a network says about the first images; None if all labels are true."""
+        """Measure a network on the first images; return None if all labels are true."""
         if not self.is_noisy.any():
             return None
         some = slice(images or MEASURED_IMAGES)
@@ -43,11 +43,11 @@ class TrainingPart:
 
 
 def training_part(recipe: Recipe, split: Split, seed: int) -> TrainingPart:
-    """Return what a recipe trains on with a seed.
+    """Return the images and labels that a recipe trains on with a seed.
 
-    Random labels are uniform over all classes, so some of them are true by chance (Zhang et al.,
+    Random labels are uniform over all classes, so some of them are correct by chance (Zhang et al.,
     2017, arXiv:1611.03530). Fewer images are the first of each class, the same for each seed, and
-    an epoch still has as many examples as with all of them.
+    an epoch still has as many examples as with all images.
     """
     training, validation = split.split_at(1 - recipe.validation_split)
     examples = len(training.labels)

@@ -1,4 +1,4 @@
-"""The code and the machine that make a run or a record."""
+"""The commit and the machine behind a run or a record."""
 
 import os
 import platform
@@ -12,9 +12,9 @@ _CODE = ("training", "models/*.py", "uv.lock")  # an export changes the rest of 
 
 @cache
 def commit() -> str | None:
-    """Return the commit of this code, with `-dirty` if it was changed since.
+    """Return the commit of this code, with `-dirty` if the code has changed since.
 
-    As of the first call, as a process keeps the code that it has loaded. None outside a git
+    The first call decides, because a process keeps the code that it has loaded. None outside a git
     checkout, or without git.
     """
     try:
@@ -43,5 +43,5 @@ def _processor() -> str:
 
 def _git(*arguments: str) -> str:
     command = ["git", "--no-optional-locks", *arguments]
-    result = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=True)  # noqa: S603  # arguments of ours alone
+    result = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=True)  # noqa: S603  # only our own arguments
     return result.stdout.strip()

@@ -1,4 +1,4 @@
-"""Training in a single process; `training.runs.distribute` does it with several workers."""
+"""Training in a single process; `training.runs.distribute` is for several workers."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -6,7 +6,7 @@ import keras
 
 
 class SingleProcess:
-    """Training in this process alone."""
+    """Training in this process only."""
 
     worker = 0
     workers = 1
@@ -21,11 +21,11 @@ class SingleProcess:
         """Wait until all workers have arrived with the same values."""
 
     def on_this_worker_alone(self) -> AbstractContextManager[None]:
-        """Return a context whose code the other workers do not run."""
+        """Return a context for code that only this worker runs."""
         return nullcontext()
 
     def device(self, model: keras.Model) -> str:
-        """Return what trains the model, as Keras' backend calls it."""
+        """Return the device that trains the model, in the backend's spelling."""
         # The only spelling that the TensorFlow, JAX and torch backends share.
         return str(model.weights[0].value.device)
 

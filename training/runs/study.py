@@ -1,8 +1,8 @@
-"""A recipe's variants, measured against each other on one model.
+"""Compare a recipe's variants on one model.
 
-Results are kept in a file, so an interrupted study resumes after its last finished run, even
-on another machine; within a run, `training.runs.checkpoints` does the same by epoch. Several
-processes can share a study: each trains the runs that no other has.
+Results are kept in a file, so an interrupted study resumes after its last finished run, even on
+another machine. Within a run, `training.runs.checkpoints` resumes after the last epoch. Several
+processes can share a study: each trains runs that no other process trains.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,10 +32,10 @@ def study(
     runs_dir: Path,
     models_dir: Path,
 ) -> None:
-    """Train, evaluate and record the named variants' runs that `models_dir` does not hold yet.
+    """Train, evaluate and record the named variants' runs that `models_dir` does not have yet.
 
-    A result or a run whose hyperparameters differ from the recipe's is replaced. A run that another
-    process is training is left to it.
+    Results and runs whose hyperparameters differ from the recipe's are replaced. Runs that another
+    process is training are skipped.
     """
     check_writable(models_dir)
     for seed in seeds:
@@ -67,7 +67,7 @@ def study(
 
 
 def add_result(result: Result, comparison: Comparison, models_dir: Path) -> None:
-    """Add a result to its file, or replace its earlier one, and write the page that shows them."""
+    """Add a result to its file, or replace the earlier one, and write the page."""
     with locked(models_dir, wait=True):
         done = comparison.read(models_dir)
         done.results = [other for other in done.results if other.key != result.key] + [result]
@@ -78,7 +78,7 @@ def add_result(result: Result, comparison: Comparison, models_dir: Path) -> None
 def _is_recorded(
     setting: Setting, recipe: Recipe, seed: int, comparison: Comparison, models_dir: Path
 ) -> bool:
-    # Read before each run, as another process may have added to it.
+    # Read before each run, because another process may have added a result.
     return any(
         result.key == (setting, recipe.name, seed) and recipe.matches(result.hyperparameters)
         for result in comparison.read(models_dir).results

@@ -38,7 +38,7 @@ from training.runs.strategy import ALONE, SingleProcess
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy")
 
-commit()  # now: hours later, the checkout may have another one
+commit()  # now; hours later, the checkout may be at another commit
 
 
 def train(
@@ -55,14 +55,14 @@ def train(
 ) -> Run:
     """Train a network to `epochs` epochs, resuming after the last finished one in `run_dir`.
 
-    `fresh` starts over instead. Early stopping may end the run sooner. Each of several workers
-    takes its shard of each batch; only the first writes to `run_dir`, which all share.
+    `fresh` starts over instead. Early stopping may end the run sooner. If there are several
+    workers, each takes its shard of every batch; all read `run_dir`, and only the first writes it.
 
     Raises:
         WorkerError: the workers found different epochs, or were asked for different runs.
-        RunError: `run_dir` holds another run, one of more epochs or a damaged one, or another
-            training is writing to it; or the loss is not finite.
-        WriteError: `run_dir` cannot be written; the earlier epochs are kept.
+        RunError: `run_dir` holds another, a longer or a damaged run, or another process is writing
+            to it; or the loss is not finite.
+        WriteError: `run_dir` is not writable; the earlier epochs are kept.
         StoppedError: Ctrl-C was pressed; the earlier epochs are kept.
     """
     with locked(run_dir) if strategy.is_first_worker else nullcontext():
@@ -75,13 +75,13 @@ def train(
         )
         if fresh and strategy.is_first_worker:
             clear(run_dir)
-        strategy.check_agreement(start=0)  # waits for the first worker
+        strategy.check_agreement(start=0)  # wait for the first worker
         run = read_run(run_dir)
         if run is not None:
             check_same(run, run_dir, recipe, epochs=epochs, seed=seed, precision=precision)
         done = len(run.history) if run else 0
         strategy.check_agreement(finished_epochs=done)
-        # Each resumption has its own seed, or it would repeat the first epochs' shuffles.
+        # Each resumption has its own seed; otherwise it would repeat the first epochs' shuffles.
         keras.utils.set_random_seed(seed + done)
         steps = steps_per_epoch(recipe, split)
         model = compile_model(
@@ -151,7 +151,7 @@ def _fit(
             validation_data=Batches(
                 validation.images, _targets(validation, recipe), size, strategy, shuffle=False
             ),
-            shuffle=False,  # of the batches; each worker would draw its own order
+            shuffle=False,  # of the batches: each worker would draw its own order
             epochs=run.epochs,
             initial_epoch=len(run.history),
             callbacks=[_Checkpoint(run, recipe, part, run_dir, strategy)],
@@ -168,10 +168,10 @@ def _fit(
 def load_trained_model(run: Run, recipe: Recipe, run_dir: Path) -> keras.Model:
     """Return the model that a run produced, in float32.
 
-    A checkpoint holds only float32 arrays, so one backend can load another's run.
+    A checkpoint holds only float32 arrays, so each backend can load the runs of the others.
     """
     model = build(run.model, recipe)
-    if recipe.weight_averaging:  # the optimizer has the average
+    if recipe.weight_averaging:  # the optimizer holds the average
         model.compile(_optimizer(recipe, steps=1, epochs=run.epochs, trained=0))
         model.optimizer.build(model.trainable_variables)
     load(model, run.chosen_epoch(recipe), run_dir)
@@ -191,7 +191,7 @@ def compile_model(
 ) -> keras.Model:
     """Return a compiled network, for `steps` batches per epoch.
 
-    `trained` of the `epochs` came before the optimizer's first step.
+    An earlier optimizer already trained the first `trained` of the `epochs`.
     """
     keras.config.set_dtype_policy(precision)
     try:
@@ -262,9 +262,9 @@ class _Checkpoint(keras.callbacks.Callback):
         seconds = time.perf_counter() - self.started
         if not all(map(math.isfinite, (logs or {}).values())):
             raise RunError(
-                f"epoch {epoch + 1} came to a loss that is not finite; the epochs before it are "
-                f"kept in {self.run_dir}; delete it, and train in float32, with another seed or at "
-                "a lower learning rate"
+                f"the loss of epoch {epoch + 1} is not finite; the earlier epochs are kept in "
+                f"{self.run_dir}; delete it and train in float32, with another seed or with a "
+                "lower learning rate"
             )
         self.run.add(
             Epoch(**(logs or {}), seconds=seconds, memorization=self.part.memorization(self.model))
