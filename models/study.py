@@ -11,6 +11,8 @@ from models.record import Device, Epoch, Memorization, Part, Score
 
 CIFAR10 = "CIFAR-10"
 STUDY_FILE = "study.json"  # in the models folder
+EXPERIMENTS = ("random-labels", "less-data", "width")  # each in <name>.json beside it
+TRAINING_IMAGES = 40_000  # of CIFAR-10, without the validation images: of all of these studies
 BASELINE = "baseline"  # the recipe unchanged
 
 

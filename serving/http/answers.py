@@ -32,15 +32,15 @@ class Worth(TypedDict):
     Absent if the model was not measured.
     """
 
-    right_when_this_sure: Annotated[
+    accuracy_at_confidence: Annotated[
         Fraction | None,
         Field(description="Share of right answers among test images with similar confidence."),
     ]
-    right_when_this_class: Annotated[
+    precision: Annotated[
         Fraction | None,
         Field(description="Share of right answers among test images that got this class."),
     ]
-    most_often_really: Annotated[
+    top_confusions: Annotated[
         list[Confusion],
         Field(
             description="The two classes whose images most often get this answer by mistake; none "
@@ -203,10 +203,15 @@ class ComparedVersion(TypedDict):
 
 
 class Study(TypedDict):
-    """The answer of /study: the measured techniques, and each model's recipes."""
+    """The answer of /study: measured techniques and experiments, and each model's recipes."""
 
     results: list[Result]
     compared: list[Compared]
+    experiments: Annotated[
+        dict[str, list[Result]],
+        Field(description="random-labels, less-data and width: a list is empty if not measured."),
+    ]
+    training_images: Annotated[int, Field(description="Of a run, unless its recipe has fewer.")]
     versions: list[ComparedVersion]
 
 

@@ -87,8 +87,8 @@ def _paths(classifiers: Classifiers, version: Json) -> Json:
         },
         "/study": {
             "get": operation(
-                "Regularization techniques, measured, and every version's curves, calibration "
-                "and confusion",
+                "Regularization techniques and experiments, measured, and every version's curves "
+                "and calibration",
                 as_json("Study"),
                 **problems(400),
             )
