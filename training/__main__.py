@@ -175,12 +175,12 @@ def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: P
     "--name",
     required=True,
     callback=check_name,
-    help="The model's name, of its folder and in requests.",
+    help="Name of the model, for its folder and in requests.",
 )
-@click.option("--version", type=click.IntRange(min=1), default=1, help="Its version.")
-@click.option("--title", help="What the page calls it.  [default: the name]")
+@click.option("--version", type=click.IntRange(min=1), default=1, help="Version number.")
+@click.option("--title", help="Title on the page.  [default: the name]")
 @options("data_dir", "models_dir")
-@click.option("--force", is_flag=True, help="Replace the version that is there.")
+@click.option("--force", is_flag=True, help="Replace an existing version.")
 def record_command(
     file: Path,
     name: str,
@@ -190,11 +190,11 @@ def record_command(
     models_dir: Path,
     force: bool,
 ) -> None:
-    """Measure an ONNX file of any origin, and copy it into the models folder with its record.
+    """Measure any ONNX file, and copy it into the models folder with a record.
 
     FILE takes `image`, uint8 [batch, 32, 32, 3], RGB, and returns `probabilities`, float32
-    [batch, 10], of CIFAR-10's classes in its order. The record holds what is measured here, and
-    nothing of the training. Needs no TensorFlow.
+    [batch, 10], for CIFAR-10's classes in its order. The record holds what is measured here,
+    without a training history. Needs no TensorFlow.
     """
     from training.data import cifar10 as data
     from training.export.record import check_new, record_file

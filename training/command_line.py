@@ -14,7 +14,7 @@ from training import SAME_COMMAND, StoppedError, TrainingError
 from training.networks.recipes import ARTICLE, RECIPES
 
 BACKENDS = ("tensorflow", "jax", "torch")  # Keras' backends that can train
-# What a keras.json may set, and what the commands train with.
+# The settings in a keras.json, with the values that the commands use.
 KERAS_DEFAULTS = {
     "backend": BACKENDS[0],
     "epsilon": 1e-7,
@@ -94,7 +94,7 @@ def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
 
 
 def check_name(_: click.Context, __: click.Parameter, name: str) -> str:
-    """Refuse a name that cannot be a model's folder."""
+    """Return the name of a model if it can be a folder's."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
         raise click.BadParameter(
             f"{name!r} cannot name a model; use letters, digits, dots, dashes and underscores, "
@@ -114,8 +114,8 @@ class TrainingGroup(OpenGroup):
                 f"KERAS_BACKEND is {backend!r}; set it to {', '.join(BACKENDS[:-1])} or "
                 f"{BACKENDS[-1]}, or unset it"
             )
-        # Keras imports Matplotlib, which refuses a notebook's backend outside of the notebook's
-        # environment. Set here and not on import, which a notebook may do.
+        # Keras imports Matplotlib, which fails with a notebook's backend outside of the notebook's
+        # environment. Set here and not on import, because a notebook may import this.
         os.environ["MPLBACKEND"] = "agg"
         _ignore_keras_file(backend)
         try:
@@ -132,7 +132,7 @@ class TrainingGroup(OpenGroup):
 
 
 def _ignore_keras_file(backend: str) -> None:
-    """Keep Keras from reading keras.json, which may be another project's; say what it sets."""
+    """Keep Keras from reading keras.json, which may be another project's; print what it sets."""
     home = os.environ.get("KERAS_HOME") or "~/.keras"
     path = Path(home, "keras.json").expanduser()
     try:
@@ -146,7 +146,7 @@ def _ignore_keras_file(backend: str) -> None:
     ]
     if ignored:
         click.echo(
-            f"{path} sets {', '.join(ignored)}; this command does not use it, and runs Keras with "
+            f"{path} sets {', '.join(ignored)}; this command ignores that and runs Keras with "
             f"{backend} (KERAS_BACKEND), float32 and channels_last",
             err=True,
         )

@@ -5,22 +5,13 @@ import json
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import requests
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.helpers import MODELS, ROOT, png, run_server, upload
-
-SHIP = ROOT / "serving" / "static" / "ship.png"
-
-
-def predict(server: str, path: Path, query: str = "") -> Any:
-    files = upload((path.name, path.read_bytes()))
-    answer = requests.post(f"{server}/predict?resize=true&{query}", files=files)
-    return answer.json()["predictions"][0]
+from tests.helpers import KEYS, MODELS, SHIP, png, predict
 
 
 def test_a_chosen_image_gets_the_services_answers(page: Page, server: str) -> None:
@@ -168,31 +159,31 @@ def test_a_card_shows_the_records_of_a_model(page: Page, server: str) -> None:
     expect(page.locator("#view-try")).to_be_visible()
 
 
-def test_the_page_asks_for_the_key(browser: Browser) -> None:
-    with run_server("--api-key", "the-key") as address:
-        page = browser.new_page()
-        page.goto(address)
-        for key, reason in (
-            ("the-key\u200b", "visible ASCII characters"),  # as a chat may add to it
-            ("wrong", "not one of this service's"),
-            (" the-key ", ""),
-        ):
-            expect(page.get_by_label("API key")).to_be_focused()
-            page.get_by_label("API key").fill(key)
-            page.get_by_role("button", name="use this key").click()
-            expect(page.locator("#reason")).to_contain_text(reason)
-        expect(page.locator(".model")).to_have_count(len(MODELS))
-        page.set_input_files("#file", SHIP)
-        expect(page.locator("#verdict")).not_to_be_empty()
-        expect(page.locator("#key")).to_be_hidden()
-        page.reload()  # which remembers it
-        expect(page.locator(".model")).to_have_count(len(MODELS))
-        page.get_by_role("link", name="Final model’s card").click()
-        page.get_by_text("version 1", exact=True).click()
-        record = requests.get(f"{address}/models/final?version=1", headers={"X-API-Key": "the-key"})
-        shown = page.locator("details[open] pre").inner_text()
-        assert json.loads(shown) == record.json()
-        page.close()
+def test_the_page_asks_for_the_key(browser: Browser, keyed_server: str) -> None:
+    page = browser.new_page()
+    page.goto(keyed_server)
+    for key, reason in (
+        (f"{KEYS[0]}\u200b", "visible ASCII characters"),  # as a chat may add to it
+        ("wrong", "not one of this service's"),
+        (f" {KEYS[0]} ", ""),
+    ):
+        expect(page.get_by_label("API key")).to_be_focused()
+        page.get_by_label("API key").fill(key)
+        page.get_by_role("button", name="use this key").click()
+        expect(page.locator("#reason")).to_contain_text(reason)
+    expect(page.locator(".model")).to_have_count(len(MODELS))
+    page.set_input_files("#file", SHIP)
+    expect(page.locator("#verdict")).not_to_be_empty()
+    expect(page.locator("#key")).to_be_hidden()
+    page.reload()  # which remembers it
+    expect(page.locator(".model")).to_have_count(len(MODELS))
+    page.get_by_role("link", name="Final model’s card").click()
+    page.get_by_text("version 1", exact=True).click()
+    url = f"{keyed_server}/models/final?version=1"
+    record = requests.get(url, headers={"X-API-Key": KEYS[0]})
+    shown = page.locator("details[open] pre").inner_text()
+    assert json.loads(shown) == record.json()
+    page.close()
 
 
 def test_it_fits_a_phone_and_follows_the_dark_mode(page: Page, tmp_path: Path) -> None:
@@ -251,12 +242,15 @@ def test_an_example_that_comes_late_does_not_replace_a_later_choice(
     page.click("[data-example='ship.png']")
     chosen = tmp_path / "chosen.png"
     chosen.write_bytes(SHIP.read_bytes())
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
     page.set_input_files("#file", chosen)
     expect(page.locator(".answer").first).to_be_visible()
     with page.expect_response("**/ship.png"):
         waiting[0].continue_()
-    page.wait_for_timeout(200)  # in which it would replace the choice
+    wait_for_another_answer(page)
     expect(page.locator(".result h2")).to_have_text("chosen.png")
+    assert len([url for url in sent if "/predict" in url]) == 1  # for the choice
 
 
 @pytest.mark.parametrize("way", ["paste", "drop"])
@@ -288,8 +282,13 @@ def test_an_answer_that_comes_late_is_not_shown(page: Page) -> None:
     newest = answers.inner_text()
     with page.expect_response("**/predict*"):
         waiting[0].continue_()
-    page.wait_for_timeout(200)  # in which it would replace the answers
+    wait_for_another_answer(page)
     assert answers.inner_text() == newest
+
+
+def wait_for_another_answer(page: Page) -> None:
+    """Wait until the page has dealt with every answer that it has received so far."""
+    page.evaluate("fetch('health/live').then(answer => answer.text())")
 
 
 def test_a_browser_that_stores_nothing_is_served(browser: Browser, server: str) -> None:

@@ -2,7 +2,6 @@
 
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +9,7 @@ import requests
 from playwright.sync_api import Page, expect
 
 from serving.insights import stability
-from tests.helpers import MODELS, png, upload
-from tests.serving.test_page import SHIP, predict
+from tests.helpers import MODELS, SHIP, ask, png, predict
 
 
 @pytest.fixture
@@ -21,11 +19,6 @@ def noise(tmp_path: Path) -> Path:
     path = tmp_path / "noise.png"
     path.write_bytes(png(random.repeat(8, axis=0).repeat(8, axis=1)))
     return path
-
-
-def ask(server: str, path: str, file: Path, query: str = "") -> Any:
-    files = upload((file.name, file.read_bytes()))
-    return requests.post(f"{server}/{path}?resize=true&{query}", files=files).json()
 
 
 def percent(share: float) -> str:

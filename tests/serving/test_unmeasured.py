@@ -13,9 +13,8 @@ import requests
 from playwright.sync_api import Browser, expect
 
 from models.record import Measured, Record
-from tests.helpers import ROOT, run_server, upload
+from tests.helpers import ROOT, SHIP, run_server, upload
 
-SHIP = ROOT / "serving" / "static" / "ship.png"
 REQUIRED = {name for name, field in Record.model_fields.items() if field.is_required()}
 
 

@@ -40,7 +40,8 @@ def generate(size: int, seed: int) -> Split:
 def start(*options: str, before: str = "", **environment: str) -> subprocess.Popen[str]:
     """Start `python -m training` on generated images, after the code `before`.
 
-    It ends with the test at the latest.
+    It ends with the test at the latest. TensorFlow takes seconds to start: where a test needs no
+    process of its own, the fixture `command` is faster.
     """
     process = subprocess.Popen(
         [sys.executable, "-c", f"{before}\n{_COMMAND}", *options],
@@ -65,6 +66,6 @@ def stop_after_epochs(
     """Send a signal to a training when it has finished so many epochs more."""
     goal = finished_epochs(run_dir) + epochs
     try:
-        wait_for(lambda: process.poll() is not None or finished_epochs(run_dir) >= goal, limit=300)
+        wait_for(lambda: process.poll() is not None or finished_epochs(run_dir) >= goal)
     finally:
         process.send_signal(number)

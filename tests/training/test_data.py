@@ -3,16 +3,15 @@
 import hashlib
 import http.server
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from tests.helpers import ROOT
+from training.__main__ import main
 from training.data.cifar10 import DataError, find, load, load_test
 
 
@@ -59,20 +58,12 @@ def test_the_folder_is_found_from_the_archive_its_parent_and_home(
 
 def test_a_missing_file_ends_the_command_with_one_line_and_nothing_written(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    result = subprocess.run(
-        [
-            *(sys.executable, "-m", "training", "--data-dir", str(tmp_path / "data")),
-            *("--runs-dir", str(tmp_path / "runs"), "--models-dir", str(tmp_path / "models")),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 1
-    [line] = [line for line in result.stderr.splitlines() if line.startswith("Error")]
+    options = ["--data-dir", str(tmp_path / "data"), "--runs-dir", str(tmp_path / "runs")]
+    result = CliRunner().invoke(main, [*options, "--models-dir", str(tmp_path / "models")])
+    assert result.exit_code == 1
+    [line] = result.stderr.splitlines()
+    assert line.startswith("Error: ")
     assert str(tmp_path / "data" / "data_batch_1") in line
-    assert "Traceback" not in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 

@@ -100,19 +100,19 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def test_verify_fails_where_the_record_says_otherwise(bundle: Path, cifar10_dir: Path) -> None:
-    options = ["--models-dir", str(bundle), "--data-dir", str(cifar10_dir), "--provider", "cpu"]
-    path = bundle / "first/1/metadata.json"
+    # A second version is the same file, and its record says otherwise.
+    shutil.copytree(bundle / "first/1", bundle / "first/2")
+    path = bundle / "first/2/metadata.json"
     record = json.loads(path.read_bytes())
-    result = CliRunner().invoke(main, ["verify", *options])
-    assert result.exit_code == 0, result.output
-    recorded = f"{record['test_accuracy']:.2%}"
-    assert f"first version 1: recorded {recorded}, found {recorded[:4]}" in result.output
-
+    record["version"] = 2
     record["confusion_matrix"][0][0] += 100
     path.write_text(json.dumps(record))
+    options = ["--models-dir", str(bundle), "--data-dir", str(cifar10_dir), "--provider", "cpu"]
     result = CliRunner().invoke(main, ["verify", *options])
     assert result.exit_code == 1
-    assert "differs from the record: first version 1" in result.output
+    recorded = f"{record['test_accuracy']:.2%}"
+    assert f"first version 1: recorded {recorded}, found {recorded[:4]}" in result.output
+    assert result.stderr.endswith("differs from the record: first version 2\n")
 
 
 def test_a_record_is_remeasured_from_the_files_alone(bundle: Path, cifar10_dir: Path) -> None:

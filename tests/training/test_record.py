@@ -59,7 +59,7 @@ def test_a_record_holds_what_was_measured_and_no_more(tmp_path: Path) -> None:
     [verified] = verify(Settings(models_dir=tmp_path, provider="cpu"), TEST)
     assert verified.recorded == verified.found == stored["test_accuracy"]
     card = (tmp_path / "mine/README.md").read_text("utf-8")
-    assert "How it was trained is not recorded." in card
+    assert "The training was not recorded." in card
     assert "## Training" not in card
     assert sorted(path.name for path in folder.iterdir()) == [
         *("metadata.json", "model.onnx", "reliability.png")
@@ -71,7 +71,7 @@ def test_a_version_is_replaced_by_force_alone(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "model.onnx").write_bytes(b"before")
     result = run(MODEL, tmp_path, "--name", "mine")
-    assert f"{folder} is there already; choose another --version" in result.output
+    assert f"{folder} already exists; choose another --version" in result.output
     assert (folder / "model.onnx").read_bytes() == b"before"
     assert run(MODEL, tmp_path, "--name", "mine", "--force").exit_code == 0
     assert Record.model_validate_json((folder / "metadata.json").read_bytes()).name == "mine"
@@ -80,7 +80,7 @@ def test_a_version_is_replaced_by_force_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (without_softmax, "no probabilities: from -"),
+        (without_softmax, "does not return probabilities: its outputs are -"),
         (with_another_input, "has inputs and outputs [('pixels'"),
         (None, "ONNX Runtime cannot load"),
     ],
@@ -105,4 +105,4 @@ def test_what_the_service_could_not_serve_is_refused(
 def test_a_name_that_is_no_folders_is_refused(tmp_path: Path, name: str) -> None:
     result = run(MODEL, tmp_path, "--name", name)
     assert result.exit_code == 2
-    assert "is no model's name" in result.output
+    assert "cannot name a model" in result.output

@@ -16,7 +16,7 @@ def model_card(records: list[Record]) -> str:
     tested = [record for record in records if record.test_accuracy is not None]
     sections = [
         _introduction(newest),
-        _training(trained) if trained else "How it was trained is not recorded.",
+        _training(trained) if trained else "The training was not recorded.",
         *([_by_class(tested), _confidence(tested)] if tested else ["It was not measured."]),
         _limits(records, trained),
     ]
