@@ -94,13 +94,13 @@ def test_a_version_that_was_trained_longer_is_replaced_by_force_alone(
     (models / "first/2").mkdir()
     record = export_model(shorter, tiny, force=True)
     assert record.epochs_completed == 1
-    assert f"{written} version 2 " in capsys.readouterr().out
+    assert f"{written} version 2" in capsys.readouterr().out
 
     # Another model's record that is none is left out of what an export writes, and said.
     (models / "second/1").mkdir(parents=True)
     (models / "second/1/metadata.json").write_text("{}")
     write_report(models, skip_broken=True)
-    assert f"{models}/second/1/metadata.json is not a model's record" in capsys.readouterr().err
+    assert f"{models}/second/1/metadata.json is not a valid record" in capsys.readouterr().err
     assert (models / "first/README.md").exists()
     with pytest.raises(RecordError, match=r"second/1/metadata.json"):
         write_report(models)
@@ -136,7 +136,7 @@ def test_what_other_programs_set_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_third_recipe_makes_a_third_version(tmp_path: Path) -> None:
     recipe = (
-        "from dataclasses import replace; from training import recipes as r; "
+        "from dataclasses import replace; from training.networks import recipes as r; "
         "r.RECIPES['mine'] = {'first': replace(r.ARTICLE['first'], name='mine', epochs=1)}; "
         "r.VERSIONS['mine'] = 3"
     )

@@ -105,4 +105,4 @@ def test_what_the_service_could_not_serve_is_refused(
 def test_a_name_that_is_no_folders_is_refused(tmp_path: Path, name: str) -> None:
     result = run(MODEL, tmp_path, "--name", name)
     assert result.exit_code == 2
-    assert "is no model's name" in result.output
+    assert "cannot name a model" in result.output
