@@ -37,6 +37,13 @@ def run(
     return result, result.stdout.splitlines()
 
 
+def test_digits_are_files_in_a_folder_for_each(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="needs the training group")
+    result, _ = run("digits.py", tmp_path / "digits", service="")
+    assert result.returncode == 0, result.stderr
+    assert len(list(tmp_path.glob("digits/[0-9]/*.png"))) == 1797
+
+
 def test_overfitting_shows_each_records_figures(server: str) -> None:
     result, [_, *lines] = run("overfitting.py", server, service=server)
     assert result.returncode == 0, result.stderr

@@ -13,8 +13,7 @@ from werkzeug.http import parse_options_header
 
 from serving.errors import BadRequestError, TooLargeError, UnsupportedTypeError
 from serving.http.parameters import Sent, check_names
-from serving.images.decode import ACCEPTED
-from serving.images.pool import Upload
+from serving.images.decode import ACCEPTED, Upload
 
 FIELD = "image"
 FORM = "multipart/form-data"

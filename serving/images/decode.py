@@ -22,7 +22,16 @@ from serving.images.formats import find_damage, name_format
 from serving.images.readers import avif, bmp, gif, jpeg, png, webp
 from serving.images.readers.encoded import EncodedImage, UnreadVariantError
 
-__all__ = ["ACCEPTED", "FORMATS", "MAX_PIXELS", "MIMETYPES", "DecodedImage", "decode", "is_small"]
+__all__ = [
+    "ACCEPTED",
+    "FORMATS",
+    "MAX_PIXELS",
+    "MIMETYPES",
+    "DecodedImage",
+    "Upload",
+    "decode",
+    "is_small",
+]
 
 MIMETYPES = frozenset(
     f"image/{kind}" for kind in ("png", "jpeg", "jpg", "webp", "gif", "bmp", "x-ms-bmp", "avif")
@@ -57,6 +66,15 @@ _SPOKEN_VOWEL = re.compile("[AEIO]|HTML|M[NP]|RTF|SVG|XML")
 
 # Pillow warns of what decode() refuses or ignores, in lines that do not fit the log.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An image as it was sent; error messages call it `name`."""
+
+    filename: str | None
+    name: str
+    content: bytes
 
 
 @dataclass(frozen=True)
@@ -116,6 +134,11 @@ def decode(
     return DecodedImage(pixels, *_displayed(encoded))
 
 
+def resample(image: Image.Image) -> Image.Image:
+    """Return the largest centered square, resampled to 32×32."""
+    return ImageOps.fit(image, SIZE, Image.Resampling.BICUBIC)
+
+
 def is_small(content: bytes) -> bool:
     """Return whether decode() without `resize` takes a few milliseconds, whatever the bytes are.
 
@@ -156,7 +179,7 @@ def _displayed(encoded: EncodedImage) -> tuple[int, int]:
 def _load(encoded: EncodedImage, *, resize: bool) -> npt.NDArray[np.uint8]:
     image = encoded.load(resize)
     if resize:
-        image = ImageOps.fit(image, SIZE, Image.Resampling.BICUBIC)
+        image = resample(image)
     if encoded.orientation in _TRANSPOSES:
         image = image.transpose(_TRANSPOSES[encoded.orientation])
     return np.asarray(to_srgb(image, encoded.color))

@@ -7,7 +7,7 @@ request parsing, and none of them describes a body that is either a form or the 
 """
 
 from serving import NAME, VERSION
-from serving.http.access import KEY_HEADER
+from serving.http.intake import KEY_HEADER
 from serving.inference.registry import Classifiers
 from serving.openapi.answers import answer_schemas
 from serving.openapi.images import image_paths

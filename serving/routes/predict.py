@@ -1,13 +1,11 @@
 """POST /predict: read the request, decode its images, classify them, respond."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from flask import Blueprint
 
 from models.record import CLASSES
 from serving.errors import ServingError
-from serving.http.answers import Answer, Familiarity, Prediction, Predictions, Refusal, rounded
+from serving.http.answers import Answer, Familiarity, Prediction, Predictions, rounded
 from serving.http.parameters import boolean, fraction, single, whole_number
 from serving.http.problems import problem_document
 from serving.http.uploads import read_uploads
@@ -17,9 +15,6 @@ from serving.insights.familiarity import familiarity_of
 from serving.insights.reliability import worth
 from serving.insights.thumbnails import to_data_url
 from serving.service import Service
-
-# Every model's answer, and the image's familiarity if it was requested.
-Answers = tuple[list[Answer], Familiarity | None]
 
 PARAMETERS = (
     "model",
@@ -51,64 +46,46 @@ def create_blueprint(service: Service) -> Blueprint:
             outcomes = decode(uploads, len(uploads) * len(chosen), resize=resize)
             filenames = [upload.filename for upload in uploads]
             del uploads  # megabytes, which need not wait for the models
-            images = [outcome for outcome in outcomes if isinstance(outcome, DecodedImage)]
-            answers = _classify(service, chosen, images, top_k, least, details)
+            images = {i: o.pixels for i, o in enumerate(outcomes) if isinstance(o, DecodedImage)}
+            batch = np.stack([*images.values()]) if images else None  # all may be refused
+            probabilities = [] if batch is None else service.classify(chosen, batch)
+        rows = zip(*(of_model.tolist() for of_model in probabilities), strict=True)
+        models = (
+            [_answer(*each, top_k, least, details) for each in zip(chosen, of_image, strict=True)]
+            for of_image in rows
+        )
+        measured = service.familiarity if details else None
+        familiarity = familiarity_of(measured, chosen, probabilities)
+        answers = dict(zip(images, zip(models, familiarity, strict=True), strict=True))
         return {
             "predictions": [
-                _prediction(filename, outcome, answers, crop)
-                for filename, outcome in zip(filenames, outcomes, strict=True)
+                {"filename": filename, "problem": problem_document(outcome)}
+                if isinstance(outcome, ServingError)
+                else _prediction(filename, outcome, *answers[place], crop)
+                for place, (filename, outcome) in enumerate(zip(filenames, outcomes, strict=True))
             ]
         }
 
     return blueprint
 
 
-def _classify(
-    service: Service,
-    chosen: list[Classifier],
-    images: list[DecodedImage],
-    top_k: int | None,
-    least: float,
-    details: bool,
-) -> Iterator[Answers]:
-    """Return every model's answer to each image."""
-    if not images:  # all were refused
-        return iter(())
-    batch = np.stack([image.pixels for image in images])
-    probabilities = service.classify(chosen, batch)
-    service.metrics.count_predictions(chosen, probabilities)
-    measured = service.familiarity if details else None
-    familiarity = familiarity_of(measured, chosen, probabilities)
-    rows = [of_model.tolist() for of_model in probabilities]
-    answers = (
-        [
-            _answer(classifier, of_model[i], top_k, least, details)
-            for classifier, of_model in zip(chosen, rows, strict=True)
-        ]
-        for i in range(len(images))
-    )
-    return zip(answers, familiarity, strict=True)
-
-
 def _prediction(
     filename: str | None,
-    outcome: DecodedImage | ServingError,
-    answers: Iterator[Answers],
+    image: DecodedImage,
+    models: list[Answer],
+    familiarity: Familiarity | None,
     crop: bool,
-) -> Prediction | Refusal:
-    if isinstance(outcome, ServingError):
-        return {"filename": filename, "problem": problem_document(outcome)}
-    models, familiarity = next(answers)
+) -> Prediction:
     prediction: Prediction = {
         "filename": filename,
-        "width": outcome.width,
-        "height": outcome.height,
+        "width": image.width,
+        "height": image.height,
         "models": models,
     }
     if familiarity is not None:
         prediction["familiarity"] = familiarity
     if crop:
-        prediction["crop"] = to_data_url(outcome.pixels)
+        prediction["crop"] = to_data_url(image.pixels)
     return prediction
 
 

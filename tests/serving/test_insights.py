@@ -20,7 +20,7 @@ from serving.settings import Settings
 from tests.helpers import MODELS, ROOT, SHIP, check_problem, png, run_server, upload
 
 if TYPE_CHECKING:
-    from training.data.cifar10 import Split
+    from training.data import Split
 
 CONTENT = SHIP.read_bytes()
 IMAGES = 50

@@ -19,7 +19,7 @@ from serving.settings import Settings
 from tests.helpers import MODELS, ROOT, check_problem, png, upload
 
 if TYPE_CHECKING:
-    from training.data.cifar10 import Split
+    from training.data import Split
 
 
 def test_each_image_gets_every_models_answer(server: str, image: npt.NDArray[np.uint8]) -> None:

@@ -17,7 +17,7 @@ from click.testing import Result
 
 from tests.helpers import HANG
 from tests.training.generated import ENDLESS, finished_epochs, start, stop_after_epochs
-from training.data.cifar10 import Cifar10
+from training.data import Dataset
 from training.files import WriteError, write_text
 from training.pipeline import Config, train_model
 from training.runs.checkpoints import RunError, locked, read_run
@@ -41,7 +41,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     ],
 )
 def test_a_damaged_file_is_named(
-    tiny: Cifar10, trained: Config, file: str, damage: Callable[[bytes], bytes | None]
+    tiny: Dataset, trained: Config, file: str, damage: Callable[[bytes], bytes | None]
 ) -> None:
     path = trained.run_dir / file
     damaged = damage(path.read_bytes())
@@ -53,7 +53,7 @@ def test_a_damaged_file_is_named(
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_a_damaged_run_can_be_started_over(tiny: Cifar10, trained: Config) -> None:
+def test_a_damaged_run_can_be_started_over(tiny: Dataset, trained: Config) -> None:
     for file in ("run.json", "epoch-1.weights.h5"):
         (trained.run_dir / file).write_bytes(b"")
     train_model(trained, tiny, fresh=True)
@@ -61,7 +61,7 @@ def test_a_damaged_run_can_be_started_over(tiny: Cifar10, trained: Config) -> No
 
 
 def test_of_two_trainings_in_one_folder_the_second_is_refused(
-    tiny: Cifar10, trained: Config
+    tiny: Dataset, trained: Config
 ) -> None:
     with (
         locked(trained.run_dir),
@@ -120,7 +120,7 @@ def test_a_folder_that_cannot_be_flushed_keeps_its_files(
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_the_first_epoch(
-    tiny: Cifar10, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tiny: Dataset, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "first").touch()
     with pytest.raises(WriteError, match=rf"cannot write to {tmp_path}/first/1: Not a directory"):
@@ -153,7 +153,7 @@ def test_a_full_disk_keeps_the_epoch_before(
 
 
 def test_a_loss_that_is_not_finite_ends_with_one_line_and_keeps_the_epochs_before(
-    tiny: Cifar10, trained: Config
+    tiny: Dataset, trained: Config
 ) -> None:
     checkpoint = trained.run_dir / "epoch-1.weights.h5"
     with h5py.File(checkpoint, "r+") as arrays:
@@ -176,7 +176,7 @@ def test_a_loss_that_is_not_finite_ends_with_one_line_and_keeps_the_epochs_befor
     assert checkpoint.read_bytes() == before
 
 
-def test_ctrl_c_and_a_kill_lose_no_finished_epoch(tiny: Cifar10, tmp_path: Path) -> None:
+def test_ctrl_c_and_a_kill_lose_no_finished_epoch(tiny: Dataset, tmp_path: Path) -> None:
     options = ("--model", "first", "--epochs", str(ENDLESS), "--runs-dir", str(tmp_path))
     config = Config("first", epochs=ENDLESS, runs_dir=tmp_path)
     process = start("train", *options)
@@ -203,7 +203,7 @@ def test_ctrl_c_and_a_kill_lose_no_finished_epoch(tiny: Cifar10, tmp_path: Path)
     # The optimizer has counted every epoch's steps once: no epoch was lost or taken twice.
     [checkpoint] = config.run_dir.glob("*.h5")
     with h5py.File(checkpoint) as arrays:
-        steps = steps_per_epoch(config.recipe, tiny.train)
+        steps = steps_per_epoch(config.recipe, tiny)
         assert int(arrays["optimizer/vars/0"][()]) == epochs * steps
     assert {path.name for path in config.run_dir.iterdir()} == {
         ".lock",

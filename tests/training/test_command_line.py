@@ -13,8 +13,9 @@ from click.testing import Result
 
 from models.record import Record
 from tests.helpers import HANG, ROOT
-from tests.training.generated import start
-from training.data.cifar10 import Cifar10
+from tests.training.generated import dataset, generate, start
+from training.data import Dataset
+from training.data.cifar10 import SHA256
 from training.export.publish import ReplaceError
 from training.files import WriteError
 from training.pipeline import Config, check_training, export_model
@@ -69,6 +70,9 @@ def test_without_models_there_is_nothing_to_do(
 
 def test_verify_takes_neither_tensorflow_nor_keras(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "models/first/1", tmp_path / "first/1")
+    path = tmp_path / "first/1/metadata.json"
+    split = generate(320, seed=1)
+    path.write_text(path.read_text().replace(SHA256, dataset(split, split).sha256))
     # The test images are others here, so that every accuracy differs.
     report = (
         "import atexit, sys; atexit.register(lambda: print("
@@ -81,14 +85,14 @@ def test_verify_takes_neither_tensorflow_nor_keras(tmp_path: Path) -> None:
 
 
 def test_a_version_that_was_trained_longer_is_replaced_by_force_alone(
-    tiny: Cifar10, trained: Config, exported: Path, capsys: pytest.CaptureFixture[str]
+    tiny: Dataset, trained: Config, exported: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     models = trained.models_dir
     assert models == exported
     refused = rf"{models}/first/1 has 2 epochs, and its replacement only 1; use --force"
     with pytest.raises(ReplaceError, match=refused):
-        check_training(trained)
-    check_training(trained, force=True)
+        check_training(trained, tiny)
+    check_training(trained, tiny, force=True)
     before = (models / "first/1/metadata.json").read_bytes()
     with pytest.raises(ReplaceError, match=refused):
         export_model(trained, tiny)
@@ -110,13 +114,13 @@ def test_a_version_that_was_trained_longer_is_replaced_by_force_alone(
 
 
 def test_a_models_folder_that_cannot_be_written_is_found_before_the_first_epoch(
-    tmp_path: Path,
+    tiny: Dataset, tmp_path: Path
 ) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "first").touch()
     config = Config("first", runs_dir=tmp_path / "runs", models_dir=tmp_path / "models")
     with pytest.raises(WriteError, match=rf"cannot write to {tmp_path}/models/first"):
-        check_training(config)
+        check_training(config, tiny)
 
 
 def test_what_other_programs_set_changes_nothing(tmp_path: Path) -> None:

@@ -11,21 +11,20 @@ from click.testing import CliRunner, Result
 from models.record import Record
 from serving.settings import Settings
 from tests.helpers import ROOT
-from tests.training.generated import generate
+from tests.training.generated import dataset, generate
+from training import data
 from training.__main__ import main
-from training.data import cifar10 as data
 from training.export.verify import verify
 from training.measure.evaluate import measure
 from training.measure.predict import find_softmax
 
 MODEL = ROOT / "models/first/2/model.onnx"
-TEST = generate(200, seed=2)
+IMAGES = dataset(generate(20, seed=1), generate(200, seed=2))
 
 
 @pytest.fixture(autouse=True)
 def _generated_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CIFAR10_DIR", "generated")
-    monkeypatch.setattr(data, "load_test", lambda _: TEST)
+    monkeypatch.setattr(data, "load", lambda *_, **__: IMAGES)
 
 
 def run(file: Path, models: Path, *options: str) -> Result:
@@ -50,13 +49,13 @@ def test_a_record_holds_what_was_measured_and_no_more(tmp_path: Path) -> None:
     folder = tmp_path / "mine/3"
     assert (folder / "model.onnx").read_bytes() == MODEL.read_bytes()
     stored = json.loads((folder / "metadata.json").read_bytes())
-    measured = measure(MODEL.read_bytes(), TEST)
+    measured = measure(MODEL.read_bytes(), IMAGES)
     assert measured.model_dump(mode="json").items() <= stored.items()
     assert set(stored) - set(measured.model_dump()) == {
-        *("name", "title", "version", "classes", "sha256", "dataset_md5")
+        *("name", "title", "version", "classes", "class_accuracy", "sha256", "dataset")
     }
     assert stored["sha256"] == hashlib.sha256(MODEL.read_bytes()).hexdigest()
-    [verified] = verify(Settings(models_dir=tmp_path, provider="cpu"), TEST)
+    [verified] = verify(Settings(models_dir=tmp_path, provider="cpu"), IMAGES)
     assert verified.recorded == verified.found == stored["test_accuracy"]
     card = (tmp_path / "mine/README.md").read_text("utf-8")
     assert "The training was not recorded." in card

@@ -6,13 +6,14 @@ from pathlib import Path
 import click
 import numpy as np
 
-from models.record import CLASSES, Record
+from models.record import Record
 from serving.inference.classifier import one_line
-from training.data.cifar10 import TEST_MD5, Split
+from training.data import Dataset
+from training.data.dataset import Images
 from training.export.publish import ReplaceError, publish
 from training.files import check_writable
 from training.measure.evaluate import measure
-from training.measure.predict import BATCH_SIZE, Images, predict
+from training.measure.predict import BATCH_SIZE, predict
 from training.measure.remeasure import BundleError, read_file
 from training.runs.checkpoints import locked
 
@@ -32,23 +33,23 @@ def check_new(folder: Path, *, force: bool = False) -> None:
 
 
 def record_file(
-    path: Path, test: Split, *, name: str, version: int, title: str, models_dir: Path
+    path: Path, dataset: Dataset, *, name: str, version: int, title: str, models_dir: Path
 ) -> Record:
     """Measure a file on the test images, and bundle it with a record of the results.
 
     Raises:
         BundleError: the service could not serve the file.
     """
-    onnx_bytes = read_file(path)
-    _check_probabilities(path, onnx_bytes, test.images[:BATCH_SIZE])
+    onnx_bytes = read_file(path, len(dataset.classes))
+    _check_probabilities(path, onnx_bytes, dataset.test.images[:BATCH_SIZE])
     record = Record(
         name=name,
         title=title,
         version=version,
-        classes=list(CLASSES),
+        classes=list(dataset.classes),
         sha256=hashlib.sha256(onnx_bytes).hexdigest(),
-        dataset_md5=TEST_MD5,
-        **dict(measure(onnx_bytes, test)),
+        dataset=dataset.record(),
+        **dict(measure(onnx_bytes, dataset)),
     )
     with locked(models_dir, wait=True):
         folder = publish(onnx_bytes, record, models_dir)
