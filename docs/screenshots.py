@@ -10,6 +10,7 @@ from tests.helpers import CHROMIUM_ARGUMENTS, run_server
 FOLDER = Path(__file__).parent
 WIDTH = 1000  # pixels
 MARGIN = 12
+PATIENCE = 120_000  # milliseconds, on a busy machine
 CHAPTERS = ("random-labels", "techniques", "data", "width", "confidence")
 
 
@@ -20,6 +21,7 @@ def main() -> None:
             executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS
         )
         page = browser.new_page(viewport={"width": WIDTH, "height": 800}, color_scheme="light")
+        page.set_default_timeout(PATIENCE)
         page.goto(address)
         page.click("[data-example='ship.png']")
         page.wait_for_selector(".answer")
