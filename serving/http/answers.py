@@ -32,15 +32,15 @@ class Worth(TypedDict):
     Absent if the model was not measured.
     """
 
-    right_when_this_sure: Annotated[
+    accuracy_at_confidence: Annotated[
         Fraction | None,
         Field(description="Share of right answers among test images with similar confidence."),
     ]
-    right_when_this_class: Annotated[
+    precision: Annotated[
         Fraction | None,
         Field(description="Share of right answers among test images that got this class."),
     ]
-    most_often_really: Annotated[
+    top_confusions: Annotated[
         list[Confusion],
         Field(
             description="The two classes whose images most often get this answer by mistake; none "

@@ -14,11 +14,9 @@ def worth(record: Record, best: int, confidence: float) -> Worth:
     answered = sum(column)
     others = sorted((i for i in range(len(CLASSES)) if i != best), key=lambda i: -column[i])
     return {
-        "right_when_this_sure": _reliability(record, confidence),
-        "right_when_this_class": (
-            rounded(column[best] / answered) if answered >= _FEWEST else None
-        ),
-        "most_often_really": [
+        "accuracy_at_confidence": _reliability(record, confidence),
+        "precision": (rounded(column[best] / answered) if answered >= _FEWEST else None),
+        "top_confusions": [
             {"true_class": CLASSES[i], "share": rounded(column[i] / answered)}
             for i in others[:2]
             if column[i] and answered >= _FEWEST

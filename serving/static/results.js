@@ -174,14 +174,14 @@ function bars({ class: best, probabilities }) {
 function worth({ class: name, details }) {
   if (!details) return "How often it is right was not measured.";
   const sentences = [];
-  if (details.right_when_this_sure !== null) {
-    sentences.push(`When it is this sure it is right ${of100(details.right_when_this_sure)} times in 100.`);
+  if (details.accuracy_at_confidence !== null) {
+    sentences.push(`When it is this sure it is right ${of100(details.accuracy_at_confidence)} times in 100.`);
   }
-  if (details.right_when_this_class !== null) {
-    const really = details.most_often_really.map((c) => `${c.true_class} (${of100(c.share)})`);
+  if (details.precision !== null) {
+    const really = details.top_confusions.map((c) => `${c.true_class} (${of100(c.share)})`);
     const others = really.length ? `; the others are most often: ${really.join(", ")}` : "";
     sentences.push(
-      `Of 100 test images that it calls ${name}, ${of100(details.right_when_this_class)} are${others}.`,
+      `Of 100 test images that it calls ${name}, ${of100(details.precision)} are${others}.`,
     );
   }
   return sentences.join(" ");

@@ -115,15 +115,15 @@ def test_details_are_what_the_record_says_of_such_answers(server: str) -> None:
         best = record["classes"].index(answer["class"])
         details = answer["details"]
         share = matrix[:, best] / matrix[:, best].sum()
-        assert details["right_when_this_class"] == pytest.approx(share[best], abs=1e-6)
-        confused = {c["true_class"]: c["share"] for c in details["most_often_really"]}
+        assert details["precision"] == pytest.approx(share[best], abs=1e-6)
+        confused = {c["true_class"]: c["share"] for c in details["top_confusions"]}
         assert answer["class"] not in confused
         assert list(confused.values()) == pytest.approx(sorted(share)[-2:-4:-1], abs=1e-6)
         if record["calibration"]:
             bins = record["calibration"]["reliability"]
             edges = np.linspace(0, 1, len(bins) + 1)[1:-1]
             expected = bins[np.digitize(answer["confidence"], edges, right=True)]["accuracy"]
-            assert details["right_when_this_sure"] == pytest.approx(expected, abs=1e-6)
+            assert details["accuracy_at_confidence"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_handful_of_test_images_says_nothing() -> None:
@@ -132,12 +132,12 @@ def test_a_handful_of_test_images_says_nothing() -> None:
     bins = record.calibration.reliability
     assert any(0 < found.count < 30 for found in bins)
     for i, found in enumerate(bins):
-        right = worth(record, 0, (i + 0.5) / len(bins))["right_when_this_sure"]
+        right = worth(record, 0, (i + 0.5) / len(bins))["accuracy_at_confidence"]
         expected = found.accuracy if found.count >= 30 else None
         assert right == pytest.approx(expected, abs=1e-6)
     thin = record.model_copy(update={"confusion_matrix": [[2] * 10 for _ in CLASSES]})
     details = worth(thin, 0, 0.5)
-    assert (details["right_when_this_class"], details["most_often_really"]) == (None, [])
+    assert (details["precision"], details["top_confusions"]) == (None, [])
 
 
 @pytest.mark.parametrize("path", ["/stability", "/explanations"])

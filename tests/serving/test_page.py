@@ -39,7 +39,7 @@ def test_a_chosen_image_gets_the_services_answers(page: Page, server: str) -> No
 def test_the_page_says_how_far_to_trust_an_answer(page: Page, server: str) -> None:
     page.set_input_files("#file", SHIP)
     for answer in predict(server, SHIP, "details=true")["models"]:
-        share = 100 * answer["details"]["right_when_this_class"]
+        share = 100 * answer["details"]["precision"]
         worth = page.locator(f"[data-model={answer['model']}] .worth")
         expect(worth).to_contain_text(f"it calls {answer['class']}, {share:.0f} are")
 
