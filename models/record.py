@@ -32,7 +32,8 @@ CLASSES = (
 )
 IMAGE_SIZE = 32  # pixels, both sides
 
-# The ONNX contract: `image`, uint8 [batch, 32, 32, 3] RGB -> `probabilities`, float32 [batch, 10].
+# The ONNX contract: `image`, uint8 [batch, 32, 32, 3] RGB -> `probabilities`, float32
+# [batch, number of classes].
 INPUT = "image"
 OUTPUT = "probabilities"
 BATCH = "batch"
@@ -208,32 +209,14 @@ class Measured(BaseModel):
     calibration: Known[Calibration | None] = None
     stability: Known[Stability | None] = None
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        size = len(CLASSES)
-        if self.confusion_matrix and [len(row) for row in self.confusion_matrix] != [size] * size:
-            raise ValueError(f"confusion_matrix is not {size} by {size}")
-        return self
-
     @computed_field(exclude_if=_is_unknown)
     @cached_property  # the service reads it for each image
     def test_accuracy(self) -> float | None:
         """Top-1 accuracy on the whole test set, if it was measured."""
         if not self.confusion_matrix:
             return None
-        correct = sum(self.confusion_matrix[i][i] for i in range(len(CLASSES)))
+        correct = sum(row[i] for i, row in enumerate(self.confusion_matrix))
         return correct / sum(map(sum, self.confusion_matrix))
-
-    @computed_field(exclude_if=_is_unknown)
-    @property
-    def class_accuracy(self) -> dict[str, float]:
-        """Test accuracy by true class, if it was measured."""
-        if not self.confusion_matrix:
-            return {}
-        return {
-            name: row[i] / sum(row)
-            for i, (name, row) in enumerate(zip(CLASSES, self.confusion_matrix, strict=True))
-        }
 
 
 class Int8(Measured):
@@ -283,8 +266,12 @@ class Record(Measured):
 
     @model_validator(mode="after")
     def _check_classes(self) -> Self:
-        if tuple(self.classes) != CLASSES:
-            raise ValueError(f"classes are {self.classes}, not CIFAR-10's {list(CLASSES)}")
+        size = len(self.classes)
+        files: list[Measured] = [self, self.int8] if self.int8 else [self]
+        for measured in files:
+            matrix = measured.confusion_matrix
+            if matrix and [len(row) for row in matrix] != [size] * size:
+                raise ValueError(f"confusion_matrix is not {size} by {size}, as the classes are")
         return self
 
     def of_int8(self) -> Self:
@@ -304,6 +291,15 @@ class Record(Measured):
     def extensions(self) -> list[Extension]:
         """The extensions in its provenance."""
         return self.provenance.extensions if self.provenance else []
+
+    @computed_field(exclude_if=_is_unknown)
+    @property
+    def class_accuracy(self) -> dict[str, float]:
+        """Test accuracy by true class, if it was measured."""
+        return {
+            name: row[i] / sum(row)
+            for i, (name, row) in enumerate(zip(self.classes, self.confusion_matrix, strict=False))
+        }
 
     @computed_field(exclude_if=lambda epochs: epochs == 0)
     @property

@@ -48,13 +48,12 @@ class UnsupportedCodingError(UnsupportedTypeError):
 
 
 class ImageSizeError(ServingError):
-    """An image that does not have the models' input size, sent without asking to resize it."""
+    """An image that does not have the models' input size, sent with `resize` off."""
 
     def __str__(self) -> str:
         """Add what to do over HTTP; `args` have what is wrong."""
         return (
-            f"{super().__str__()} Add ?resize=true (under /v2, the parameter resize) to have its "
-            "center cropped and resampled."
+            f"{super().__str__()} Leave out resize=false to have its center cropped and resampled."
         )
 
 

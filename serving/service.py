@@ -56,7 +56,7 @@ class Service:
             yield
 
     def classify(self, classifiers: Iterable[Classifier], images: Images) -> list[Probabilities]:
-        """Return each model's probabilities [N, 10] for a request's images [N, 32, 32, 3], RGB.
+        """Return each model's probabilities [N, classes] for images [N, 32, 32, 3], RGB.
 
         Raises:
             ServingError: as Batcher.classify().

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -34,7 +33,8 @@ _MARKS = {  # byte order marks; UTF-32's begin as UTF-16's do
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
-GROUP = 32  # small files given to a process at a time
+GROUP = 32  # most files given to a process at a time
+GROUP_BYTES = 2**18  # most bytes of several; large images take longer to decode than to pass on
 MAX_BYTES = 256 * 2**20  # of a file; the most pixels by default take 201 MB as 8-bit RGBA
 DEADLINE = 10.0  # seconds for a process to decode what it was given
 
@@ -133,8 +133,6 @@ def decode_files(
     few files are decoded ahead, so memory does not grow with their number.
     """
     workers: int = cpu_count()
-    # Large images take longer to decode than to pass on; small ones are passed on together.
-    size = 1 if resize else GROUP
     decoders = [_Decoder(resize, max_pixels) for _ in range(workers)]
     free: SimpleQueue[_Decoder] = SimpleQueue()
     for decoder in decoders:
@@ -150,8 +148,7 @@ def decode_files(
     with ThreadPoolExecutor(workers) as threads:
         try:
             window: deque[Future[list[Decoded]]] = deque()
-            left = iter(paths)
-            while group := tuple(islice(left, size)):
+            for group in _groups(paths):
                 window.append(threads.submit(decode_group, group))
                 if len(window) > 2 * workers:
                     yield from window.popleft().result()
@@ -161,6 +158,22 @@ def decode_files(
             threads.shutdown(wait=False, cancel_futures=True)
             for decoder in decoders:
                 decoder.stop()
+
+
+def _groups(paths: Iterable[str]) -> Iterator[Group]:
+    group: list[str] = []
+    room = GROUP_BYTES
+    for path in paths:
+        size = 0
+        with suppress(OSError, ValueError):  # the decoder says what is wrong
+            size = os.stat(path).st_size  # noqa: PTH116  # faster than Path's
+        if group and (size > room or len(group) == GROUP):
+            yield tuple(group)
+            group, room = [], GROUP_BYTES
+        group.append(path)
+        room -= size
+    if group:
+        yield tuple(group)
 
 
 class _Decoder:
@@ -238,7 +251,7 @@ def _decode_file(path: str, resize: bool, max_pixels: int) -> DecodedImage | str
     except OSError as error:
         return f"{error.strerror}."
     except ImageSizeError as error:
-        return f"{error.args[0]} Add --resize to have its center cropped and resampled."
+        return f"{error.args[0]} Leave out --no-resize to have its center cropped and resampled."
     except ServingError as error:
         return str(error)
 

@@ -67,6 +67,11 @@ class DecodedImage:
     width: int
     height: int
 
+    @property
+    def resampled(self) -> bool:
+        """Whether the pixels are those of its resampled center."""
+        return (self.width, self.height) != SIZE
+
 
 def decode(
     content: bytes, *, name: str, resize: bool, max_pixels: int = MAX_PIXELS
@@ -75,7 +80,8 @@ def decode(
 
     The orientation is applied, colors that the file describes are converted to sRGB,
     transparency is composited over white, and any other mode becomes 8-bit RGB. With `resize`, the
-    largest centered square is resampled to 32×32. Error messages call the image `name`.
+    largest centered square of an image of another size is resampled to 32×32. Error messages call
+    the image `name`.
 
     Raises:
         BrokenImageError: the bytes are empty, not an image, or a broken one.
@@ -96,7 +102,7 @@ def decode(
     try:
         encoded = _READERS[found](content)
         _check(encoded, name=name, resize=resize, max_pixels=max_pixels)
-        pixels = _load(encoded, resize=resize)
+        pixels = _load(encoded)
     except ServingError:
         raise
     except UnreadVariantError as error:
@@ -114,6 +120,11 @@ def decode(
             f"{name} is a broken or truncated {found} file. Send the whole file."
         ) from error
     return DecodedImage(pixels, *_displayed(encoded))
+
+
+def resample(image: Image.Image) -> Image.Image:
+    """Return the largest centered square, resampled to 32×32."""
+    return ImageOps.fit(image, SIZE, Image.Resampling.BICUBIC)
 
 
 def is_small(content: bytes) -> bool:
@@ -153,10 +164,11 @@ def _displayed(encoded: EncodedImage) -> tuple[int, int]:
     return (encoded.height, encoded.width) if turned else (encoded.width, encoded.height)
 
 
-def _load(encoded: EncodedImage, *, resize: bool) -> npt.NDArray[np.uint8]:
-    image = encoded.load(resize)
-    if resize:
-        image = ImageOps.fit(image, SIZE, Image.Resampling.BICUBIC)
+def _load(encoded: EncodedImage) -> npt.NDArray[np.uint8]:
+    other_size = _displayed(encoded) != SIZE
+    image = encoded.load(other_size)
+    if other_size:
+        image = resample(image)
     if encoded.orientation in _TRANSPOSES:
         image = image.transpose(_TRANSPOSES[encoded.orientation])
     return np.asarray(to_srgb(image, encoded.color))

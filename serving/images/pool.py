@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from serving import errors
 from serving.errors import (
     BrokenImageError,
     HungUpError,
+    ImageSizeError,
     NotReadyError,
     OverloadedError,
     ServingError,
@@ -113,39 +114,70 @@ class Decoders:
             ServingError: too many pixels in total, no decoder in time, too many bytes that wait for
                 one, or `is_abandoned()` before an image is decoded.
         """
-        size = sum(len(u.content) for u in uploads if not _is_quick(u, resize=resize))
-        if size and self._held + size > ROOM * self._settings.max_body:
+        pixels = 0
+        left = _TimeBudget(self._settings.decoder_timeout, self._settings.decode_timeout)
+        with ExitStack() as held:
+            is_held = False
+            for place, upload in enumerate(uploads):
+                gevent.sleep(0)  # many images must not starve other requests
+                try:
+                    image = self._decode_here(upload, left, is_abandoned, resize=resize)
+                    if image is None:
+                        if not is_held:
+                            size = sum(len(upload.content) for upload in uploads[place:])
+                            is_held = held.enter_context(self._hold(size))
+                        image = self._decode_there(upload, left, is_abandoned, resize=resize)
+                except (HungUpError, OverloadedError):
+                    raise
+                except ServingError as refusal:
+                    # Without the traceback, whose frames keep the files in memory.
+                    yield type(refusal)(*refusal.args)
+                    continue
+                yield image
+                pixels += image.width * image.height
+                if pixels > self._settings.max_pixels:
+                    raise TooLargeError(
+                        f"The images have more than {self._settings.max_pixels:,} pixels together. "
+                        "Send fewer or smaller ones at a time."
+                    )
+
+    @contextmanager
+    def _hold(self, size: int) -> Iterator[bool]:
+        """Count bytes of a request's images that wait for a process, or are in one."""
+        if self._held + size > ROOM * self._settings.max_body:
             raise _overloaded()
         self._held += size
         try:
-            yield from self._decode_each(uploads, is_abandoned, resize=resize)
+            yield True
         finally:
             self._held -= size
 
-    def _decode_each(
-        self, uploads: Sequence[Upload], is_abandoned: Callable[[], bool], *, resize: bool
-    ) -> Iterator[DecodedImage | ServingError]:
-        pixels = 0
-        left = _TimeBudget(self._settings.decoder_timeout, self._settings.decode_timeout)
-        for upload in uploads:
-            gevent.sleep(0)  # many images must not starve other requests
-            try:
-                image = self._decode(upload, left, is_abandoned, resize=resize)
-            except (HungUpError, OverloadedError):
+    def _decode_here(
+        self,
+        upload: Upload,
+        left: "_TimeBudget",
+        is_abandoned: Callable[[], bool],
+        *,
+        resize: bool,
+    ) -> DecodedImage | None:
+        """Decode a small image of the models' size at once; return None for any other to resize."""
+        if not is_small(upload.content):
+            return None
+        if is_abandoned():
+            raise HungUpError
+        if left.work <= 0:
+            raise _too_long(upload)
+        begun = time.monotonic()
+        try:
+            return decode(upload.content, name=upload.name, resize=False)
+        except ImageSizeError:
+            if not resize:
                 raise
-            except ServingError as refusal:
-                # Without the traceback, whose frames keep the files in memory.
-                yield type(refusal)(*refusal.args)
-                continue
-            yield image
-            pixels += image.width * image.height
-            if pixels > self._settings.max_pixels:
-                raise TooLargeError(
-                    f"The images have more than {self._settings.max_pixels:,} pixels together. "
-                    "Send fewer or smaller ones at a time."
-                )
+            return None
+        finally:
+            left.work -= time.monotonic() - begun
 
-    def _decode(
+    def _decode_there(
         self,
         upload: Upload,
         left: "_TimeBudget",
@@ -153,16 +185,7 @@ class Decoders:
         *,
         resize: bool,
     ) -> DecodedImage:
-        if _is_quick(upload, resize=resize):
-            if is_abandoned():
-                raise HungUpError
-            if left.work <= 0:
-                raise _too_long(upload)
-            begun = time.monotonic()
-            try:
-                return decode(upload.content, name=upload.name, resize=resize)
-            finally:
-                left.work -= time.monotonic() - begun
+        """Decode any image in a process."""
         asked = time.monotonic()
         try:
             process: _Process = self._free.get(timeout=max(0.0, left.wait))
@@ -264,11 +287,6 @@ class _Process:
             self._process.wait()
             self._process = None
             self.runs = False
-
-
-def _is_quick(upload: Upload, *, resize: bool) -> bool:
-    """Return whether an image is decoded at once, in the service's own process."""
-    return not resize and is_small(upload.content)
 
 
 def _overloaded() -> OverloadedError:

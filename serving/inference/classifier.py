@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnxruntime
 from loky import cpu_count
 
-from models.record import BATCH, CLASSES, IMAGE_SIZE, INPUT, OUTPUT, Record
+from models.record import BATCH, IMAGE_SIZE, INPUT, OUTPUT, Record
 from serving.errors import StartError
 
 _ACTIVATIONS = onnxruntime.OrtMemoryInfo(
@@ -34,7 +34,7 @@ class Classifier:
         return provider
 
     def classify(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Return probabilities [N, 10] for images [N, 32, 32, 3], RGB."""
+        """Return probabilities [N, classes] for images [N, 32, 32, 3], RGB."""
         [probabilities] = self.session.run([OUTPUT], {INPUT: images})
         return probabilities  # type: ignore[no-any-return]  # ONNX Runtime is untyped
 
@@ -43,7 +43,7 @@ class Classifier:
 class Run:
     """A batch's results: from all models, or from those before the one that failed."""
 
-    probabilities: list[npt.NDArray[np.float32]]  # [N, 10] for each model
+    probabilities: list[npt.NDArray[np.float32]]  # [N, classes] for each model
     seconds: list[float]
     error: Exception | None = None
 
@@ -90,11 +90,12 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
 def start_session(
     path: Path,
     onnx_file: bytes,
+    classes: int,
     options: onnxruntime.SessionOptions,
     providers: list[str],
     provider_options: list[dict[str, str]],
 ) -> onnxruntime.InferenceSession:
-    """Load a model's file and check that it takes images and returns probabilities.
+    """Load a model's file and check that it takes images and returns so many probabilities.
 
     Raises:
         StartError: it is not a model, has other inputs and outputs, or does not run on the first
@@ -111,7 +112,7 @@ def start_session(
     found = [(v.name, v.type, v.shape) for v in (*session.get_inputs(), *session.get_outputs())]
     contract = [
         (INPUT, "tensor(uint8)", [BATCH, IMAGE_SIZE, IMAGE_SIZE, 3]),
-        (OUTPUT, "tensor(float)", [BATCH, len(CLASSES)]),
+        (OUTPUT, "tensor(float)", [BATCH, classes]),
     ]
     if found != contract:
         raise StartError(f"{path} has inputs and outputs {found}, not {contract}")

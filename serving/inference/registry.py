@@ -151,7 +151,9 @@ def _start(
         classifier = Classifier(
             record=record,
             curves=path.with_name(CURVES_FILE).resolve(),
-            session=start_session(path, onnx_file, options, providers, provider_options),
+            session=start_session(
+                path, onnx_file, len(record.classes), options, providers, provider_options
+            ),
             max_batch=max_batch,
         )
         warm_up(classifier, path)

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from models.study import STUDY_FILE, read_study
 from serving.errors import StartError, first_reason
 from serving.http.answers import ComparedVersion
-from serving.http.parameters import check_names
+from serving.http.parameters import Parameters
 from serving.service import Service
 
 
@@ -36,7 +36,7 @@ def create_blueprint(service: Service) -> Blueprint:
 
     @blueprint.get("/study")
     def study() -> ResponseReturnValue:
-        check_names(request.args, ())
+        Parameters.read(request.args)
         return answer
 
     return blueprint

@@ -19,7 +19,7 @@ SHIP = ROOT / "serving" / "static" / "ship.png"
 
 def predict(server: str, path: Path, query: str = "") -> Any:
     files = upload((path.name, path.read_bytes()))
-    answer = requests.post(f"{server}/predict?resize=true&{query}", files=files)
+    answer = requests.post(f"{server}/predict?{query}", files=files)
     return answer.json()["predictions"][0]
 
 

@@ -25,7 +25,7 @@ def noise(tmp_path: Path) -> Path:
 
 def ask(server: str, path: str, file: Path, query: str = "") -> Any:
     files = upload((file.name, file.read_bytes()))
-    return requests.post(f"{server}/{path}?resize=true&{query}", files=files).json()
+    return requests.post(f"{server}/{path}?{query}", files=files).json()
 
 
 def percent(share: float) -> str:

@@ -244,8 +244,9 @@ def test_cuda_without_a_gpu() -> None:
     assert "CUDA does not work here" in refusal("--provider", "cuda")
     # Where it works for a trial alone, ONNX Runtime itself would go on with the CPU.
     path = ROOT / "models" / "first" / "1" / "model.onnx"
+    options = onnxruntime.SessionOptions()
     with pytest.raises(StartError, match="does not run on CUDA"):
-        start_session(path, path.read_bytes(), onnxruntime.SessionOptions(), [CUDA, CPU], [{}, {}])
+        start_session(path, path.read_bytes(), 10, options, [CUDA, CPU], [{}, {}])
 
 
 def test_serving_needs_no_training_library() -> None:
