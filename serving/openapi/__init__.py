@@ -44,7 +44,7 @@ def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
         },
         "servers": [{"url": ".", "description": "where this document is"}],
         "paths": {
-            **image_paths(classifiers, settings.max_images),
+            **image_paths(classifiers),
             **_paths(classifiers, version),
             **protocol_paths(classifiers),
         },

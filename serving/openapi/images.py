@@ -15,12 +15,11 @@ from serving.openapi.parts import (
 )
 
 
-def image_paths(classifiers: Classifiers, max_images: int) -> Json:
+def image_paths(classifiers: Classifiers) -> Json:
     """Describe the routes."""
 
     def route(summary: str, answer: str, kind: type[ImageParameters]) -> Json:
-        most = max_images if kind is PredictParameters else 1
-        images = "one or several files" if most > 1 else "one file"
+        images = "one or several files" if kind is PredictParameters else "one file"
         return {
             "post": {
                 **operation(summary, as_json(answer), **problems(*OF_BODIES, 404, 422)),
@@ -29,14 +28,14 @@ def image_paths(classifiers: Classifiers, max_images: int) -> Json:
                 "itself (PNG, JPEG, WebP, GIF, BMP or AVIF; of several frames, the first), or JSON "
                 "with base64. The form and the JSON may have the parameters, too.",
                 "parameters": in_query(kind, classifiers.names),
-                "requestBody": {"required": True, "content": _bodies(kind, most)},
+                "requestBody": {"required": True, "content": _bodies(kind)},
             }
         }
 
-    def _bodies(kind: type[ImageParameters], most: int) -> Json:
+    def _bodies(kind: type[ImageParameters]) -> Json:
         # `format` makes Swagger UI show a file chooser.
         image = {"type": "string", "format": "binary"}
-        files = {"type": "array", "minItems": 1, "maxItems": most, "items": image}
+        files = {"type": "array", "minItems": 1, "items": image}
         base64 = {
             "type": "string",
             "contentEncoding": "base64",
@@ -44,7 +43,7 @@ def image_paths(classifiers: Classifiers, max_images: int) -> Json:
         }
         sent: Json = {FIELD: base64}
         if FIELDS not in kind.model_fields:
-            sent[FIELDS] = {"type": "array", "minItems": 1, "maxItems": most, "items": base64}
+            sent[FIELDS] = {"type": "array", "minItems": 1, "items": base64}
         return {
             FORM: {"schema": {"type": "object", "properties": {FIELD: files}, "required": [FIELD]}},
             JSON: {
