@@ -1,6 +1,6 @@
 # Each habit is one command; `uvx --from rust-just just` runs it where just is not installed.
 
-fast := "not (slow or alone or browser or container)"
+fast := "not (slow or browser or container)"
 
 # List the commands.
 _default:
@@ -10,14 +10,13 @@ _default:
 serve *options:
     uv run python -m serving {{options}}
 
-# Run all tests; those that bound times run by themselves.
+# Run all tests, or those named.
 test *options:
-    uv run --group dev pytest -n 2 --dist loadfile -m "not alone" {{options}}
-    uv run --group dev pytest -m alone {{options}}
+    uv run --group dev pytest {{options}}
 
 # Run the tests that take seconds: no training, no browser, no container.
 test-fast *options:
-    uv run --group dev pytest -n 2 --dist loadfile -m "{{fast}}" --ignore tests/training {{options}}
+    uv run --group dev pytest -m "{{fast}}" --ignore tests/training {{options}}
 
 # Run all tests, or those named, and show which lines none of them runs; slower than `just test`.
 coverage *options:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from tests.conftest import CHROMIUM_ARGUMENTS
-from tests.helpers import run_server
+from tests.helpers import CHROMIUM_ARGUMENTS, run_server
 
 FOLDER = Path(__file__).parent
 WIDTH = 1000  # pixels

@@ -6,6 +6,7 @@
 import re
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
@@ -184,6 +185,20 @@ class Part(BaseModel):
     libraries: dict[str, str]
 
 
+class DatasetRecord(BaseModel):
+    """The images that a model was measured on, and trained on if its record has a history."""
+
+    name: str
+    source: str  # what was read
+    counts: dict[str, dict[str, int]]  # images by part (training, validation, test) and class
+    split: str  # how the parts were made
+    duplicates: int  # images that repeat another's pixels
+    contradictions: int  # of those, those with another label than the image that they repeat
+    sha256: str  # over the pixels and labels of training, validation and test images, in order
+    license: Known[str | None] = None
+    md5: Known[dict[str, str]] = {}  # of CIFAR-10's official files
+
+
 class Extension(BaseModel):
     """A bundled version whose weights started a longer training run, with a new optimizer."""
 
@@ -201,7 +216,7 @@ class Provenance(BaseModel):
 
 
 class Measured(BaseModel):
-    """Measurements of one exported file on the 10,000 test images and on noise."""
+    """Measurements of one exported file on the test images and on noise."""
 
     test_loss: Known[float | None] = None  # mean cross-entropy
     confusion_matrix: Known[list[list[int]]] = []  # [true class][predicted class]
@@ -217,6 +232,21 @@ class Measured(BaseModel):
             return None
         correct = sum(row[i] for i, row in enumerate(self.confusion_matrix))
         return correct / sum(map(sum, self.confusion_matrix))
+
+    @computed_field(exclude_if=_is_unknown)
+    @property
+    def balanced_accuracy(self) -> float | None:
+        """Mean of the classes' test accuracies, which a large class does not dominate."""
+        if not self.confusion_matrix:
+            return None
+        return fmean(row[i] / sum(row) for i, row in enumerate(self.confusion_matrix))
+
+    @computed_field(exclude_if=_is_unknown)
+    @property
+    def majority_share(self) -> float | None:
+        """Share of the most common class in the test set: the accuracy of always answering it."""
+        images = [sum(row) for row in self.confusion_matrix]
+        return max(images) / sum(images) if images else None
 
 
 class Int8(Measured):
@@ -239,6 +269,7 @@ class Record(Measured):
     name: str
     title: str
     version: int
+    network: Known[str] = ""  # the architecture: first, second or final
     layers: Known[str] = ""
     parameters: Known[int | None] = None
     non_trainable_parameters: Known[int | None] = None
@@ -246,16 +277,17 @@ class Record(Measured):
     seed: Known[int | None] = None
     epochs: Known[int | None] = None  # requested; `epochs_completed` counts the finished ones
     precision: Known[str] = ""  # Keras' dtype policy in training; the exported file is float32
+    flips: Known[bool | None] = None  # whether it was trained on mirrored images, too
     history: Known[list[Epoch]] = []
     # Of the exported file: no dropout, no augmentation, no label smoothing.
     evaluated_train: Known[Score | None] = None
     evaluated_validation: Known[Score | None] = None
     # The file divides its logits by this; fitted on the validation set. None: not scaled.
     temperature: Known[float | None] = None
-    article: Known[Article | None] = None
+    article: Known[Article | None] = None  # None: the article has no such model
     classes: list[str]
     sha256: str  # of model.onnx
-    dataset_md5: Known[dict[str, str]] = {}
+    dataset: Known[DatasetRecord | None] = None
     libraries: Known[dict[str, str]] = {}
     export_libraries: Known[dict[str, str]] = {}
     backend: Known[str] = ""
@@ -264,14 +296,22 @@ class Record(Measured):
     provenance: Known[Provenance | None] = None  # None: exported before it was recorded
     int8: Known[Int8 | None] = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _check_form(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and "dataset_md5" in fields:
+            raise ValueError("it is of release 0.4 or earlier; export the model again")
+        return fields
+
     @model_validator(mode="after")
     def _check_classes(self) -> Self:
         size = len(self.classes)
         files: list[Measured] = [self, self.int8] if self.int8 else [self]
-        for measured in files:
-            matrix = measured.confusion_matrix
-            if matrix and [len(row) for row in matrix] != [size] * size:
+        for matrix in (file.confusion_matrix for file in files if file.confusion_matrix):
+            if [len(row) for row in matrix] != [size] * size:
                 raise ValueError(f"confusion_matrix is not {size} by {size}, as the classes are")
+            if not all(map(sum, matrix)):
+                raise ValueError("confusion_matrix has a class without a test image")
         return self
 
     def of_int8(self) -> Self:
@@ -296,10 +336,8 @@ class Record(Measured):
     @property
     def class_accuracy(self) -> dict[str, float]:
         """Test accuracy by true class, if it was measured."""
-        return {
-            name: row[i] / sum(row)
-            for i, (name, row) in enumerate(zip(self.classes, self.confusion_matrix, strict=False))
-        }
+        by_class = enumerate(zip(self.classes, self.confusion_matrix, strict=False))
+        return {name: row[i] / sum(row) for i, (name, row) in by_class}
 
     @computed_field(exclude_if=lambda epochs: epochs == 0)
     @property

@@ -2,10 +2,9 @@
 
 from flask import Flask
 
-from serving.http.access import allow_origins, require_key, trust_proxies
 from serving.http.answers import OrjsonProvider
-from serving.http.buffering import buffer_bodies
-from serving.http.compression import compress_answers, decompress_bodies
+from serving.http.headers import allow_origins, compress_answers, isolate_pages, trust_proxies
+from serving.http.intake import take_requests_in
 from serving.http.problems import register_error_handlers
 from serving.images.pool import Decoders
 from serving.inference.batching import Batcher, check_gunicorn
@@ -17,6 +16,8 @@ from serving.observability.telemetry import observe, start_tracing
 from serving.routes import health, inference_protocol, insights, models, page, predict, study
 from serving.service import Service
 from serving.settings import Settings
+
+HELD_REQUESTS = 4  # of the largest size, whose images a worker holds for its decoders
 
 
 def create_app(
@@ -41,7 +42,13 @@ def create_app(
     service = Service(
         settings=settings,
         classifiers=classifiers,
-        decoders=Decoders(settings),
+        decoders=Decoders(
+            settings.decoders,
+            max_pixels=settings.max_pixels,
+            max_held=HELD_REQUESTS * settings.max_body,
+            wait=settings.decoder_timeout,
+            work=settings.decode_timeout,
+        ),
         batcher=batcher(metrics, settings),
         metrics=metrics,
         familiarity=load_familiarity(settings.models_dir),
@@ -53,14 +60,15 @@ def create_app(
     # werkzeug would answer with drops a proxy's path prefix.
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
     register_error_handlers(app)
-    observe(app, metrics)
     start_tracing(app)
     trust_proxies(app, settings)
+    # A request passes these from the first to the last, and its answer from the last to the first:
+    # what is refused is counted, and what is compressed has its security headers.
+    observe(app, metrics, service.batcher)
     allow_origins(app, settings)
-    require_key(app, settings)
-    buffer_bodies(app, settings)
-    decompress_bodies(app, settings)
+    take_requests_in(app, settings)
     compress_answers(app)
+    isolate_pages(app, page.DOCS)
     for routes in (predict, insights, models, study, inference_protocol, health, page):
         app.register_blueprint(routes.create_blueprint(service))
     return app

@@ -1,8 +1,7 @@
-"""Domain errors, and the HTTP status that each becomes."""
+"""Domain errors; `http.problems` says how each is answered."""
 
 import os
 import socket
-from http import HTTPStatus
 
 from pydantic import ValidationError
 
@@ -35,6 +34,10 @@ class BrokenImageError(ServingError):
     """Bytes that are not an image, or a broken image."""
 
 
+class FolderError(BrokenImageError):
+    """A folder in place of an image's file."""
+
+
 class UnauthorizedError(ServingError):
     """A request without an API key, or with a wrong one."""
 
@@ -49,12 +52,6 @@ class UnsupportedCodingError(UnsupportedTypeError):
 
 class ImageSizeError(ServingError):
     """An image that does not have the models' input size, sent with `resize` off."""
-
-    def __str__(self) -> str:
-        """Add what to do over HTTP; `args` have what is wrong."""
-        return (
-            f"{super().__str__()} Leave out resize=false to have its center cropped and resampled."
-        )
 
 
 class TooLargeError(ServingError):
@@ -84,10 +81,6 @@ class SlowRequestError(ServingError):
 class HungUpError(ServingError):
     """A client that hung up before the work on its request began."""
 
-    def __str__(self) -> str:
-        """Return what a client reads that has closed only its side of the connection."""
-        return "The connection was closed before the answer. Keep it open until then."
-
 
 class NoRoomError(ServingError):
     """A body that could not be stored: the disk for temporary files is full."""
@@ -101,25 +94,3 @@ def first_reason(error: ValidationError, whole: str) -> str:
     """Return the first validation error, after its field, or after `whole` if it has none."""
     first = error.errors()[0]
     return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"
-
-
-STATUSES: dict[type[ServingError], HTTPStatus] = {
-    BadRequestError: HTTPStatus.BAD_REQUEST,
-    BrokenImageError: HTTPStatus.BAD_REQUEST,
-    UnauthorizedError: HTTPStatus.UNAUTHORIZED,
-    NotFoundError: HTTPStatus.NOT_FOUND,
-    HungUpError: HTTPStatus.REQUEST_TIMEOUT,  # which nobody reads
-    SlowRequestError: HTTPStatus.REQUEST_TIMEOUT,
-    TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    UnsupportedTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    ImageSizeError: HTTPStatus.UNPROCESSABLE_ENTITY,
-    OverloadedError: HTTPStatus.SERVICE_UNAVAILABLE,
-    ModelError: HTTPStatus.SERVICE_UNAVAILABLE,
-    NoRoomError: HTTPStatus.SERVICE_UNAVAILABLE,
-    NotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
-}
-HEADERS: dict[type[ServingError], dict[str, str]] = {
-    OverloadedError: {"Retry-After": "1"},  # seconds
-    UnauthorizedError: {"WWW-Authenticate": "Bearer"},
-    UnsupportedCodingError: {"Accept-Encoding": "gzip, deflate"},
-}

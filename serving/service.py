@@ -1,18 +1,19 @@
 """What the routes share: settings, models, decoders, batcher and metrics."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from models.familiarity import MeasuredFamiliarity
-from serving.errors import NotReadyError, ServingError
-from serving.images.decode import DecodedImage
-from serving.images.pool import Decoders, Upload
+from serving.errors import NotReadyError
+from serving.http.intake import current_request
+from serving.images.decode import DecodedImage, Upload
+from serving.images.pool import Decoders
+from serving.images.process import Outcome
 from serving.inference.batching import Batcher, Images, Probabilities
 from serving.inference.classifier import Classifier
 from serving.inference.registry import Classifiers
 from serving.observability.metrics import Metrics
-from serving.server.connections import watch_client
 from serving.settings import Settings
 
 
@@ -35,11 +36,9 @@ class Service:
                 for models.
         """
         with self._decoding(runs):
-            return self.decoders.decode(uploads, watch_client(), resize=resize)
+            return self.decoders.decode(uploads, current_request().is_abandoned, resize=resize)
 
-    def decode_each(
-        self, uploads: Sequence[Upload], runs: int, *, resize: bool
-    ) -> list[DecodedImage | ServingError]:
+    def decode_each(self, uploads: Sequence[Upload], runs: int, *, resize: bool) -> list[Outcome]:
         """Decode a request's images in order, each to its pixels or its refusal.
 
         Raises:
@@ -47,7 +46,8 @@ class Service:
                 wait for models.
         """
         with self._decoding(runs):
-            return list(self.decoders.decode_each(uploads, watch_client(), resize=resize))
+            is_abandoned = current_request().is_abandoned
+            return list(self.decoders.decode_each(uploads, is_abandoned, resize=resize))
 
     @contextmanager
     def _decoding(self, runs: int) -> Iterator[None]:
@@ -55,13 +55,20 @@ class Service:
         with self.metrics.time_decoding():
             yield
 
-    def classify(self, classifiers: Iterable[Classifier], images: Images) -> list[Probabilities]:
+    def classify(
+        self, classifiers: Sequence[Classifier], images: Images, *, count: bool = True
+    ) -> list[Probabilities]:
         """Return each model's probabilities [N, classes] for images [N, 32, 32, 3], RGB.
+
+        They are counted as predictions, unless `count` is off.
 
         Raises:
             ServingError: as Batcher.classify().
         """
-        return self.batcher.classify(classifiers, images, watch_client())
+        found = self.batcher.classify(classifiers, images, current_request().is_abandoned)
+        if count:
+            self.metrics.count_predictions(classifiers, found)
+        return found
 
     def check_ready(self, *only: Classifier) -> None:
         """Check that decoders start, and that all models, or `only` these, work.

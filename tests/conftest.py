@@ -1,47 +1,57 @@
 """The real server, started once, and the real data if the machine has it."""
 
 import os
-import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
-from tests.helpers import ROOT, run_server
+from tests.helpers import KEYS, ROOT, run_server
 
-# As root, on a machine whose network reaches nothing but this server.
-CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+if TYPE_CHECKING:
+    from training.data import Split
+
+
+def pytest_configure() -> None:
+    """Let tests press Ctrl-C: a shell has the commands in its background ignore it, and theirs."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run the whole suite in two processes, which takes half the time; chosen tests in this one."""
+    return 2 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that open a browser or train, so that they can be left out."""
+    """Mark tests that open a browser, so that they can be left out."""
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
-        if item.path.is_relative_to(ROOT / "tests" / "training"):
-            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
+def server_log() -> list[str]:
+    """The lines that `server` has logged so far."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def server(server_log: list[str]) -> Iterator[str]:
     """Address of the service over the bundled models."""
-    with run_server() as address:
+    with run_server(log=server_log) as address:
         yield address
 
 
-@pytest.fixture(scope="module")  # while it is open, no test may run an event loop of its own
-def browser() -> Iterator[Browser]:
-    """A headless Chromium; tests that need it are skipped without it."""
-    chromium = shutil.which("chromium")
-    if not chromium:
-        pytest.skip("there is no Chromium here: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
-        yield browser
-        browser.close()
+@pytest.fixture(scope="session")
+def keyed_server() -> Iterator[str]:
+    """Address of a service that asks for one of KEYS, for its metrics, too."""
+    with run_server("--api-key", ",".join(KEYS), "--metrics-need-key", "true") as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +61,14 @@ def cifar10_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"CIFAR-10 is not at {folder}; set CIFAR10_DIR to run this test")
     return folder
+
+
+@pytest.fixture(scope="session")
+def test_set(cifar10_dir: Path) -> "Split":
+    """CIFAR-10's test images and their labels."""
+    data = pytest.importorskip("training.data.cifar10", reason="needs the training group")
+    split: Split = data.load_test(cifar10_dir)
+    return split
 
 
 @pytest.fixture

@@ -13,18 +13,24 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import requests
-import tritonclient.http as triton
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 
 MODELS = ["first", "second", "final"]
+SHIP = ROOT / "serving" / "static" / "ship.png"
+
+KEYS = ("first-key", "second-key")  # of the fixture `keyed_server`
+# As root, on a machine whose network reaches nothing but this server.
+CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+HANG = 900  # seconds after which a wait is a hang, on however busy a machine
 
 POST = b"POST /predict HTTP/1.1\r\nHost: x\r\n"  # the start of a request's head
 
@@ -37,6 +43,17 @@ def png(image: npt.NDArray[np.uint8]) -> bytes:
 
 def upload(*files: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:
     return [("image", file) for file in files]
+
+
+def ask(server: str, path: str, file: Path, query: str = "") -> Any:
+    """Send a file to be resized; return the answer."""
+    files = upload((file.name, file.read_bytes()))
+    return requests.post(f"{server}/{path}?{query}", files=files).json()
+
+
+def predict(server: str, file: Path, query: str = "") -> Any:
+    """Return what /predict answers to a file."""
+    return ask(server, "predict", file, query)["predictions"][0]
 
 
 def check_problem(response: requests.Response, status: int, *words: str) -> None:
@@ -58,12 +75,6 @@ def replace_model(version: Path, content: bytes) -> None:
     record.write_text(json.dumps(fields), "utf-8")
 
 
-def image_input(images: npt.NDArray[np.uint8], *, binary: bool) -> triton.InferInput:
-    tensor = triton.InferInput("image", images.shape, "UINT8")
-    tensor.set_data_from_numpy(images, binary_data=binary)
-    return tensor
-
-
 def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python in the checkout to its end, whatever its exit status."""
     return subprocess.run(
@@ -71,7 +82,7 @@ def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG,
         check=False,
     )
 
@@ -91,9 +102,9 @@ def error_line(status: int, log: str) -> str:
     return lines[0]
 
 
-def wait_for(condition: Callable[[], object], limit: float = 60) -> None:
-    """Wait until a condition holds; fail after `limit` seconds."""
-    deadline = time.monotonic() + limit
+def wait_for(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds; fail where it never does."""
+    deadline = time.monotonic() + HANG
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -119,7 +130,7 @@ def takes_connections(port: int) -> bool:
 
 def connect(server: str) -> socket.socket:
     address = urlsplit(server)
-    return socket.create_connection((address.hostname or "", address.port or 0), timeout=60)
+    return socket.create_connection((address.hostname or "", address.port or 0), timeout=HANG)
 
 
 def in_flight(server: str) -> float:
@@ -178,7 +189,7 @@ def listening(
         finally:
             process.terminate()
             try:
-                process.wait(120)
+                process.wait(HANG)
             finally:
                 process.kill()
                 reader.join()

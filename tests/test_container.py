@@ -17,10 +17,9 @@ import pytest
 import requests
 from PIL import Image
 
-from tests.helpers import ROOT, listening
+from tests.helpers import ROOT, SHIP, listening
 
 SCRIPT = ROOT / "tests" / "container.sh"
-SHIP = ROOT / "serving" / "static" / "ship.png"
 MAX_LAYERS = 600 * 2**20  # bytes above the base
 
 
@@ -85,9 +84,9 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_answers_as_the_checkout_does(container: Running, server: str) -> None:
-    known = requests.get(f"{container.address}/models", timeout=10).json()["models"]
+    known = requests.get(f"{container.address}/models").json()["models"]
     theirs, ours = (
-        requests.post(f"{address}/predict", data=SHIP.read_bytes(), timeout=10).json()
+        requests.post(f"{address}/predict", data=SHIP.read_bytes()).json()
         for address in (container.address, server)
     )
     [image], [expected] = theirs["predictions"], ours["predictions"]
@@ -102,7 +101,7 @@ def test_a_spooled_upload(container: Running) -> None:
     """The server writes a body past 64 KiB to a file, on a root that cannot be written to."""
     image = io.BytesIO()
     Image.new("RGB", (800, 800)).save(image, "BMP")
-    response = requests.post(f"{container.address}/predict", data=image.getvalue(), timeout=10)
+    response = requests.post(f"{container.address}/predict", data=image.getvalue())
     assert response.status_code == 200, response.text
 
 

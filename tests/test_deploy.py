@@ -14,7 +14,6 @@ import jsonschema
 import kubernetes_validate
 import numpy as np
 import numpy.typing as npt
-import promql_parser
 import pytest
 import requests
 import yaml
@@ -22,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving.settings import Provider, Settings, variables
 from tests.helpers import ROOT, png
+from tests.promql import metrics_in
 
 DEPLOY = ROOT / "deploy"
 # The oldest that has the preStop sleep switched on, and the newest whose schemas there are.
@@ -211,21 +211,6 @@ def metrics(server: str, image: npt.NDArray[np.uint8]) -> set[str]:
     requests.post(f"{server}/predict", data=png(image)).raise_for_status()
     families = text_string_to_metric_families(requests.get(f"{server}/metrics").text)
     return {sample.name for family in families for sample in family.samples}
-
-
-def metrics_in(query: str) -> set[str]:
-    """Return the names of the metrics that a PromQL query reads."""
-    found = set()
-
-    def visit(node: promql_parser.Expr) -> None:
-        match node:
-            case promql_parser.VectorSelector():
-                found.add(node.name)
-            case promql_parser.MatrixSelector():
-                found.add(node.vector_selector.name)
-
-    promql_parser.walk(promql_parser.parse(query), visit)
-    return {name for name in found if name}
 
 
 def test_the_dashboard_shows_metrics_that_there_are(metrics: set[str]) -> None:

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from docs import configuration, http
 from docs.__main__ import main
 from serving.errors import STATUSES
-from tests.helpers import ROOT
-from tests.test_deploy import metrics_in
+from tests.helpers import ROOT, SHIP
+from tests.promql import metrics_in
 
 PAGES = sorted(  # every one; its links are written as LINKS finds them
     path
@@ -106,8 +106,7 @@ def test_every_status_and_metric_of_operations_is_the_services(server: str) -> N
     statuses = {int(status) for status in re.findall(r"^\| (\d{3}) \|", page, re.MULTILINE)}
     # Flask's own: a method that a path does not take, and an error that nobody foresaw.
     assert statuses == {*map(int, STATUSES.values()), 405, 500}
-    ship = (ROOT / "serving" / "static" / "ship.png").read_bytes()
-    requests.post(f"{server}/predict", data=ship).raise_for_status()
+    requests.post(f"{server}/predict", data=SHIP.read_bytes()).raise_for_status()
     exposed = set(re.findall(r"^(\w+)", requests.get(f"{server}/metrics").text, re.MULTILINE))
     [queries] = re.findall(r"```promql\n(.*?)```", page, re.DOTALL)
     used = set().union(*map(metrics_in, queries.strip().splitlines()))

@@ -8,9 +8,16 @@ from typing import Literal
 import click
 
 import models.surroundings  # noqa: F401  # before the libraries that the others import
-from training.command_line import OPTIONS, TrainingGroup, check_name, options
+from training.command_line import LoadData, TrainingGroup, check_name, data_options, options
 from training.networks.recipes import ARTICLE
 from training.report.results import COMPARISONS, VARIANTS
+
+TRAINING = (
+    *("models", "recipe", "epochs", "seed", "precision", "name", "no_flips"),
+    *("models_dir", "runs_dir", "fresh", "extend"),
+)
+
+IMAGES = ".images"  # in the runs folder: pixels that were decoded once
 
 # Keras and its backend take seconds to import, so each command imports them when it runs.
 
@@ -22,7 +29,7 @@ from training.report.results import COMPARISONS, VARIANTS
     context_settings={"show_default": True},
 )
 def main() -> None:
-    """Train the article's models on CIFAR-10 and export them as verified ONNX files.
+    """Train the article's models on CIFAR-10, or on images of your own, and export them as ONNX.
 
     The default command is `all`. A killed run resumes after its last finished epoch when you start
     it again.
@@ -34,41 +41,48 @@ def main() -> None:
 
 
 @main.command()
-@options(*OPTIONS)
+@data_options
+@options(*TRAINING, "terms", "force")
 def all_command(
     models: Sequence[str],
     recipe: str,
     epochs: int | None,
     seed: int,
     precision: str,
-    data_dir: Path | None,
+    name: str | None,
+    no_flips: bool,
+    load_data: LoadData,
     models_dir: Path,
     runs_dir: Path,
     fresh: bool,
     extend: bool,
+    terms: str | None,
     force: bool,
 ) -> None:
     """Train, export, evaluate, quantize and record."""
+    _check_name(name, models)
+    dataset = load_data(cache=runs_dir / IMAGES)  # refuses, before Keras is imported
     from training import pipeline
-    from training.data import cifar10 as data
     from training.report import plots, report
 
-    cifar10 = data.load(data.find(data_dir))
     configs = [
-        pipeline.Config(model, recipe, epochs, seed, precision, runs_dir, models_dir)
+        pipeline.Config(
+            *(model, recipe, epochs, seed, precision, runs_dir, models_dir, name, not no_flips)
+        )
         for model in models
     ]
     for config in configs:
-        pipeline.check_training(config, force=force)
-    pipeline.train_models(configs, cifar10, fresh=fresh, extend=extend)
-    plots.first_images(cifar10.train, runs_dir / "first-ten-images.png")
+        pipeline.check_training(config, dataset, force=force)
+    pipeline.train_models(configs, dataset, fresh=fresh, extend=extend)
+    plots.first_images(dataset, runs_dir / "first-ten-images.png")
     for config in configs:
-        pipeline.export_model(config, cifar10, force=force)
+        pipeline.export_model(config, dataset, force=force, terms=terms)
     report.write_report(models_dir, skip_broken=True)
 
 
 @main.command()
-@options(*(name for name in OPTIONS if name != "force"))
+@data_options
+@options(*TRAINING)
 @click.option(
     "--distribute",
     is_flag=True,
@@ -81,7 +95,9 @@ def train_command(
     epochs: int | None,
     seed: int,
     precision: str,
-    data_dir: Path | None,
+    name: str | None,
+    no_flips: bool,
+    load_data: LoadData,
     models_dir: Path,
     runs_dir: Path,
     fresh: bool,
@@ -90,29 +106,35 @@ def train_command(
 ) -> None:
     """Train without exporting, on any Keras backend (for example KERAS_BACKEND=jax)."""
     from training import pipeline
-    from training.data import cifar10 as data
     from training.runs.distribute import distributed
     from training.runs.strategy import ALONE
 
     if extend and distribute:
         raise click.UsageError("--extend does not work with --distribute; leave one of them out")
+    _check_name(name, models)
     configs = [
-        pipeline.Config(model, recipe, epochs, seed, precision, runs_dir, models_dir)
+        pipeline.Config(
+            *(model, recipe, epochs, seed, precision, runs_dir, models_dir, name, not no_flips)
+        )
         for model in models
     ]
     with distributed() if distribute else nullcontext(ALONE) as strategy:
-        cifar10 = data.load(data.find(data_dir))
-        pipeline.train_models(configs, cifar10, fresh=fresh, extend=extend, strategy=strategy)
+        dataset = load_data(cache=runs_dir / IMAGES)
+        pipeline.train_models(configs, dataset, fresh=fresh, extend=extend, strategy=strategy)
 
 
 @main.command()
-@options("models", "recipe", "data_dir", "models_dir", "runs_dir", "force")
+@data_options
+@options("models", "recipe", "name", "no_flips", "models_dir", "runs_dir", "terms", "force")
 def export_command(
     models: Sequence[str],
     recipe: str,
-    data_dir: Path | None,
+    name: str | None,
+    no_flips: bool,
+    load_data: LoadData,
     models_dir: Path,
     runs_dir: Path,
+    terms: str | None,
     force: bool,
 ) -> None:
     """Export, evaluate, quantize and record a run of `train`, finished or not.
@@ -121,51 +143,59 @@ def export_command(
     epochs the model was trained for.
     """
     from training import pipeline
-    from training.data import cifar10 as data
     from training.report import report
 
+    _check_name(name, models)
     configs = [
-        pipeline.Config(model, recipe, runs_dir=runs_dir, models_dir=models_dir) for model in models
+        pipeline.Config(
+            model,
+            recipe,
+            runs_dir=runs_dir,
+            models_dir=models_dir,
+            name=name,
+            flips=not no_flips,
+        )
+        for model in models
     ]
     for config in configs:
-        pipeline.check_export(config, force=force)
-    cifar10 = data.load(data.find(data_dir))
+        pipeline.check_export(config)
+    dataset = load_data(cache=runs_dir / IMAGES)
     for config in configs:
-        pipeline.export_model(config, cifar10, force=force)
+        pipeline.export_model(config, dataset, force=force, terms=terms)
     report.write_report(models_dir, skip_broken=True)
 
 
 @main.command()
-@options("models", "data_dir", "models_dir")
-def quantize_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
+@data_options
+@options("names", "models_dir")
+def quantize_command(names: Sequence[str], load_data: LoadData, models_dir: Path) -> None:
     """Quantize every exported version again, as `export` does."""
-    from training.data import cifar10 as data
     from training.report import report
 
-    report.record_files(models, models_dir)  # an error before Keras is imported if there is none
+    report.record_files(names, models_dir)  # an error before Keras is imported if there is none
     from training import pipeline
 
-    pipeline.quantize_models(list(models), data.load(data.find(data_dir)), models_dir)
+    pipeline.quantize_models(names, load_data(), models_dir)
     report.write_report(models_dir, skip_broken=True)
 
 
 @main.command()
-@options("models", "data_dir", "models_dir")
-def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
+@data_options
+@options("names", "models_dir")
+def evaluate_command(names: Sequence[str], load_data: LoadData, models_dir: Path) -> None:
     """Measure exported versions again, and rewrite their records.
 
     Needs only the exported files, no run folder and no TensorFlow.
     """
-    from training.data import cifar10 as data
     from training.measure.remeasure import remeasure
     from training.report import report
     from training.runs.checkpoints import locked
 
-    files = report.record_files(models, models_dir)
-    cifar10 = data.load(data.find(data_dir))
-    for file in files:
+    files = report.record_files(names, models_dir)
+    dataset = load_data()
+    for file in report.of_images(files, dataset):
         with locked(models_dir, wait=True):
-            remeasure(file.parent, cifar10)
+            remeasure(file.parent, dataset)
     report.write_report(models_dir, skip_broken=True)
 
 
@@ -175,39 +205,45 @@ def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: P
     "--name",
     required=True,
     callback=check_name,
-    help="The model's name, of its folder and in requests.",
+    help="Name of the model, for its folder and in requests.",
 )
-@click.option("--version", type=click.IntRange(min=1), default=1, help="Its version.")
-@click.option("--title", help="What the page calls it.  [default: the name]")
-@options("data_dir", "models_dir")
-@click.option("--force", is_flag=True, help="Replace the version that is there.")
+@click.option("--version", type=click.IntRange(min=1), default=1, help="Version number.")
+@click.option("--title", help="Title on the page.  [default: the name]")
+@data_options
+@options("models_dir")
+@click.option("--force", is_flag=True, help="Replace an existing version.")
 def record_command(
     file: Path,
     name: str,
     version: int,
     title: str | None,
-    data_dir: Path | None,
+    load_data: LoadData,
     models_dir: Path,
     force: bool,
 ) -> None:
-    """Measure an ONNX file of any origin, and copy it into the models folder with its record.
+    """Measure any ONNX file, and copy it into the models folder with a record.
 
     FILE takes `image`, uint8 [batch, 32, 32, 3], RGB, and returns `probabilities`, float32
-    [batch, 10], of CIFAR-10's classes in its order. The record holds what is measured here, and
-    nothing of the training. Needs no TensorFlow.
+    [batch, number of classes], for the images' classes in their order. The record holds what is
+    measured here, without a training history. Needs no TensorFlow.
     """
-    from training.data import cifar10 as data
     from training.export.record import check_new, record_file
     from training.report import report
 
     check_new(models_dir / name / str(version), force=force)
-    test = data.load_test(data.find(data_dir))
-    record_file(file, test, name=name, version=version, title=title or name, models_dir=models_dir)
+    record_file(
+        *(file, load_data()),
+        name=name,
+        version=version,
+        title=title or name,
+        models_dir=models_dir,
+    )
     report.write_report(models_dir, skip_broken=True)
 
 
 @main.command()
-@options("data_dir", "models_dir")
+@data_options
+@options("models_dir")
 @click.option(
     "--provider",
     type=click.Choice(["auto", "cpu", "cuda"]),
@@ -221,7 +257,7 @@ def record_command(
     help="Arithmetic of the models.",
 )
 def verify_command(
-    data_dir: Path | None,
+    load_data: LoadData,
     models_dir: Path,
     provider: Literal["auto", "cpu", "cuda"],
     precision: Literal["float32", "int8"],
@@ -231,12 +267,11 @@ def verify_command(
     Exits with status 1 if one differs by more than 0.1 points. Needs no TensorFlow.
     """
     from serving.settings import Settings
-    from training.data import cifar10 as data
     from training.export.verify import DifferenceError, verify
 
     settings = Settings(models_dir=models_dir, provider=provider, precision=precision)
     different = []
-    for result in verify(settings, data.load_test(data.find(data_dir))):
+    for result in verify(settings, load_data()):
         click.echo(result)
         if result.differs:
             different.append(f"{result.name} version {result.version}")
@@ -245,19 +280,19 @@ def verify_command(
 
 
 @main.command()
-@options("data_dir", "models_dir")
-def familiarity_command(data_dir: Path | None, models_dir: Path) -> None:
+@data_options
+@options("models_dir")
+def familiarity_command(load_data: LoadData, models_dir: Path) -> None:
     """Measure how well scores detect images outside CIFAR-10's classes.
 
     It uses the bundled improved models, and writes familiarity.json and FAMILIARITY.md. It needs no
     TensorFlow.
     """
-    from training.data import cifar10 as data
     from training.measure.familiarity import measure_familiarity
     from training.measure.unfamiliar import unfamiliar_images
     from training.report import report
 
-    measure_familiarity(models_dir, data.load(data.find(data_dir)), unfamiliar_images())
+    measure_familiarity(models_dir, load_data(), unfamiliar_images())
     report.write_report(models_dir)
 
 
@@ -301,7 +336,8 @@ def report_command(models_dir: Path, check: bool) -> None:
     default="article",
     help="What to vary: a recipe's ingredients, or one property of the article's recipe.",
 )
-@options("epochs", "precision", "data_dir", "models_dir", "runs_dir")
+@data_options
+@options("epochs", "precision", "models_dir", "runs_dir")
 def study_command(
     model: str,
     techniques: Sequence[str],
@@ -309,7 +345,7 @@ def study_command(
     vary: str,
     epochs: int | None,
     precision: str,
-    data_dir: Path | None,
+    load_data: LoadData,
     models_dir: Path,
     runs_dir: Path,
 ) -> None:
@@ -325,7 +361,6 @@ def study_command(
     several times to share the work.
     """
     from models.study import BASELINE, Setting
-    from training.data import cifar10 as data
     from training.runs.study import study
 
     comparison = COMPARISONS[vary]
@@ -334,19 +369,29 @@ def study_command(
         raise click.UsageError(
             f"{vary} of {model} has no variant {min(unknown)}; choose from {', '.join(variants)}"
         )
+    dataset = load_data(cache=runs_dir / IMAGES)
+    baseline = comparison.variants[model][BASELINE]
     study(
         Setting(
             model=model,
-            epochs=epochs or comparison.variants[model][BASELINE].epochs,
+            epochs=epochs or baseline.epochs_for(len(dataset.train)),
             precision=precision,
+            dataset=dataset.name,
         ),
         comparison,
         techniques or variants,
         range(seeds),
-        data.load(data.find(data_dir)),
+        dataset,
         runs_dir=runs_dir,
         models_dir=models_dir,
     )
+
+
+def _check_name(name: str | None, models: Sequence[str]) -> None:
+    if name and len(models) > 1:
+        raise click.UsageError("--name names one model; choose it with --model")
+    if name in ARTICLE and name not in models:
+        raise click.UsageError(f"--name {name} is another network's; choose another name")
 
 
 if __name__ == "__main__":

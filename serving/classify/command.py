@@ -30,7 +30,7 @@ from serving.classify.rows import (
     open_output,
     printable,
 )
-from serving.errors import StartError, UnknownModelError
+from serving.errors import OverloadedError, StartError, UnknownModelError
 from serving.http.answers import rounded
 from serving.images.decode import DecodedImage
 from serving.inference.classifier import Classifier
@@ -110,7 +110,7 @@ def classify(
             failed = _Run(chosen, settings, top_k, opened).classify(files, resize=resize)
     except UnknownModelError as error:
         raise click.UsageError(str(error)) from error
-    except (StartError, OutputError) as error:
+    except (StartError, OverloadedError, OutputError) as error:
         raise click.ClickException(str(error)) from error
     if failed:
         again = f" To try them again, delete these rows from {output}." if output else ""

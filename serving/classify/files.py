@@ -3,22 +3,18 @@
 import codecs
 import glob
 import os
-import signal
-import stat
-import sys
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
-from queue import SimpleQueue
 
-from loky import cpu_count
+import gevent
+from gevent.pool import Pool
+from gevent.queue import LifoQueue
 
-from serving.errors import ImageSizeError, ServingError
-from serving.images.decode import MAX_PIXELS, DecodedImage, decode
+from serving.errors import FolderError, ImageSizeError, ServingError
+from serving.images.decode import MAX_PIXELS, DecodedImage
+from serving.images.process import DecoderCrashError, DecoderTimeoutError, Process
+from serving.inference.classifier import usable_threads
 
 # The files in a folder that count as images. They include unsupported formats: each such file
 # gets a row that says so.
@@ -33,10 +29,13 @@ _MARKS = {  # byte order marks; UTF-32's begin as UTF-16's do
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
-GROUP = 32  # most files given to a process at a time
+GROUP = 16  # most files given to a process at a time; what it answers fits into a pipe
 GROUP_BYTES = 2**18  # most bytes of several; large images take longer to decode than to pass on
-MAX_BYTES = 256 * 2**20  # of a file; the most pixels by default take 201 MB as 8-bit RGBA
 DEADLINE = 10.0  # seconds for a process to decode what it was given
+ADVICE: dict[type[ServingError], str] = {
+    FolderError: " Add --folders to classify the images in it.",
+    ImageSizeError: " Leave out --no-resize to have its center cropped and resampled.",
+}
 
 Group = tuple[str, ...]  # paths of files that are decoded together
 Decoded = tuple[str, DecodedImage | str]  # a path with its image, or with what is wrong
@@ -129,35 +128,31 @@ def decode_files(
 ) -> Generator[Decoded]:
     """Decode files in parallel, and yield them in order.
 
-    This takes processes, because one that a file hangs or crashes can be replaced. Only the next
-    few files are decoded ahead, so memory does not grow with their number.
+    Only the next few files are decoded ahead, so memory does not grow with their number.
     """
-    workers: int = cpu_count()
-    decoders = [_Decoder(resize, max_pixels) for _ in range(workers)]
-    free: SimpleQueue[_Decoder] = SimpleQueue()
-    for decoder in decoders:
-        free.put(decoder)
+    processes = [Process(max_pixels) for _ in range(usable_threads())]
+    free = LifoQueue()  # the last used one first, so that few files do not start all
+    for process in processes:
+        free.put(process)
 
     def decode_group(group: Group) -> list[Decoded]:
-        decoder = free.get()
+        process = free.get()
         try:
-            return decoder.decode(group)
+            return _decode_group(process, group, resize)
         finally:
-            free.put(decoder)
+            free.put(process)
 
-    with ThreadPoolExecutor(workers) as threads:
-        try:
-            window: deque[Future[list[Decoded]]] = deque()
-            for group in _groups(paths):
-                window.append(threads.submit(decode_group, group))
-                if len(window) > 2 * workers:
-                    yield from window.popleft().result()
-            while window:
-                yield from window.popleft().result()
-        finally:
-            threads.shutdown(wait=False, cancel_futures=True)
-            for decoder in decoders:
-                decoder.stop()
+    pool = Pool(len(processes))
+    decoded = pool.imap(decode_group, _groups(paths), maxsize=2 * len(processes))
+    try:
+        for group in decoded:
+            yield from group
+            gevent.sleep(0)  # so that the processes get their next groups
+    finally:
+        decoded.kill()
+        pool.kill()
+        for process in processes:
+            process.end()
 
 
 def _groups(paths: Iterable[str]) -> Iterator[Group]:
@@ -176,85 +171,20 @@ def _groups(paths: Iterable[str]) -> Iterator[Group]:
         yield tuple(group)
 
 
-class _Decoder:
-    """A process that decodes files, replaced when one hangs or crashes it.
-
-    It needs a pipe alone, while pools share semaphores, for which /dev/shm must have room.
-    """
-
-    def __init__(self, resize: bool, max_pixels: int) -> None:
-        self._options = (resize, max_pixels)
-        self._is_stopped = False
-        self._start()
-
-    def _start(self) -> None:
-        if sys.platform == "win32":
-            context = get_context("spawn")
-        else:  # a fork of this process would have the locks of ONNX Runtime's threads without them
-            context = get_context("forkserver")
-            context.set_forkserver_preload([__name__])
-        self._connection, there = context.Pipe()
-        self._process = context.Process(target=_answer, args=(there, _decode_group), daemon=True)
-        self._process.start()
-        there.close()
-
-    def decode(self, group: Group) -> list[Decoded]:
-        """Decode files in order, each to its pixels or to what is wrong."""
-        problem = "The decoder broke down on the file."
-        try:
-            self._connection.recv()  # it is ready; its start is not the files' time
-            self._connection.send((group, *self._options))
-            if self._connection.poll(DEADLINE):
-                images: list[Decoded] = self._connection.recv()
-                return images
-            problem = f"The file takes more than {DEADLINE:.0f} seconds to decode."
-        except (EOFError, OSError):  # it has ended
-            pass
-        if self._is_stopped:
-            return []
-        self._process.kill()
-        self._connection.close()
-        self._start()
-        if len(group) == 1:
-            return [(group[0], problem)]
-        return [one for path in group for one in self.decode((path,))]  # which of them?
-
-    def stop(self) -> None:
-        """End the process, and what waits for it."""
-        self._is_stopped = True
-        self._process.kill()
-
-
-def _answer(orders: Connection, decode_group: Callable[[Group, bool, int], list[Decoded]]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this
-    with suppress(EOFError, OSError):  # the command has ended
-        while True:
-            orders.send("ready")
-            orders.send(decode_group(*orders.recv()))
-
-
-def _decode_group(paths: Group, resize: bool, max_pixels: int) -> list[Decoded]:
-    return [(path, _decode_file(path, resize, max_pixels)) for path in paths]
-
-
-def _decode_file(path: str, resize: bool, max_pixels: int) -> DecodedImage | str:
+def _decode_group(process: Process, group: Group, resize: bool) -> list[Decoded]:
+    """Decode files in order, each to its pixels or to what is wrong."""
+    files = [str(Path(path).absolute()) for path in group]
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return "It is not a file."
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            return f"The file has more than {MAX_BYTES // 2**20} MiB. Save it smaller."
-        return decode(content, name="The file", resize=resize, max_pixels=max_pixels)
-    except IsADirectoryError:
-        return "It is a folder. Add --folders to classify the images in it."
-    except OSError as error:
-        return f"{error.strerror}."
-    except ImageSizeError as error:
-        return f"{error.args[0]} Leave out --no-resize to have its center cropped and resampled."
-    except ServingError as error:
-        return str(error)
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe may never have a writer
+        outcomes, _ = process.decode(files, name="The file", resize=resize, limit=DEADLINE)
+    except (DecoderTimeoutError, DecoderCrashError) as error:
+        if len(group) > 1:  # which of them?
+            return [one for path in group for one in _decode_group(process, (path,), resize)]
+        if isinstance(error, DecoderCrashError):
+            return [(group[0], "The decoder broke down on the file.")]
+        return [(group[0], f"The file takes more than {DEADLINE:.0f} seconds to decode.")]
+    return [
+        (path, f"{outcome}{ADVICE.get(type(outcome), '')}")
+        if isinstance(outcome, ServingError)
+        else (path, outcome)
+        for path, outcome in zip(group, outcomes, strict=True)
+    ]

@@ -219,10 +219,15 @@ class ComparedVersion(TypedDict):
 
 
 class Study(TypedDict):
-    """The answer of /study: the measured techniques, and each model's recipes."""
+    """The answer of /study: measured techniques and experiments, and each model's recipes."""
 
     results: list[Result]
     compared: list[Compared]
+    experiments: Annotated[
+        dict[str, list[Result]],
+        Field(description="random-labels, less-data and width: a list is empty if not measured."),
+    ]
+    training_images: Annotated[int, Field(description="Of a run, unless its recipe has fewer.")]
     versions: list[ComparedVersion]
 
 

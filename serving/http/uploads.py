@@ -16,8 +16,7 @@ from werkzeug.http import parse_options_header
 from serving.errors import BadRequestError, TooLargeError, UnsupportedTypeError
 from serving.http.json import read_base64, read_json
 from serving.http.parameters import Parameters, Sent
-from serving.images.decode import ACCEPTED
-from serving.images.pool import Upload
+from serving.images.decode import ACCEPTED, Upload
 
 P = TypeVar("P", bound=Parameters)
 

@@ -22,7 +22,16 @@ from serving.images.formats import find_damage, name_format
 from serving.images.readers import avif, bmp, gif, jpeg, png, webp
 from serving.images.readers.encoded import EncodedImage, UnreadVariantError
 
-__all__ = ["ACCEPTED", "FORMATS", "MAX_PIXELS", "MIMETYPES", "DecodedImage", "decode", "is_small"]
+__all__ = [
+    "ACCEPTED",
+    "FORMATS",
+    "MAX_PIXELS",
+    "MIMETYPES",
+    "DecodedImage",
+    "Upload",
+    "decode",
+    "is_small",
+]
 
 MIMETYPES = frozenset(
     f"image/{kind}" for kind in ("png", "jpeg", "jpg", "webp", "gif", "bmp", "x-ms-bmp", "avif")
@@ -57,6 +66,15 @@ _SPOKEN_VOWEL = re.compile("[AEIO]|HTML|M[NP]|RTF|SVG|XML")
 
 # Pillow warns of what decode() refuses or ignores, in lines that do not fit the log.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An image as it was sent; error messages call it `name`."""
+
+    filename: str | None
+    name: str
+    content: bytes
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import gevent
 import numpy as np
@@ -26,7 +27,6 @@ from gevent.threadpool import ThreadPool
 from models.record import IMAGE_SIZE
 from serving.errors import HungUpError, ModelError, NotReadyError, OverloadedError
 from serving.inference.classifier import Classifier, Run, one_line, run_each
-from serving.observability.metrics import Metrics
 from serving.settings import Settings
 
 Images = npt.NDArray[np.uint8]
@@ -42,6 +42,19 @@ SHORT_RUN = 0.01  # seconds for which a run may block gevent's loop
 _PROBE = np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
 
 logger = logging.getLogger(__name__)
+
+
+class Observer(Protocol):
+    """Who counts what the batcher does."""
+
+    def count_waiting(self, images: int) -> None:
+        """Count images, or fewer than none, that wait for a model or run."""
+
+    def count_wait(self, classifiers: Iterable[Classifier], seconds: float) -> None:
+        """Count a request's wait for its first run."""
+
+    def count_run(self, classifier: Classifier, images: int, seconds: float) -> None:
+        """Count a model's run of a batch."""
 
 
 @dataclass(eq=False)
@@ -82,9 +95,10 @@ class Batcher:
 
     needs_gevent = True  # a subclass may run each request where it is
 
-    def __init__(self, metrics: Metrics, settings: Settings) -> None:
+    def __init__(self, observer: Observer, settings: Settings) -> None:
+        self.requests = 0  # that are being answered; the application counts them
         self._hub = gevent.get_hub()
-        self._metrics = metrics
+        self._observer = observer
         self._settings = settings
         self._jobs: list[_Job] = []
         self._arrived = Event()
@@ -161,7 +175,7 @@ class Batcher:
 
     def _count(self, images: int) -> None:
         self.waiting += images
-        self._metrics.queue_depth.inc(images)
+        self._observer.count_waiting(images)
 
     def _end(self) -> None:
         # Python must not exit during a run: ONNX Runtime would abort the process.
@@ -178,10 +192,10 @@ class Batcher:
             begun = time.perf_counter()
             for job, piece in batch:
                 if job.taken == len(piece):  # its first run
-                    self._metrics.count_wait(classifiers, begun - job.queued)
+                    self._observer.count_wait(classifiers, begun - job.queued)
             pieces = [images for _, images in batch]
             images = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-            if self._metrics.requests_here == 1 and self._is_short(*batch[0]):
+            if self.requests == 1 and self._is_short(*batch[0]):
                 run = run_each(classifiers, images)
             else:
                 run = self._thread.apply(run_each, (classifiers, images))
@@ -242,7 +256,7 @@ class Batcher:
         for classifier, seconds in zip(classifiers, run.seconds, strict=False):
             self._failed.discard(classifier)
             self._seconds[classifier] = seconds / images
-            self._metrics.count_run(classifier, images, seconds)
+            self._observer.count_run(classifier, images, seconds)
 
     def _fail(self, job: _Job, classifier: Classifier, error: Exception) -> None:
         record = classifier.record
@@ -251,9 +265,7 @@ class Batcher:
         self._drop(
             job,
             ModelError(
-                f"The model {record.name} version {record.version} failed: {one_line(error)}. "
-                "Another model or version may still answer: ask for it by ?model= and ?version=, "
-                "or by its path under /v2."
+                f"The model {record.name} version {record.version} failed: {one_line(error)}."
             ),
         )
 

@@ -35,7 +35,7 @@ def familiarity_of(
 
     None unless all the model files that were measured are among those that answer.
     """
-    unknown: list[Familiarity | None] = [None] * len(probabilities[0])
+    unknown: list[Familiarity | None] = [None] * len(probabilities[0] if probabilities else ())
     if measured is None or measured.threshold is None:
         return unknown
     answers = {

@@ -62,8 +62,7 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self.requests_here = 0  # being answered by this process; the batcher reads it
-        self._in_flight = Gauge(
+        self.in_flight = Gauge(
             "serving_http_requests_in_flight",
             "Requests being answered.",
             multiprocess_mode="livesum",
@@ -109,7 +108,7 @@ class Metrics:
             buckets=(1, 2, 4, 8, 16, 32, 64, 128),
             registry=registry,
         )
-        self.queue_depth = Gauge(
+        self._queue_depth = Gauge(
             "serving_queue_images",
             "Images that wait for a model or run.",
             multiprocess_mode="livesum",
@@ -173,16 +172,6 @@ class Metrics:
             if record.test_accuracy is not None:
                 accuracy.labels(record.name, record.version).set(record.test_accuracy)
 
-    def begin_request(self) -> None:
-        """Count a request that is being answered."""
-        self.requests_here += 1
-        self._in_flight.inc()
-
-    def end_request(self) -> None:
-        """Count a request that has its answer."""
-        self.requests_here -= 1
-        self._in_flight.dec()
-
     @contextmanager
     def time_decoding(self) -> Iterator[None]:
         """Time the decoding of a request's images, unless there was no room for them."""
@@ -214,6 +203,10 @@ class Metrics:
                 record = classifier.record
                 self._model_requests(record.name, record.version, status).inc()
                 self._model_seconds(record.name, record.version, stage).observe(seconds)
+
+    def count_waiting(self, images: int) -> None:
+        """Count images, or fewer than none, that wait for a model or run."""
+        self._queue_depth.inc(images)
 
     def count_wait(self, classifiers: Iterable[Classifier], seconds: float) -> None:
         """Count a request's wait for its first run."""

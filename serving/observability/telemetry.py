@@ -2,21 +2,19 @@
 
 import logging
 import os
-import re
 import time
-import uuid
 from importlib.util import find_spec
 from urllib.parse import quote
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 
 from serving import NAME
 from serving.errors import StartError
+from serving.http.intake import REQUEST_ID, current_request
+from serving.inference.batching import Batcher
 from serving.observability.metrics import Metrics
 
-REQUEST_ID = "X-Request-ID"
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST"})
-_ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")  # nothing that could forge a log line
 
 # Defaults for unset variables: Prometheus has the metrics, and gRPC would block gevent's loop.
 _TRACING = {
@@ -30,26 +28,26 @@ _TRACING = {
 logger = logging.getLogger(__name__)
 
 
-def observe(app: Flask, metrics: Metrics) -> None:
-    """Give every request that reaches the application an ID, a log line and its counts."""
+def observe(app: Flask, metrics: Metrics, batcher: Batcher) -> None:
+    """Give every request that reaches the application its ID, a log line and its counts."""
 
     @app.before_request
     def begin() -> None:
-        g.started = time.perf_counter()
-        sent = request.headers.get(REQUEST_ID, "")
-        g.request_id = sent if _ACCEPTED_ID.fullmatch(sent) else str(uuid.uuid4())
-        metrics.begin_request()
+        batcher.requests += 1
+        metrics.in_flight.inc()
 
     @app.after_request
     def end(response: Response) -> Response:
-        seconds = time.perf_counter() - g.started
+        request = current_request()
+        seconds = time.perf_counter() - request.started
         route = request.url_rule.rule if request.url_rule else "none"
-        metrics.end_request()
+        batcher.requests -= 1
+        metrics.in_flight.dec()
         # A client may invent methods, and each would be a new series forever.
         method = request.method if request.method in METHODS else "other"
         metrics.requests(method, route, response.status_code).inc()
         metrics.seconds(route).observe(seconds)
-        response.headers[REQUEST_ID] = g.request_id
+        response.headers[REQUEST_ID] = request.id
         logger.info(
             "%s %s %d",
             method,

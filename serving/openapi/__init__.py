@@ -8,7 +8,7 @@ request parsing, and none of them describes a body that is either a form or the 
 
 from models.record import IMAGE_SIZE
 from serving import NAME, VERSION
-from serving.http.access import KEY_HEADER
+from serving.http.intake import KEY_HEADER
 from serving.http.parameters import VersionParameter
 from serving.inference.registry import Classifiers
 from serving.openapi.answers import all_schemas
@@ -86,8 +86,8 @@ def _paths(classifiers: Classifiers, version: Json) -> Json:
         },
         "/study": {
             "get": operation(
-                "Regularization techniques, measured, and every version's curves, calibration "
-                "and confusion",
+                "Regularization techniques and experiments, measured, and every version's curves "
+                "and calibration",
                 as_json("Study"),
                 **problems(400),
             )

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from models.record import INPUT
 from serving.errors import BadRequestError, TooLargeError
 from serving.http.json import read_base64
+from serving.images.decode import Upload
 from serving.images.formats import BASE64, name_format
-from serving.images.pool import Upload
 from serving.protocol import elements
 from serving.protocol.requests import (
     ENCODED,

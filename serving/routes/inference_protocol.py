@@ -92,7 +92,6 @@ def create_blueprint(service: Service) -> Blueprint:
             images = read_images(asked, binary)
             del binary  # megabytes, which need not wait for the model
             [probabilities] = service.classify([classifier], images)
-        metrics.count_predictions([classifier], [probabilities])
         header, content = write_answer(classifier, asked, form, probabilities)
         if content is None:
             return Response(header, content_type="application/json")

@@ -27,7 +27,7 @@ from serving.http.answers import (
 )
 from serving.http.parameters import ImageParameters, StabilityParameters
 from serving.http.uploads import P, read_uploads
-from serving.images.pool import Upload
+from serving.images.decode import Upload
 from serving.inference.classifier import Classifier
 from serving.insights import occlusion as explanation
 from serving.insights import stability
@@ -108,7 +108,7 @@ def _look_closer(
         [image] = service.decode([upload], (1 + count) * len(chosen), resize=sent.resize)
         changed = change(image.pixels)
         batch = np.concatenate([image.pixels[np.newaxis], changed])
-        probabilities = service.classify(chosen, batch)
+        probabilities = service.classify(chosen, batch, count=False)  # most are variants
     return Observation(describe_image(image, upload.filename), changed, chosen, probabilities)
 
 

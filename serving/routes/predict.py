@@ -1,7 +1,5 @@
 """POST /predict: read the request, decode its images, classify them, respond."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from flask import Blueprint
 
@@ -11,7 +9,6 @@ from serving.http.answers import (
     Familiarity,
     Prediction,
     Predictions,
-    Refusal,
     describe_image,
     rounded,
 )
@@ -24,9 +21,6 @@ from serving.insights.familiarity import familiarity_of
 from serving.insights.reliability import worth
 from serving.insights.thumbnails import to_data_url
 from serving.service import Service
-
-# Every model's answer, and the image's familiarity if it was requested.
-Answers = tuple[list[Answer], Familiarity | None]
 
 
 def create_blueprint(service: Service) -> Blueprint:
@@ -43,58 +37,42 @@ def create_blueprint(service: Service) -> Blueprint:
             outcomes = decode(uploads, len(uploads) * len(chosen), resize=sent.resize)
             filenames = [upload.filename for upload in uploads]
             del uploads  # megabytes, which need not wait for the models
-            images = [outcome for outcome in outcomes if isinstance(outcome, DecodedImage)]
-            answers = _classify(service, chosen, images, sent)
+            images = {i: o.pixels for i, o in enumerate(outcomes) if isinstance(o, DecodedImage)}
+            batch = np.stack([*images.values()]) if images else None  # all may be refused
+            probabilities = [] if batch is None else service.classify(chosen, batch)
+        rows = zip(*(of_model.tolist() for of_model in probabilities), strict=True)
+        models = (
+            [_answer(*each, sent) for each in zip(chosen, of_image, strict=True)]
+            for of_image in rows
+        )
+        measured = service.familiarity if sent.details else None
+        familiarity = familiarity_of(measured, chosen, probabilities)
+        answers = dict(zip(images, zip(models, familiarity, strict=True), strict=True))
         return {
             "predictions": [
-                _prediction(filename, outcome, answers, sent.crop)
-                for filename, outcome in zip(filenames, outcomes, strict=True)
+                {"filename": filename, "problem": problem_document(outcome)}
+                if isinstance(outcome, ServingError)
+                else _prediction(filename, outcome, *answers[place], sent.crop)
+                for place, (filename, outcome) in enumerate(zip(filenames, outcomes, strict=True))
             ]
         }
 
     return blueprint
 
 
-def _classify(
-    service: Service,
-    chosen: list[Classifier],
-    images: list[DecodedImage],
-    sent: PredictParameters,
-) -> Iterator[Answers]:
-    """Return every model's answer to each image."""
-    if not images:  # all were refused
-        return iter(())
-    batch = np.stack([image.pixels for image in images])
-    probabilities = service.classify(chosen, batch)
-    service.metrics.count_predictions(chosen, probabilities)
-    measured = service.familiarity if sent.details else None
-    familiarity = familiarity_of(measured, chosen, probabilities)
-    rows = [of_model.tolist() for of_model in probabilities]
-    answers = (
-        [
-            _answer(classifier, of_model[i], sent)
-            for classifier, of_model in zip(chosen, rows, strict=True)
-        ]
-        for i in range(len(images))
-    )
-    return zip(answers, familiarity, strict=True)
-
-
 def _prediction(
     filename: str | None,
-    outcome: DecodedImage | ServingError,
-    answers: Iterator[Answers],
+    image: DecodedImage,
+    models: list[Answer],
+    familiarity: Familiarity | None,
     crop: bool,
-) -> Prediction | Refusal:
-    if isinstance(outcome, ServingError):
-        return {"filename": filename, "problem": problem_document(outcome)}
-    models, familiarity = next(answers)
-    image = describe_image(outcome, filename)
-    prediction: Prediction = {**image, "models": models}  # type: ignore[typeddict-item]
+) -> Prediction:
+    described = describe_image(image, filename)
+    prediction: Prediction = {**described, "models": models}  # type: ignore[typeddict-item]
     if familiarity is not None:
         prediction["familiarity"] = familiarity
     if crop:
-        prediction["crop"] = to_data_url(outcome.pixels)
+        prediction["crop"] = to_data_url(image.pixels)
     return prediction
 
 

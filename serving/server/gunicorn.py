@@ -105,7 +105,7 @@ class _Server(BaseApplication):
             "timeout": settings.worker_timeout,
             "limit_request_field_size": settings.max_head,  # one may take nearly all of it
             "proc_name": "serving",
-            "forwarded_allow_ips": "",  # access.trust_proxies() decides on these headers
+            "forwarded_allow_ips": "",  # headers.trust_proxies() decides on these headers
             "errorlog": None,  # on_starting() hands gunicorn's lines to the service's log
             "control_socket_disable": True,
             "on_starting": self.on_starting,

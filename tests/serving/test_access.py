@@ -20,10 +20,10 @@ from tritonclient.utils import InferenceServerException
 
 from serving.app import create_app
 from serving.settings import Settings
-from tests.helpers import check_problem, image_input, png, run_server, upload
+from tests.helpers import KEYS, check_problem, png, run_server, upload, wait_for
+from tests.serving.inference import image_input
 
 APPS = ("tauri://localhost", "capacitor://localhost", "chrome-extension://abcdefghijklmnop")
-KEYS = ("first-key", "second-key")
 OTHER_PAGE = """<!doctype html><output></output><script type="module">
 const service = new URLSearchParams(location.search).get("service");
 const form = new FormData();
@@ -96,7 +96,7 @@ def test_a_client_without_a_key_reads_the_refusal_of_a_large_body(guarded: str) 
 
 
 @pytest.mark.slow
-def test_only_probes_metrics_and_the_page_are_open(guarded: str) -> None:
+def test_only_probes_metrics_and_the_page_are_open(guarded: str, keyed_server: str) -> None:
     for path in ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/metrics",
                  "/", "/static/page.js", "/docs/", "/openapi.json"):  # fmt: skip
         assert requests.get(f"{guarded}{path}").status_code == 200, path
@@ -113,9 +113,9 @@ def test_only_probes_metrics_and_the_page_are_open(guarded: str) -> None:
         *("/", "/static/<path:filename>", "/docs", "/docs/", "/docs/<path:path>", "/openapi.json"),
         *("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/metrics"),
     }
-    with run_server("--api-key", "key", "--metrics-need-key", "true") as address:
-        check_problem(requests.get(f"{address}/metrics"), 401)
-        assert requests.get(f"{address}/metrics", headers={"X-API-Key": "key"}).status_code == 200
+    check_problem(requests.get(f"{keyed_server}/metrics"), 401)
+    key = {"X-API-Key": KEYS[0]}
+    assert requests.get(f"{keyed_server}/metrics", headers=key).status_code == 200
 
 
 def test_the_description_says_that_a_key_is_needed(guarded: str, server: str) -> None:
@@ -191,17 +191,19 @@ def test_a_page_of_an_allowed_origin_reads_the_answer(
 
 
 @pytest.mark.slow
-def test_forwarded_headers_count_only_where_proxies_are_trusted(server: str) -> None:
+def test_forwarded_headers_count_only_where_proxies_are_trusted(
+    server: str, server_log: list[str]
+) -> None:
     headers = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
     log: list[str] = []
     with run_server("--trusted-proxies", "1", log=log) as address:
         requests.get(f"{address}/models", headers=headers)
     assert any('"client":"203.0.113.7"' in line for line in log)
-    log = []
-    with run_server(log=log) as address:
-        requests.get(f"{address}/models", headers=headers)
-    assert any('"client":"127.0.0.1"' in line for line in log)
-    assert not any("203.0.113.7" in line for line in log)
+    requests.get(f"{server}/models", headers={**headers, "X-Request-ID": "forwarded"})
+    wait_for(lambda: any('"forwarded"' in line for line in server_log))
+    [line] = [line for line in server_log if '"forwarded"' in line]
+    assert '"client":"127.0.0.1"' in line
+    assert "203.0.113.7" not in line
     # gunicorn itself would take these from the machine's own proxy.
     assert requests.get(f"{server}/x/metrics", headers={"SCRIPT_NAME": "/x"}).status_code == 404
     contradiction = {"X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "off"}

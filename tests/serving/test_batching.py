@@ -15,11 +15,9 @@ from serving.inference.batching import Batcher
 from serving.inference.registry import Classifiers, load_classifiers
 from serving.observability.metrics import Metrics
 from serving.settings import Settings
-from tests.helpers import run_python
+from tests.helpers import HANG, run_python
 
 MAX_WAITING = 64
-
-pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +65,8 @@ class Switch:
 
 
 def yield_until(condition: Callable[[], object]) -> None:
-    """Let the other greenlets go on until a condition holds; fail after a minute."""
-    with gevent.Timeout(60):
+    """Let the other greenlets go on until a condition holds; fail where it never does."""
+    with gevent.Timeout(HANG):
         while not condition():
             gevent.sleep(0.001)
 

@@ -6,12 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 import requests
 
 from tests.helpers import POST, check_problem, connect, exchange, png, run_server, upload
-
-pytestmark = pytest.mark.alone
 
 
 def test_a_full_queue_refuses_at_once_and_probes_are_answered(
@@ -21,7 +18,7 @@ def test_a_full_queue_refuses_at_once_and_probes_are_answered(
     answers: list[str] = []  # in the order in which they came
 
     def send(_: int) -> requests.Response:
-        response = requests.post(f"{server}/predict?version=1", files=files, timeout=120)
+        response = requests.post(f"{server}/predict?version=1", files=files)
         answers.append("accepted" if response.status_code == 200 else "refused")
         return response
 
@@ -63,7 +60,7 @@ def test_slow_and_lost_clients_block_no_others(server: str, image: npt.NDArray[n
         client = connect(server)
         client.sendall(head + b"\x89")
         clients.append(client)
-    response = requests.post(f"{server}/predict", files=upload(("a.png", png(image))), timeout=20)
+    response = requests.post(f"{server}/predict", files=upload(("a.png", png(image))))
     assert response.status_code == 200
     for client in clients:
         client.close()
@@ -76,7 +73,7 @@ def test_clients_that_read_no_answer_block_no_others(server: str) -> None:
         client = connect(server)
         client.sendall(b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
         clients.append(client)
-    assert requests.get(f"{server}/models", timeout=10).status_code == 200
+    assert requests.get(f"{server}/models").status_code == 200
     for client in clients:
         client.close()
 

@@ -1,6 +1,5 @@
 """Colors that a file describes by numbers: beside ICC profiles of the same, and Chromium."""
 
-import base64
 import struct
 import zlib
 from collections.abc import Mapping
@@ -9,29 +8,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image, ImageCms
-from playwright.sync_api import Browser, Page
+from PIL import Image
+from playwright.sync_api import Browser
 
 from serving.images.decode import decode, is_small
-from tests.serving.test_images import chunk, encode
+from tests.serving.image_files import BT_2020, DISPLAY_P3, chunk, encode, icc_profile, shown
 
 RANDOM = np.random.default_rng(0)
 NOISE = RANDOM.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-PLAIN_PNG = encode(Image.fromarray(NOISE), "PNG")
+PLAIN_PNG = encode(NOISE, "PNG")
 PLAIN_AVIF = encode(
     Image.fromarray(NOISE).resize((4, 4)).resize((32, 32)), "AVIF", quality=100, subsampling="4:4:4"
 )
-# The columns of ICC's own profiles, adapted to D50.
-DISPLAY_P3 = {
-    b"rXYZ": (0.51512, 0.24120, -0.00105),
-    b"gXYZ": (0.29198, 0.69225, 0.04189),
-    b"bXYZ": (0.15710, 0.06657, 0.78407),
-}
-BT_2020 = {
-    b"rXYZ": (0.67348, 0.27904, -0.00194),
-    b"gXYZ": (0.16566, 0.67534, 0.02998),
-    b"bXYZ": (0.12505, 0.04562, 0.79686),
-}
 P3_CHRM = struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
 SRGB_GAMA = struct.pack(">I", 45455)
 
@@ -54,31 +42,20 @@ def pixels(content: bytes) -> npt.NDArray[Any]:
     return decode(content, name="it", resize=False).pixels.astype(int)
 
 
-def profile(columns: Mapping[bytes, tuple[float, ...]]) -> bytes:
-    """Return sRGB's profile with other primaries."""
-    content = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    for i in range(int.from_bytes(content[128:132])):
-        kind, start = struct.unpack_from(">4sI", content, 132 + 12 * i)
-        if kind in columns:
-            fixed = (round(value * 2**16) for value in columns[kind])
-            struct.pack_into(">3i", content, start + 8, *fixed)
-    return bytes(content)
-
-
 def test_a_profile_s_table_of_floats_counts_no_more_than_in_browsers() -> None:
     """It may repeat a step: 2,000 times took 10 seconds, and this one has 20,000."""
     zeros = b"matf" + struct.pack(">IHH12f", 0, 3, 3, *[0.0] * 12)
     steps = 20_000
     where = struct.pack(">II", 16 + 8 * steps, len(zeros)) * steps
     table = b"mpet" + struct.pack(">IHHI", 0, 3, 3, steps) + where + zeros
-    content = bytearray(profile(DISPLAY_P3))
+    content = bytearray(icc_profile(DISPLAY_P3))
     place = content.index(b"cprt", 132)
     struct.pack_into(">4sII", content, place, b"D2B0", len(content), len(table))
     content += table
     struct.pack_into(">I", content, 0, len(content))
     plain, with_table = (
         png(chunk(b"iCCP", b"x\0\0" + zlib.compress(icc)))
-        for icc in (profile(DISPLAY_P3), bytes(content))
+        for icc in (icc_profile(DISPLAY_P3), bytes(content))
     )
     assert np.array_equal(pixels(with_table), pixels(plain))
     assert not np.array_equal(pixels(plain), NOISE)
@@ -91,20 +68,20 @@ def test_a_profile_s_table_of_floats_counts_no_more_than_in_browsers() -> None:
 def test_numbers_mean_what_an_icc_profile_does(
     columns: Mapping[bytes, tuple[float, ...]], primaries: int, chrm: bytes | None
 ) -> None:
-    expected = pixels(encode(Image.fromarray(NOISE), "PNG", icc_profile=profile(columns)))
+    expected = pixels(encode(NOISE, "PNG", icc_profile=icc_profile(columns)))
     assert np.abs(expected - NOISE).mean() > 8
     assert np.abs(pixels(png(cicp(primaries, 13, 0, 1))) - expected).max() <= 2
     if chrm:
         described = png(chunk(b"gAMA", SRGB_GAMA), chunk(b"cHRM", chrm))
         assert np.abs(pixels(described) - expected).max() <= 2
     plain = Image.fromarray(pixels(PLAIN_AVIF).astype(np.uint8))
-    expected = pixels(encode(plain, "PNG", icc_profile=profile(columns)))
+    expected = pixels(encode(plain, "PNG", icc_profile=icc_profile(columns)))
     assert np.abs(pixels(avif(primaries, 13)) - expected).max() <= 2
 
 
 def test_the_chunks_of_a_png_count_in_the_standard_s_order() -> None:
     p3 = cicp(12, 13, 0, 1)
-    icc = chunk(b"iCCP", b"2020\0\0" + zlib.compress(profile(BT_2020)))
+    icc = chunk(b"iCCP", b"2020\0\0" + zlib.compress(icc_profile(BT_2020)))
     srgb = chunk(b"sRGB", b"\0")
     gamma = chunk(b"gAMA", struct.pack(">I", 100_000))
     alone = [pixels(png(one)) for one in (p3, icc, srgb, gamma)]
@@ -168,22 +145,6 @@ def test_hdr_keeps_its_order_and_its_white(transfer: int, white: float) -> None:
     assert values[255] == 255
     assert (np.diff(values) >= 0).all()
     assert 185 <= values[round(255 * white)] <= 195  # browsers show about 187
-
-
-def shown(page: Page, kind: str, content: bytes) -> npt.NDArray[Any]:
-    """Return the pixels of an image of 32×32 as Chromium shows it on white."""
-    show = """async address => {
-        const image = new Image();
-        image.src = address;
-        await image.decode();
-        const context = new OffscreenCanvas(32, 32).getContext("2d", { alpha: false });
-        context.fillStyle = "white";
-        context.fillRect(0, 0, 32, 32);
-        context.drawImage(image, 0, 0);
-        return [...context.getImageData(0, 0, 32, 32).data];
-    }"""
-    address = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-    return np.reshape(page.evaluate(show, address), (32, 32, 4))[..., :3]
 
 
 def test_colors_are_those_that_chromium_shows(browser: Browser) -> None:

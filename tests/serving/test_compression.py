@@ -13,7 +13,8 @@ import tritonclient.http as triton
 
 from serving.protocol import HEADER_LENGTH
 from serving.settings import Settings
-from tests.helpers import check_problem, image_input, png, upload
+from tests.helpers import check_problem, png, upload
+from tests.serving.inference import image_input
 
 MAX_BODY = Settings().max_body
 

@@ -1,40 +1,23 @@
 """Decoding beside libvips, another decoder: over many variants of each format, equal or refused."""
 
-import io
 import itertools
-import struct
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import pyvips
 from PIL import Image, ImageCms
 
 from serving.errors import BrokenImageError, UnsupportedTypeError
 from serving.images.decode import decode
+from tests.serving.image_files import SMOOTH, Pixels, chunk, encode, png_of_samples
 
-Pixels = npt.NDArray[np.uint8]
 Variant = tuple[str, bytes]
 
 RANDOM = np.random.default_rng(0)
-# Large areas, so that chroma subsampling and quantization leave most pixels as they are.
-SMOOTH = np.asarray(
-    Image.fromarray(RANDOM.integers(0, 256, (4, 4, 4), dtype=np.uint8), "RGBA").resize((32, 32))
-)
 PLANES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of PNG's color types
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-ADAM7 = (
-    (0, 0, 8, 8),
-    (4, 0, 8, 8),
-    (0, 4, 4, 8),
-    (2, 0, 4, 4),
-    (0, 2, 2, 4),
-    (1, 0, 2, 2),
-    (0, 1, 1, 2),
-)
 
 
 def wide_gamut() -> bytes:
@@ -43,31 +26,6 @@ def wide_gamut() -> bytes:
     return (
         bytes(profile).replace(b"rXYZ", b"tmp_").replace(b"gXYZ", b"rXYZ").replace(b"tmp_", b"gXYZ")
     )
-
-
-def chunk(kind: bytes, content: bytes) -> bytes:
-    checksum = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
-
-
-def png(
-    samples: npt.NDArray[np.uint16], depth: int, color: int, interlace: int, *extra: bytes
-) -> bytes:
-    """Write [32, 32, channels] samples of `depth` bits."""
-    data = b""
-    for x, y, right, down in ADAM7 if interlace else ((0, 0, 1, 1),):
-        for row in samples[y::down, x::right]:
-            if depth == 16:
-                packed = row.astype(">u2").tobytes()
-            else:
-                bits = np.unpackbits(row.astype(np.uint8)[..., None], axis=-1)[..., 8 - depth :]
-                packed = np.packbits(bits.reshape(-1)).tobytes()
-            data += b"\0" + packed
-    header = struct.pack(">IIBBBBB", 32, 32, depth, color, 0, 0, interlace)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(extra)
-        + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
-    )  # fmt: skip
 
 
 def pngs() -> Iterator[Variant]:
@@ -86,7 +44,7 @@ def pngs() -> Iterator[Variant]:
                     continue
                 extra.append(chunk(b"tRNS", samples[0, 0].astype(">u2").tobytes()))
             name = f"PNG type {color}, {depth} bits, interlace {interlace}, tRNS {transparent}"
-            yield name, png(samples, depth, color, interlace, *extra)
+            yield name, png_of_samples(samples, depth, color, interlace, *extra)
 
 
 def by_pillow() -> Iterator[Variant]:
@@ -101,36 +59,28 @@ def by_pillow() -> Iterator[Variant]:
             for progressive in (False, True):
                 yield (
                     f"JPEG {mode}, progressive {progressive}, {what}",
-                    save(rgba.convert(mode), "JPEG", progressive=progressive, quality=95,
+                    encode(rgba.convert(mode), "JPEG", progressive=progressive, quality=95,
                          subsampling=0, **options),
                 )  # fmt: skip
         for mode, lossless in itertools.product(("RGB", "RGBA"), (False, True)):
             image = rgba.convert(mode)
             yield (
                 f"WebP {mode}, lossless {lossless}, {what}",
-                save(image, "WEBP", lossless=lossless, quality=95, exact=True, **options),
+                encode(image, "WEBP", lossless=lossless, quality=95, exact=True, **options),
             )
-            yield f"PNG {mode}, {what}", save(image, "PNG", **options)
+            yield f"PNG {mode}, {what}", encode(image, "PNG", **options)
     for mode, interlace in itertools.product(("L", "P", "RGB", "RGBA"), (0, 1)):
         yield (
             f"GIF {mode}, interlace {interlace}",
-            save(rgba.convert(mode), "GIF", interlace=interlace),
+            encode(rgba.convert(mode), "GIF", interlace=interlace),
         )
     for subsampling, restart in itertools.product((1, 2), (0, 3)):
         yield (
             f"JPEG subsampling {subsampling}, restart {restart}",
-            save(
+            encode(
                 rgba.convert("RGB"), "JPEG", subsampling=subsampling, restart_marker_blocks=restart
             ),
         )
-
-
-def save(image: Image.Image, format_: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(
-        buffer, format_, **{key: value for key, value in options.items() if value is not None}
-    )
-    return buffer.getvalue()
 
 
 def by_libvips(content: bytes) -> Pixels:

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -28,7 +27,7 @@ from serving.errors import (
 from serving.images import pool
 from serving.images.pool import ROOM, Decoders, Upload
 from serving.settings import Settings
-from tests.helpers import check_problem, listening, run_python
+from tests.helpers import HANG, check_problem, listening, run_python
 
 
 def png(pixels: npt.NDArray[np.uint8]) -> bytes:
@@ -52,9 +51,6 @@ def decoders_of(pid: int) -> list[int]:
     return [int(line) for line in found.stdout.split()]
 
 
-pytestmark = pytest.mark.alone
-
-
 @pytest.fixture
 def noise() -> npt.NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
@@ -62,7 +58,7 @@ def noise() -> npt.NDArray[np.uint8]:
 
 @pytest.fixture
 def decoders(request: pytest.FixtureRequest) -> Iterator[Decoders]:
-    limits = {"decoder_timeout": 30, "decode_timeout": 1, **getattr(request, "param", {})}
+    limits = {"decoder_timeout": HANG, "decode_timeout": HANG, **getattr(request, "param", {})}
     yield Decoders(Settings(decoders=1, **limits))
     for pid in decoders_of(os.getpid()):
         os.kill(pid, signal.SIGKILL)
@@ -109,13 +105,15 @@ def test_without_a_decoder_it_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_decoder_that_takes_too_long_is_replaced(
-    decoders: Decoders, noise: npt.NDArray[np.uint8]
+    decoders: Decoders, noise: npt.NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = decoders.decode([upload(noise)], resize=True)[0].pixels
     (stuck,) = decoders_of(os.getpid())
     os.kill(stuck, signal.SIGSTOP)  # as an endless image would keep it, whatever it does
+    monkeypatch.setattr(decoders, "_settings", Settings(decode_timeout=0.2))
     with pytest.raises(TooLargeError, match=r"^a.png takes too long"):
         decoders.decode([upload(noise)], resize=True)
+    monkeypatch.undo()
     assert not decoders_of(os.getpid())
     assert np.array_equal(decoders.decode([upload(noise)], resize=True)[0].pixels, expected)
     (idle,) = decoders_of(os.getpid())
@@ -138,17 +136,15 @@ def test_the_memory_of_images_that_wait_for_a_decoder_is_bounded(
     waiting.pop().kill()  # as where its client has gone
     waiting.append(gevent.spawn(decoders.decode, [largest], resize=True))
     gevent.sleep(0)
-    begun = time.monotonic()
     with pytest.raises(OverloadedError, match="Too many images to decode"):
-        decoders.decode([upload(noise)], resize=True)
-    assert time.monotonic() - begun < 0.5  # at once
+        decoders.decode([upload(noise)], resize=True)  # at once: the decoder is still held
     assert decoders.decode([upload(noise[:32, :32])], resize=True)  # needs no process
     os.kill(held, signal.SIGCONT)
     assert [len(request.get()) for request in waiting] == [1] * ROOM
     assert len(decoders.decode([largest], resize=True)) == 1  # there is room again
 
 
-@pytest.mark.parametrize("decoders", [{"decoder_timeout": 0.1, "decode_timeout": 5}], indirect=True)
+@pytest.mark.parametrize("decoders", [{"decoder_timeout": 0.1}], indirect=True)
 def test_the_wait_for_a_decoder_is_bounded(
     decoders: Decoders, noise: npt.NDArray[np.uint8]
 ) -> None:
@@ -191,24 +187,10 @@ def test_small_images_share_it_too(noise: npt.NDArray[np.uint8]) -> None:
 
 
 def test_the_server_goes_on_while_images_keep_its_decoders(noise: npt.NDArray[np.uint8]) -> None:
-    environment = {"SERVING_DECODE_TIMEOUT": "1"}
-    command = (sys.executable, "-m", "serving", "--port", "0")
-    with listening(*command, environment=environment) as (server, service):
-        url = f"{server}/predict"
-        assert requests.post(url, data=png(noise)).status_code == 200
-        mine = decoders_below(service)
-        for pid in mine:
-            os.kill(pid, signal.SIGSTOP)
-        assert len(mine) == 1
-        check_problem(requests.post(url, data=png(noise)), 413, "too long")
-        assert requests.post(url, data=png(noise)).status_code == 200
-
-
-def test_requests_are_refused_while_every_decoder_is_held(noise: npt.NDArray[np.uint8]) -> None:
     environment = {
         "SERVING_DECODERS": "1",
         "SERVING_DECODER_TIMEOUT": "0.5",
-        "SERVING_DECODE_TIMEOUT": "60",
+        "SERVING_DECODE_TIMEOUT": "5",
     }
     command = (sys.executable, "-m", "serving", "--port", "0")
     with (
@@ -219,16 +201,14 @@ def test_requests_are_refused_while_every_decoder_is_held(noise: npt.NDArray[np.
         assert requests.post(url, data=png(noise)).status_code == 200
         (held,) = decoders_below(service)
         os.kill(held, signal.SIGSTOP)
-        try:
-            both = [pool.submit(requests.post, url, data=png(noise)) for _ in range(2)]
-            refused = next(as_completed(both)).result()  # the other has the decoder
-            check_problem(refused, 503, "Too many images to decode", "again")
-            assert refused.headers["Retry-After"] == "1"
-            assert requests.post(f"{server}/predict", data=png(noise[:32, :32])).status_code == 200
-        finally:
-            os.kill(held, signal.SIGCONT)
-        assert sorted(request.result().status_code for request in both) == [200, 503]
+        both = [pool.submit(requests.post, url, data=png(noise)) for _ in range(2)]
+        refused, too_late = (request.result() for request in as_completed(both))
+        check_problem(refused, 503, "Too many images to decode", "again")
+        assert refused.headers["Retry-After"] == "1"
+        check_problem(too_late, 413, "too long")  # it had the decoder
+        assert requests.post(f"{server}/predict", data=png(noise[:32, :32])).status_code == 200
         assert requests.post(url, data=png(noise)).status_code == 200
+        assert decoders_below(service) != [held]
 
 
 def decoders_below(service: int) -> list[int]:

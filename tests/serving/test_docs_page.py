@@ -6,27 +6,21 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.helpers import ROOT, run_server
-
-SHIP = ROOT / "serving" / "static" / "ship.png"
+from tests.helpers import KEYS, SHIP
 
 
-@pytest.fixture(params=[None, "a-key"])
+@pytest.fixture(params=["server", "keyed_server"])
 def docs(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The documentation, with the key entered where the service asks for one."""
-    key = request.param
-    with run_server(*(("--api-key", key) if key else ())) as address:
-        page = browser.new_page()
-        page.goto(f"{address}/docs/")
-        if key:
-            page.get_by_role("button", name="Authorize").click()
-            page.locator("#api_key_value").fill(key)
-            page.locator(".auth-container", has_text="X-API-Key").locator(
-                "button.authorize"
-            ).click()
-            page.get_by_role("button", name="Close").first.click()
-        yield page
-        page.close()
+    page = browser.new_page()
+    page.goto(f"{request.getfixturevalue(request.param)}/docs/")
+    if request.param == "keyed_server":
+        page.get_by_role("button", name="Authorize").click()
+        page.locator("#api_key_value").fill(KEYS[0])
+        page.locator(".auth-container", has_text="X-API-Key").locator("button.authorize").click()
+        page.get_by_role("button", name="Close").first.click()
+    yield page
+    page.close()
 
 
 def open_operation(page: Page, name: str) -> Locator:
@@ -54,23 +48,22 @@ def test_try_it_out_uploads_a_file_and_shows_an_image(docs: Page) -> None:
     assert image.evaluate("image => image.naturalWidth") > 0
 
 
-def test_links_of_the_pages_need_no_key(browser: Browser) -> None:
-    with run_server("--api-key", "a-key") as address:
-        page = browser.new_page()
-        page.goto(address)
-        page.get_by_label("API key").fill("a-key")
-        page.get_by_role("button", name="use this key").click()
-        found = set()
-        for place, shown in (
-            ("/#try", ".model a"),
-            ("/#study", "#view-study"),
-            ("/#card/first", "#view-card details"),
-            ("/docs/", ".info a.link"),  # not the logo, which is there earlier
-        ):
-            page.goto(f"{address}{place}")
-            expect(page.locator(shown).first).to_be_visible()
-            found |= {*page.evaluate("[...document.links].map(({ href }) => href.split('#')[0])")}
-        own = {url for url in found if url.startswith(address)}
-        assert own >= {f"{address}/", f"{address}/docs/", f"{address}/openapi.json"}
-        assert {url: requests.get(url).status_code for url in own} == dict.fromkeys(own, 200)
-        page.close()
+def test_links_of_the_pages_need_no_key(browser: Browser, keyed_server: str) -> None:
+    page = browser.new_page()
+    page.goto(keyed_server)
+    page.get_by_label("API key").fill(KEYS[0])
+    page.get_by_role("button", name="use this key").click()
+    found = set()
+    for place, shown in (
+        ("/#try", "#view-try a"),
+        ("/#overfitting", ".chapter"),
+        ("/#card/first", "#view-card details"),
+        ("/docs/", ".info a.link"),  # not the logo, which is there earlier
+    ):
+        page.goto(f"{keyed_server}{place}")
+        expect(page.locator(shown).first).to_be_visible()
+        found |= {*page.evaluate("[...document.links].map(({ href }) => href.split('#')[0])")}
+    own = {url for url in found if url.startswith(keyed_server)}
+    assert own >= {f"{keyed_server}{path}" for path in ("/", "/docs/", "/openapi.json")}
+    assert {url: requests.get(url).status_code for url in own} == dict.fromkeys(own, 200)
+    page.close()

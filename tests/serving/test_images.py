@@ -1,7 +1,6 @@
 """Decoding, against images that Pillow writes in every accepted format and mode."""
 
 import base64
-import io
 import struct
 import zlib
 from typing import Any
@@ -17,15 +16,10 @@ from serving.errors import (
     UnsupportedTypeError,
 )
 from serving.images.decode import MAX_PIXELS, decode
+from tests.serving.image_files import chunk, encode
 
 GRADIENT = np.add.outer(np.arange(32) * 4, np.arange(32) * 4).astype(np.uint8)
 RGB = np.dstack([GRADIENT, GRADIENT[::-1], 255 - GRADIENT])
-
-
-def encode(image: Image.Image, format_: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format_, **options)
-    return buffer.getvalue()
 
 
 def pixels(content: bytes, *, resize: bool = False) -> np.ndarray:
@@ -40,12 +34,12 @@ def pixels(content: bytes, *, resize: bool = False) -> np.ndarray:
     [("PNG", {}), ("BMP", {}), ("WEBP", {"lossless": True})],
 )
 def test_lossless_formats_are_decoded_exactly(format_: str, options: dict[str, Any]) -> None:
-    assert np.array_equal(pixels(encode(Image.fromarray(RGB), format_, **options)), RGB)
+    assert np.array_equal(pixels(encode(RGB, format_, **options)), RGB)
 
 
 def test_lossy_formats_are_decoded_closely() -> None:
     for format_, options in (("JPEG", {"quality": 95}), ("GIF", {}), ("WEBP", {"quality": 95})):
-        found = pixels(encode(Image.fromarray(RGB), format_, **options))
+        found = pixels(encode(RGB, format_, **options))
         assert np.abs(found - RGB).mean() < 12, format_
 
 
@@ -85,7 +79,7 @@ def test_first_frame_of_an_animation() -> None:
 def test_exif_orientation_is_applied() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: rotate by 90° clockwise to show
-    found = pixels(encode(Image.fromarray(RGB), "PNG", exif=exif))
+    found = pixels(encode(RGB, "PNG", exif=exif))
     assert np.array_equal(found, np.rot90(RGB, -1))
 
 
@@ -106,7 +100,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
 
 @pytest.mark.parametrize("format_", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
 def test_a_truncated_file_is_refused(format_: str) -> None:
-    content = encode(Image.fromarray(RGB), format_)
+    content = encode(RGB, format_)
     for length in range(len(content) // 2):
         with pytest.raises(BrokenImageError, match="it is "):
             decode(content[:length], name="it", resize=False)
@@ -129,10 +123,10 @@ def test_a_file_that_was_read_as_text_is_told_so(format_: str, resize: bool) -> 
 
 def test_other_formats_are_named() -> None:
     for content, named in (
-        (encode(Image.fromarray(RGB), "TIFF"), "a TIFF file"),
-        (encode(Image.fromarray(RGB), "PPM"), "a PNM file"),
-        (encode(Image.fromarray(RGB), "ICO"), "an ICO file"),
-        (encode(Image.fromarray(RGB), "JPEG2000"), "a JPEG 2000 file"),
+        (encode(RGB, "TIFF"), "a TIFF file"),
+        (encode(RGB, "PPM"), "a PNM file"),
+        (encode(RGB, "ICO"), "an ICO file"),
+        (encode(RGB, "JPEG2000"), "a JPEG 2000 file"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC file"),
         (b"\0\0\0\x14ftypisom\0\0\0\0mp42", "an MP4 video file"),
         (b"\xff\x0a\xfa\x1f", "a JPEG XL file"),
@@ -141,7 +135,7 @@ def test_other_formats_are_named() -> None:
         (b"%PDF-1.7\n", "a PDF file"),
         (b"\n<!DOCTYPE html><title>Not found</title>", "an HTML file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer file"),
-        (base64.b64encode(encode(Image.fromarray(RGB), "PNG")), "a base64 text file"),
+        (base64.b64encode(encode(RGB, "PNG")), "a base64 text file"),
         (b"data:image/png;base64,iVBORw0KGgo=", "a base64 text file"),
         (b'\xef\xbb\xbf{ "image": 1}', "a JSON file"),
         (b"[[0, 255]]", "a JSON file"),
@@ -155,19 +149,19 @@ def test_other_formats_are_named() -> None:
     with pytest.raises(BrokenImageError, match=r"^it is the text '\[object Object\]'.*the bytes"):
         decode(b"[object Object]", name="it", resize=False)
     texts = (b"[section]\nkey = 1", b"{{ name }}", "Übergröße".encode())
-    for content in (b"hello", *texts, bytes(100), encode(Image.fromarray(RGB), "TGA")):
+    for content in (b"hello", *texts, bytes(100), encode(RGB, "TGA")):
         with pytest.raises(BrokenImageError, match=r"^it is not an image\."):
             decode(content, name="it", resize=False)
 
 
 def jpeg_of_bits(bits: int) -> bytes:
-    content = bytearray(encode(Image.fromarray(RGB), "JPEG"))
+    content = bytearray(encode(RGB, "JPEG"))
     content[content.index(b"\xff\xc0") + 4] = bits
     return bytes(content)
 
 
 def apple_png() -> bytes:
-    content = encode(Image.fromarray(RGB), "PNG")
+    content = encode(RGB, "PNG")
     return content[:8] + struct.pack(">I", 4) + b"CgBIP\0 \2\x2b\xd5\xb3\x7f" + content[8:]
 
 
@@ -253,16 +247,10 @@ def test_the_orientation_is_read_whatever_else_exif_holds(format_: str) -> None:
     wide = Image.fromarray(RGB).resize((48, 32))
     decoded = decode(encode(wide, format_, **options), name="it", resize=True)
     assert (decoded.width, decoded.height) == (32, 48)  # as displayed
-    found = pixels(encode(Image.fromarray(RGB), format_, **options))
+    found = pixels(encode(RGB, format_, **options))
     assert np.abs(found - np.rot90(RGB, -1)).mean() < 4
-    junk = encode(Image.fromarray(RGB), format_, **{**options, "exif": b"Exif\0\0junk" * 9})
+    junk = encode(RGB, format_, **{**options, "exif": b"Exif\0\0junk" * 9})
     assert np.abs(pixels(junk) - RGB).mean() < 4
-
-
-def chunk(kind: bytes, content: bytes, *, checksum: int | None = None) -> bytes:
-    right = zlib.crc32(kind + content)
-    number = right if checksum is None else checksum
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", number)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +268,7 @@ def chunk(kind: bytes, content: bytes, *, checksum: int | None = None) -> bytes:
     ],
 )
 def test_what_lies_beside_the_pixels_of_a_png_refuses_none(ancillary: bytes) -> None:
-    content = encode(Image.fromarray(RGB), "PNG")
+    content = encode(RGB, "PNG")
     assert np.array_equal(pixels(content[:33] + ancillary + content[33:]), RGB)
 
 
@@ -305,12 +293,12 @@ def test_a_jpeg_may_lack_its_end_marker_but_no_pixels(progressive: bool) -> None
 
 
 def test_the_length_of_a_webp_may_be_wrong() -> None:
-    content = encode(Image.fromarray(RGB), "WEBP", lossless=True)
+    content = encode(RGB, "WEBP", lossless=True)
     for change in (-1, 1, 100):
         length = struct.unpack_from("<I", content, 4)[0] + change
         assert np.array_equal(pixels(content[:4] + struct.pack("<I", length) + content[8:]), RGB)
 
 
 def test_avif_is_read() -> None:
-    found = pixels(encode(Image.fromarray(RGB), "AVIF", quality=95, subsampling="4:4:4"))
+    found = pixels(encode(RGB, "AVIF", quality=95, subsampling="4:4:4"))
     assert np.abs(found - RGB).mean() < 3

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import requests
 
-from tests.helpers import ROOT
-from tests.serving.test_inference_protocol import post_binary
+from tests.helpers import SHIP
+from tests.serving.inference import post_binary
 
-SHIP = (ROOT / "serving/static/ship.png").read_bytes()
-TEXT = base64.b64encode(SHIP).decode()
+CONTENT = SHIP.read_bytes()
+TEXT = base64.b64encode(CONTENT).decode()
 ID = "6edf4baa-196a-4595-a8a2-0d881f338688"
 
 
@@ -45,7 +45,7 @@ def test_kserves_client(url: str) -> None:
         "inputs": [{**tensor, "data": [TEXT]}],
     }
     check_ship(requests.post(f"{url}/infer", json=asked))
-    content = element(SHIP)
+    content = element(CONTENT)
     asked["inputs"] = [{**tensor, "parameters": {"binary_data_size": len(content)}}]
     response = post_binary(f"{url}/infer", asked, content)
     check_ship(response)

@@ -2,7 +2,6 @@
 
 import base64
 import json
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,21 +10,11 @@ import numpy.typing as npt
 import pytest
 import requests
 import tritonclient.http as triton
-from flask import Flask
 from tritonclient.utils import InferenceServerException
 
 from models.record import CLASSES
-from serving.errors import ModelError
-from serving.http.problems import register_error_handlers
-from serving.images.pool import Decoders
-from serving.inference.batching import Batcher
-from serving.inference.registry import Classifiers, load_classifiers
-from serving.observability.metrics import Metrics
-from serving.routes.inference_protocol import create_blueprint
-from serving.service import Service
-from serving.settings import Settings
-from tests.helpers import MODELS, check_problem, image_input, png, upload
-from tests.serving.test_batching import Switch
+from tests.helpers import MODELS, check_problem, png, upload
+from tests.serving.inference import image_input, post_binary
 
 
 @pytest.fixture
@@ -306,12 +295,6 @@ def test_a_body_may_be_nothing_but_pixels(server: str, image: npt.NDArray[np.uin
         check_problem(refused, 400, f"{size} bytes are pixels", "3072")
 
 
-def post_binary(url: str, asked: dict[str, Any], content: bytes) -> requests.Response:
-    header = json.dumps(asked).encode()
-    length = {"Inference-Header-Content-Length": str(len(header))}
-    return requests.post(url, data=header + content, headers=length)
-
-
 def test_the_index_may_be_asked_for_in_several_ways(server: str) -> None:
     url = f"{server}/v2/repository/index"
     expected = requests.post(url).json()
@@ -320,33 +303,3 @@ def test_the_index_may_be_asked_for_in_several_ways(server: str) -> None:
         assert requests.post(url, json=asked).json() == expected
     check_problem(requests.post(url, json={"ready": "yes"}), 400, "ready")
     check_problem(requests.post(url, json=[]), 400, "object")
-
-
-def test_a_failing_model_leaves_the_others_ready() -> None:
-    settings = Settings(provider="cpu")
-    first, second, *_ = load_classifiers(settings).choose()
-    broken = replace(first, session=Switch(first.session))
-    broken.session.go.set()
-    broken.session.fails = True
-    metrics = Metrics(Classifiers([first, second]))
-    classifiers = Classifiers([broken, second])
-    service = Service(
-        settings, classifiers, Decoders(settings), Batcher(metrics, settings), metrics
-    )
-    app = Flask(__name__)
-    register_error_handlers(app)
-    app.register_blueprint(create_blueprint(service))
-    client = app.test_client()
-    with pytest.raises(ModelError):
-        service.batcher.classify([broken], np.zeros((1, 32, 32, 3), dtype=np.uint8))
-
-    name, other = broken.record.name, second.record.name
-    answer = client.get(f"/v2/models/{name}/ready")
-    assert answer.status_code == 503
-    assert name in answer.get_json()["detail"]
-    assert client.get(f"/v2/models/{other}/ready").get_json() == {"name": other, "ready": True}
-    index = client.post("/v2/repository/index").get_json()
-    states = {entry["name"]: entry["state"] for entry in index}
-    assert states == {name: "UNAVAILABLE", other: "READY"}
-    [only] = client.post("/v2/repository/index", json={"ready": True}).get_json()
-    assert only["name"] == other

@@ -3,7 +3,7 @@
 import base64
 import io
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,31 +14,36 @@ from PIL import Image
 from models.familiarity import agreement
 from models.record import CLASSES, Record
 from serving.inference.registry import load_classifiers
-from serving.insights import occlusion as explanation
-from serving.insights import stability
+from serving.insights import occlusion, stability
 from serving.insights.reliability import worth
 from serving.settings import Settings
-from tests.helpers import MODELS, ROOT, check_problem, png, run_server, upload
-from training.data.cifar10 import load_test
+from tests.helpers import MODELS, ROOT, SHIP, check_problem, png, run_server, upload
 
-SHIP = (ROOT / "serving" / "static" / "ship.png").read_bytes()
-IMAGES = 200
+if TYPE_CHECKING:
+    from training.data import Split
+
+CONTENT = SHIP.read_bytes()
+IMAGES = 50
 
 
 @pytest.fixture(scope="module")
 def ship() -> npt.NDArray[np.uint8]:
-    return np.asarray(Image.open(io.BytesIO(SHIP)).convert("RGB"))
+    return np.asarray(Image.open(io.BytesIO(CONTENT)).convert("RGB"))
 
 
 def test_stability_is_what_predict_says_of_the_variants(server: str) -> None:
-    answer = requests.post(f"{server}/stability?images=true", files=upload(("s.png", SHIP))).json()
+    answer = requests.post(
+        f"{server}/stability?images=true", files=upload(("s.png", CONTENT))
+    ).json()
     variants = {v["name"]: v["image"] for v in answer["variants"]}
     assert len(variants) == stability.COUNT
     files = [
         (name, base64.b64decode(url.removeprefix("data:image/png;base64,")))
         for name, url in variants.items()
     ]
-    predictions = requests.post(f"{server}/predict", files=upload(("s.png", SHIP), *files)).json()
+    predictions = requests.post(
+        f"{server}/predict", files=upload(("s.png", CONTENT), *files)
+    ).json()
     original, *others = predictions["predictions"]
     assert [m["model"] for m in answer["models"]] == MODELS
     for i, model in enumerate(answer["models"]):
@@ -63,34 +68,34 @@ def test_variants_are_the_image_moved(ship: npt.NDArray[np.uint8]) -> None:
 def test_an_explanation_is_what_hiding_a_part_costs(
     server: str, ship: npt.NDArray[np.uint8]
 ) -> None:
-    answer = requests.post(f"{server}/explanations", files=upload(("s.png", SHIP))).json()
+    answer = requests.post(f"{server}/explanations", files=upload(("s.png", CONTENT))).json()
     patch, step = answer["patch"], answer["step"]
     row, column = 1, 2
     hidden = ship.copy()
     hidden[row * step : row * step + patch, column * step : column * step + patch] = 128
     predictions = requests.post(
-        f"{server}/predict", files=upload(("s.png", SHIP), ("h.png", png(hidden)))
+        f"{server}/predict", files=upload(("s.png", CONTENT), ("h.png", png(hidden)))
     ).json()
     whole, occluded = (p["models"] for p in predictions["predictions"])
     for i, model in enumerate(answer["models"]):
-        assert np.shape(model["map"]) == (explanation.POSITIONS, explanation.POSITIONS)
+        assert np.shape(model["map"]) == (occlusion.POSITIONS, occlusion.POSITIONS)
         name = whole[i]["class"]
         lost = whole[i]["probabilities"][name] - occluded[i]["probabilities"][name]
         assert model["map"][row][column] == pytest.approx(lost, abs=1e-4)
 
 
 def test_a_model_abstains_below_the_confidence_asked_for(server: str) -> None:
-    [plain] = requests.post(f"{server}/predict", data=SHIP).json()["predictions"]
+    [plain] = requests.post(f"{server}/predict", data=CONTENT).json()["predictions"]
     by_confidence = sorted(plain["models"], key=lambda answer: answer["confidence"])
     least = by_confidence[1]["confidence"]
-    asked = requests.post(f"{server}/predict?min_confidence={least}", data=SHIP).json()
+    asked = requests.post(f"{server}/predict?min_confidence={least}", data=CONTENT).json()
     abstained = by_confidence[0] | {"class": None, "best_guess": by_confidence[0]["class"]}
     for answer in asked["predictions"][0]["models"]:
         expected = abstained if answer["model"] == abstained["model"] else answer
         assert answer == expected
         assert (answer["class"] is None) == (answer["confidence"] < least)
     for wrong in ("1.1", "nan", "sure"):
-        refused = requests.post(f"{server}/predict?min_confidence={wrong}", data=SHIP)
+        refused = requests.post(f"{server}/predict?min_confidence={wrong}", data=CONTENT)
         check_problem(refused, 400, "min_confidence")
 
 
@@ -108,7 +113,7 @@ def test_the_crop_is_what_was_classified(server: str) -> None:
 
 
 def test_details_are_what_the_record_says_of_such_answers(server: str) -> None:
-    detailed = requests.post(f"{server}/predict?details=true", data=SHIP).json()
+    detailed = requests.post(f"{server}/predict?details=true", data=CONTENT).json()
     for answer in detailed["predictions"][0]["models"]:
         record = requests.get(f"{server}/models/{answer['model']}").json()
         matrix = np.array(record["confusion_matrix"])
@@ -142,10 +147,10 @@ def test_a_handful_of_test_images_says_nothing() -> None:
 
 @pytest.mark.parametrize("path", ["/stability", "/explanations"])
 def test_a_closer_look_takes_one_image(server: str, path: str) -> None:
-    two = requests.post(server + path, files=upload(("a.png", SHIP), ("b.png", SHIP)))
+    two = requests.post(server + path, files=upload(("a.png", CONTENT), ("b.png", CONTENT)))
     check_problem(two, 400, "2 images")
     check_problem(requests.post(server + path, files=upload(("a.png", b"no"))), 400, "a.png")
-    check_problem(requests.post(f"{server}{path}?model=x", data=SHIP), 404, "'x'")
+    check_problem(requests.post(f"{server}{path}?model=x", data=CONTENT), 404, "'x'")
     wide = png(np.zeros((40, 60, 3), dtype=np.uint8))
     check_problem(requests.post(server + path, files=upload(("w.png", wide))), 422, "w.png")
     resized = requests.post(f"{server}{path}?model=first", files=upload(("w", wide)))
@@ -161,7 +166,7 @@ def test_a_closer_look_is_refused_while_enough_images_wait() -> None:
     ):
         for path in ("/stability", "/explanations"):
             url = f"{server}{path}?model=second"
-            sent = [clients.submit(requests.post, url, data=SHIP) for _ in range(16)]
+            sent = [clients.submit(requests.post, url, data=CONTENT) for _ in range(16)]
             answers = [future.result() for future in sent]
             refused = [answer for answer in answers if answer.status_code != 200]
             assert 0 < len(refused) < len(answers)
@@ -172,20 +177,20 @@ def test_a_closer_look_is_refused_while_enough_images_wait() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["first", "second"])  # final, which holds too, takes minutes
-def test_the_strongest_region_matters_more_than_a_random_one(cifar10_dir: Path, name: str) -> None:
+def test_the_strongest_region_matters_more_than_a_random_one(test_set: "Split", name: str) -> None:
     """Hidden in another color than the map was made with, or it would be so by construction."""
     classifier = load_classifiers(Settings(provider="cpu")).find(name)
     random = np.random.default_rng(0)
     strongest, anywhere = [], []
-    for image in load_test(cifar10_dir).images[:IMAGES]:
+    for image in test_set.images[:IMAGES]:
         [whole] = classifier.classify(image[np.newaxis])
-        lost = explanation.sensitivity(whole, classifier.classify(explanation.occlude(image)))
-        places = [divmod(int(lost.argmax()), explanation.POSITIONS)]
-        places.append(tuple(random.integers(explanation.POSITIONS, size=2)))
+        lost = occlusion.sensitivity(whole, classifier.classify(occlusion.occlude(image)))
+        places = [divmod(int(lost.argmax()), occlusion.POSITIONS)]
+        places.append(tuple(random.integers(occlusion.POSITIONS, size=2)))
         hidden = np.stack([image, image])
         for one, (row, column) in zip(hidden, places, strict=True):
-            top, left = explanation.STEP * row, explanation.STEP * column
-            one[top : top + explanation.PATCH, left : left + explanation.PATCH] = image.mean((0, 1))
+            top, left = occlusion.STEP * row, occlusion.STEP * column
+            one[top : top + occlusion.PATCH, left : left + occlusion.PATCH] = image.mean((0, 1))
         kept = classifier.classify(hidden)[:, whole.argmax()]
         strongest.append(whole.max() - kept[0])
         anywhere.append(whole.max() - kept[1])
@@ -194,7 +199,7 @@ def test_the_strongest_region_matters_more_than_a_random_one(cifar10_dir: Path, 
 
 def test_familiarity_is_the_agreement_of_the_three_models(server: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
-    files = upload(("s.png", SHIP), *((f"{i}.png", png(image)) for i, image in enumerate(noise)))
+    files = upload(("s.png", CONTENT), *((f"{i}.png", png(image)) for i, image in enumerate(noise)))
     predictions = requests.post(f"{server}/predict?details=true", files=files).json()["predictions"]
     probabilities = [
         np.array([list(p["models"][m]["probabilities"].values()) for p in predictions], np.float32)
@@ -208,5 +213,7 @@ def test_familiarity_is_the_agreement_of_the_three_models(server: str) -> None:
 
     # Two models alone were not measured; a plain answer has nothing more in it.
     for query in ("details=true&model=first&model=final", ""):
-        [prediction] = requests.post(f"{server}/predict?{query}", data=SHIP).json()["predictions"]
+        [prediction] = requests.post(f"{server}/predict?{query}", data=CONTENT).json()[
+            "predictions"
+        ]
         assert "familiarity" not in prediction

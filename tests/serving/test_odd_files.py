@@ -1,6 +1,5 @@
 """Files of other encoders: parts that are missing, misplaced, cut off, or seldom written."""
 
-import io
 import struct
 import zlib
 from typing import Any
@@ -13,17 +12,27 @@ from playwright.sync_api import Browser
 
 from serving.errors import BrokenImageError, TooLargeError, UnsupportedTypeError
 from serving.images.decode import decode
-from tests.serving.test_colors import BT_2020, profile, shown
-from tests.serving.test_decoders_agree import SMOOTH, png
-from tests.serving.test_images import chunk, encode
+from tests.serving.image_files import (
+    RGB,
+    TURNED,
+    WIDE,
+    avif_with_aperture,
+    bmp,
+    bmp_in_colors,
+    bmp_with_profile,
+    chunk,
+    encode,
+    lossless,
+    png_of_samples,
+    shown,
+    webp,
+    webp_of,
+)
 
 RANDOM = np.random.default_rng(0)
-RGB = np.ascontiguousarray(SMOOTH[..., :3])
 INDICES = RANDOM.integers(0, 16, (32, 32, 1), dtype=np.uint16)
 PALETTE = RANDOM.bytes(48)
-PLAIN_PNG = encode(Image.fromarray(RGB), "PNG")
-TURNED = b"II*\0\x08\0\0\0\1\0" + struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0) + bytes(4)
-WIDE = profile(BT_2020)
+PLAIN_PNG = encode(RGB, "PNG")
 
 
 def pixels(content: bytes) -> npt.NDArray[Any]:
@@ -44,7 +53,7 @@ def after_idat(content: bytes, *chunks: bytes) -> bytes:
     [(0xE0, b"JFIF\0\1"), (0xE0, b"JFIF"), (0xEE, b"Adobe"), (0xEE, b"Adobe\0d\0\0")],
 )
 def test_a_short_segment_of_a_jpeg_says_nothing(marker: int, content: bytes) -> None:
-    plain = encode(Image.fromarray(RGB), "JPEG")
+    plain = encode(RGB, "JPEG")
     segment = bytes((0xFF, marker)) + struct.pack(">H", len(content) + 2) + content
     assert np.array_equal(pixels(plain[:2] + segment + plain[2:]), pixels(plain))
 
@@ -78,7 +87,7 @@ def test_a_wrong_checksum_of_a_png_s_rows_is_ignored(
 ) -> None:
     shape = (1, 1, 1) if equal else (32, 32, 1)
     samples = RANDOM.integers(0, 2**depth, shape, dtype=np.uint16)
-    content = png(np.broadcast_to(samples, (32, 32, 1)), depth, 0, interlace)
+    content = png_of_samples(np.broadcast_to(samples, (32, 32, 1)), depth, 0, interlace)
     expected = pixels(content)
     start = content.index(b"IDAT") + 4
     packed = content[start:-16]  # without the checksum and the end
@@ -102,9 +111,9 @@ def test_a_profile_of_rgb_says_nothing_about_inks() -> None:
 @pytest.mark.parametrize("interlace", [0, 1])
 def test_a_png_whose_data_end_after_a_row_is_refused(depth: int, interlace: int) -> None:
     samples = np.full((32, 32, 1), 2**depth - 1, np.uint16)
-    black = png(samples * 0, depth, 0, interlace)
+    black = png_of_samples(samples * 0, depth, 0, interlace)
     assert (pixels(black) == 0).all()  # which is what Pillow makes of missing rows
-    content = png(samples, depth, 0, interlace)
+    content = png_of_samples(samples, depth, 0, interlace)
     start = content.index(b"IDAT")
     packed = content[start + 4 : -16]
     data = zlib.decompress(packed)
@@ -137,19 +146,19 @@ def test_what_follows_the_pixels_of_a_png_changes_nothing(late: bytes) -> None:
 def test_a_broken_transparency_is_none(color: int, wrong: bytes) -> None:
     samples = INDICES.repeat({2: 3, 4: 2}.get(color, 1), axis=2)
     palette = [chunk(b"PLTE", PALETTE)] if color == 3 else []
-    expected = pixels(png(samples, 8, color, 0, *palette))
+    expected = pixels(png_of_samples(samples, 8, color, 0, *palette))
     assert np.array_equal(
-        pixels(png(samples, 8, color, 0, *palette, chunk(b"tRNS", wrong))), expected
+        pixels(png_of_samples(samples, 8, color, 0, *palette, chunk(b"tRNS", wrong))), expected
     )
 
 
 def test_a_transparency_with_a_wrong_checksum_or_before_its_palette_is_none() -> None:
     palette = chunk(b"PLTE", PALETTE)
-    expected = pixels(png(INDICES, 4, 3, 0, palette))
+    expected = pixels(png_of_samples(INDICES, 4, 3, 0, palette))
     right = chunk(b"tRNS", bytes(16))
-    assert (pixels(png(INDICES, 4, 3, 0, palette, right)) == 255).all()
+    assert (pixels(png_of_samples(INDICES, 4, 3, 0, palette, right)) == 255).all()
     for chunks in ((right, palette), (palette, chunk(b"tRNS", bytes(16), checksum=1))):
-        assert np.array_equal(pixels(png(INDICES, 4, 3, 0, *chunks)), expected)
+        assert np.array_equal(pixels(png_of_samples(INDICES, 4, 3, 0, *chunks)), expected)
 
 
 @pytest.mark.parametrize(
@@ -165,28 +174,7 @@ def test_a_transparency_with_a_wrong_checksum_or_before_its_palette_is_none() ->
 )
 def test_a_png_that_leaves_its_colors_open_is_refused(chunks: tuple[bytes, ...]) -> None:
     with pytest.raises(BrokenImageError):
-        pixels(png(INDICES, 4, 3, 0, *chunks))
-
-
-def webp(flags: int, *chunks: tuple[bytes, bytes], image: npt.NDArray[np.uint8] = RGB) -> bytes:
-    """Write a WebP of 32×32 pixels with other chunks."""
-    return webp_of(flags, (b"VP8L", lossless(image)[8:]), *chunks)
-
-
-def lossless(image: npt.NDArray[np.uint8]) -> bytes:
-    """Return an image as WebP's chunk VP8L."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "WEBP", lossless=True, exact=True)
-    return buffer.getvalue()[12:]
-
-
-def webp_of(flags: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    """Write a WebP of 32×32 pixels."""
-    extended = bytes((flags, 0, 0, 0, 31, 0, 0, 31, 0, 0))
-    body = b"WEBP"
-    for kind, data in ((b"VP8X", extended), *chunks):
-        body += kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
-    return b"RIFF" + struct.pack("<I", len(body)) + body
+        pixels(png_of_samples(INDICES, 4, 3, 0, *chunks))
 
 
 def animated_webp(flags: int) -> bytes:
@@ -199,18 +187,10 @@ def animated_webp(flags: int) -> bytes:
 def test_a_webp_announces_what_counts() -> None:
     metadata = ((b"EXIF", TURNED), (b"ICCP", WIDE))
     turned = np.rot90(RGB, -1)
-    converted = pixels(encode(Image.fromarray(RGB), "PNG", icc_profile=WIDE))
+    converted = pixels(encode(RGB, "PNG", icc_profile=WIDE))
     assert np.array_equal(pixels(webp(0, *metadata)), RGB)
     assert np.array_equal(pixels(webp(0b1000, *metadata)), turned)
     assert np.array_equal(pixels(webp(0b100000, *metadata)), converted)
-
-
-def bmp(header: bytes, table: bytes, rows: bytes, height: int = 32) -> bytes:
-    """Write a BMP; `header` is what follows its size, width, height and number of planes."""
-    size = 16 - 2 + len(header)
-    start = 14 + size + len(table)
-    fixed = struct.pack("<IiiH", size, 32, height, 1)
-    return b"BM" + struct.pack("<IHHI", 0, 0, 0, start) + fixed + header + table + rows
 
 
 @pytest.mark.parametrize("size", [16, 20, 24, 36, 48, 64])
@@ -224,18 +204,6 @@ def test_a_header_of_os2_may_end_after_any_field(size: int) -> None:
         pixels(bmp(header, b"", b"")[: 14 + size - 1])
 
 
-def bmp_in_colors(space: bytes, rest: bytes, behind: bytes = b"") -> bytes:
-    """Write a BITMAPV5HEADER, from its color space on, and what the end of the file holds."""
-    header = struct.pack("<H", 24) + bytes(40) + space + rest
-    return bmp(header, b"", RGB[::-1, :, ::-1].tobytes()) + behind
-
-
-def bmp_with_profile() -> bytes:
-    """Write a BMP whose profile follows its pixels."""
-    place = struct.pack("<III", 4, 124 + 3 * 32 * 32, len(WIDE))  # from the header's start
-    return bmp_in_colors(b"DEBM", bytes(48) + place + bytes(4), WIDE)
-
-
 CALIBRATED = bytes(4)
 # Display P3's primaries, a gamma of 1.6 for each, and what a header ends with.
 NUMBERS = b"".join(
@@ -246,8 +214,8 @@ NUMBERS += struct.pack("<3I", *[round(1.6 * 2**16)] * 3) + bytes(16)
 
 
 def test_the_colors_of_a_bmp() -> None:
-    converted = pixels(encode(Image.fromarray(RGB), "PNG", icc_profile=WIDE))
-    assert np.array_equal(pixels(bmp_with_profile()), converted)
+    converted = pixels(encode(RGB, "PNG", icc_profile=WIDE))
+    assert np.array_equal(pixels(bmp_with_profile(WIDE)), converted)
 
     # Like Chromium, we ignore numbers, in which files are often wrong.
     for space in (b"BGRs", CALIBRATED):
@@ -277,21 +245,6 @@ def test_only_the_pixels_of_a_huge_image_are_blamed() -> None:
     huge = bmp(struct.pack("<H", 24) + bytes(24), b"", b"", height=-(2**31))
     with pytest.raises(TooLargeError, match="too many pixels"):
         decode(huge, name="it", resize=True)
-
-
-def avif_with_aperture(*numbers: int, size: tuple[int, int] = (64, 48)) -> bytes:
-    """Write an AVIF of `size` with the box clap, in the place of a profile as long."""
-    image = Image.fromarray(RGB).resize(size)
-    colors = bytes(28)
-    content = encode(image, "AVIF", quality=100, subsampling="4:4:4", icc_profile=colors)
-    box = b"\0\0\0\x28clap" + struct.pack(">iIiIiIiI", *numbers)
-    for found, instead in (
-        (b"\0\0\0\x28colrprof" + colors, box),
-        (b"\5\1\2\x83\4\5", b"\5\1\2\x83\x84\5"),  # of ipma: none may ignore it
-    ):
-        assert content.count(found) == 1
-        content = content.replace(found, instead)
-    return content
 
 
 def test_an_avif_shows_its_aperture_alone() -> None:

@@ -62,7 +62,7 @@ def test_the_service_conforms_to_it(server: str, mode: GenerationMode) -> None:
         if mode is GenerationMode.NEGATIVE and not (operation.path_parameters or operation.body):
             continue  # there is nothing to get wrong
 
-        @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
         @given(operation.as_strategy(generation_mode=mode))
         def keeps_to_it(case: Any) -> None:
             # A schema cannot say which bytes are an image, so valid requests may be refused.

@@ -4,14 +4,21 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import requests
 
 from models.record import CLASSES, Record
-from tests.helpers import ROOT, png, refusal, run_server, upload
+from serving.errors import StartError
+from serving.inference.registry import load_classifiers
+from serving.settings import Settings
+from tests.helpers import ROOT, SHIP, png, run_server, upload
 
-SAMPLE = 1000  # test images
+if TYPE_CHECKING:
+    from training.data import Split
+
+SAMPLE = 500  # test images
 RECORDS = [
     Record.model_validate_json(path.read_bytes())
     for path in sorted(ROOT.glob("models/*/*/metadata.json"))
@@ -35,8 +42,8 @@ def test_records_and_answers_are_those_of_the_int8_files(int8_server: str) -> No
         assert of_int8["sha256"] == record.int8.sha256 != record.sha256
         assert of_int8["test_accuracy"] == record.int8.test_accuracy
         assert of_int8["test_accuracy"] > record.test_accuracy - 0.003
-    image = (ROOT / "serving" / "static" / "ship.png").read_bytes()
-    [answer] = requests.post(f"{int8_server}/predict", data=image).json()["predictions"]
+    answered = requests.post(f"{int8_server}/predict", data=SHIP.read_bytes())
+    [answer] = answered.json()["predictions"]
     for model in answer["models"]:
         record = by_version[model["model"], model["version"]]
         assert model["test_accuracy"] == record["test_accuracy"]
@@ -44,15 +51,13 @@ def test_records_and_answers_are_those_of_the_int8_files(int8_server: str) -> No
 
 
 @pytest.mark.slow
-def test_the_test_set_is_answered_as_recorded(int8_server: str, cifar10_dir: Path) -> None:
+def test_the_test_set_is_answered_as_recorded(int8_server: str, test_set: "Split") -> None:
     """On a sample, within what chance does: processors round int8 results differently."""
-    data = pytest.importorskip("training.data.cifar10", reason="needs the training group")
-    split = data.load_test(cifar10_dir)
     right: dict[str, int] = {}
     for start in range(0, SAMPLE, 100):
-        files = upload(*(("a.png", png(image)) for image in split.images[start : start + 100]))
+        files = upload(*(("a.png", png(image)) for image in test_set.images[start : start + 100]))
         answer = requests.post(f"{int8_server}/predict", files=files).json()
-        for prediction, label in zip(answer["predictions"], split.labels[start:], strict=False):
+        for prediction, label in zip(answer["predictions"], test_set.labels[start:], strict=False):
             for model in prediction["models"]:
                 name = model["model"]
                 right[name] = right.get(name, 0) + (model["class"] == CLASSES[label])
@@ -64,12 +69,10 @@ def test_the_test_set_is_answered_as_recorded(int8_server: str, cifar10_dir: Pat
 
 
 def test_what_int8_cannot_do_is_refused(tmp_path: Path) -> None:
-    assert "set --provider or SERVING_PROVIDER to cpu" in refusal(
-        "--precision", "int8", "--provider", "cuda"
-    )
+    with pytest.raises(StartError, match="set --provider or SERVING_PROVIDER to cpu"):
+        load_classifiers(Settings(precision="int8", provider="cuda"))
     shutil.copytree(ROOT / "models" / "first" / "1", tmp_path / "first" / "1")
     path = tmp_path / "first" / "1" / "metadata.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"int8": None}))
-    line = refusal("--precision", "int8", "--models-dir", str(tmp_path))
-    assert "python -m training quantize" in line
-    assert "first/1" in line
+    with pytest.raises(StartError, match=r"first/1.*python -m training quantize"):
+        load_classifiers(Settings(precision="int8", models_dir=tmp_path))

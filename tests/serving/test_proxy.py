@@ -10,10 +10,9 @@ import pytest
 import requests
 from playwright.sync_api import Browser, expect
 
-from tests.helpers import MODELS, ROOT, run_server
+from tests.helpers import MODELS, ROOT, SHIP, run_server
 
 DOCUMENTED = ROOT / "deploy" / "nginx.conf"
-SHIP = ROOT / "serving" / "static" / "ship.png"
 CONFIGURATION = """
 daemon off;
 pid {folder}/nginx.pid;

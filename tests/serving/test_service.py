@@ -5,7 +5,7 @@ import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from models.record import CLASSES, Record
 from serving.app import create_app
 from serving.settings import Settings
 from tests.helpers import MODELS, ROOT, check_problem, png, upload
+
+if TYPE_CHECKING:
+    from training.data import Split
 
 
 def test_each_image_gets_every_models_answer(server: str, image: npt.NDArray[np.uint8]) -> None:
@@ -198,10 +201,8 @@ def test_health(server: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("version", sorted({int(p.name) for p in ROOT.glob("models/*/*/")}))
 def test_whole_test_set_gives_the_recorded_accuracy(
-    server: str, cifar10_dir: Path, version: int
+    server: str, test_set: "Split", version: int
 ) -> None:
-    data = pytest.importorskip("training.data.cifar10", reason="needs the training group")
-    split = data.load_test(cifar10_dir)
     records = [
         record
         for record in requests.get(f"{server}/models").json()["models"]
@@ -213,20 +214,20 @@ def test_whole_test_set_gives_the_recorded_accuracy(
         """Count each model's right answers."""
         predictions: list[dict[str, Any]] = requests.post(
             f"{server}/predict",
-            files=upload(*((f"{i}.png", png(split.images[i])) for i in batch)),
+            files=upload(*((f"{i}.png", png(test_set.images[i])) for i in batch)),
             params=[("top_k", "1"), ("version", str(version)), *(("model", n) for n in names)],
         ).json()["predictions"]
         assert [p["filename"] for p in predictions] == [f"{i}.png" for i in batch]
         return [
             sum(
-                prediction["models"][place]["class"] == CLASSES[split.labels[i]]
+                prediction["models"][place]["class"] == CLASSES[test_set.labels[i]]
                 for i, prediction in zip(batch, predictions, strict=True)
             )
             for place in range(len(names))
         ]
 
     with ThreadPoolExecutor(2) as pool:
-        counts = list(pool.map(correct, np.array_split(np.arange(len(split.labels)), 100)))
+        counts = list(pool.map(correct, np.array_split(np.arange(len(test_set.labels)), 100)))
     for place, record in enumerate(records):
         right = sum(count[place] for count in counts)
-        assert right / len(split.labels) == record["test_accuracy"], record["name"]
+        assert right / len(test_set.labels) == record["test_accuracy"], record["name"]

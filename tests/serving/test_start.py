@@ -17,6 +17,7 @@ import onnxruntime
 import pytest
 import requests
 
+from serving.app import create_app
 from serving.errors import StartError
 from serving.inference.classifier import start_session
 from serving.inference.providers import CPU, CUDA
@@ -24,6 +25,7 @@ from serving.inference.registry import load_classifiers
 from serving.server.addresses import bind, url
 from serving.settings import Settings
 from tests.helpers import (
+    HANG,
     ROOT,
     children_of,
     error_line,
@@ -127,13 +129,14 @@ def test_a_folder_set_aside_is_ignored(models_dir: Path) -> None:
 
 def test_a_damaged_measurement_is_named(models_dir: Path) -> None:
     (models_dir / "familiarity.json").write_text("{}")
-    assert f"{models_dir}/familiarity.json is not" in refusal("--models-dir", str(models_dir))
+    with pytest.raises(StartError, match=rf"{models_dir}/familiarity.json is not"):
+        create_app(Settings(models_dir=models_dir, provider="cpu"))
 
 
 def test_no_models(tmp_path: Path) -> None:
     assert f"{tmp_path} holds no models" in refusal("--models-dir", str(tmp_path))
-    missing = tmp_path / "missing"
-    assert f"{missing} is no folder" in refusal("--models-dir", str(missing))
+    with pytest.raises(StartError, match=rf"{tmp_path}/missing is no folder"):
+        load_classifiers(Settings(models_dir=tmp_path / "missing"))
 
 
 def test_gunicorns_variable_is_read_by_serve_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +201,7 @@ def test_a_port_that_another_service_took_meanwhile_is_named() -> None:
                 os.kill(loading, signal.SIGSTOP)
                 other.listen()
                 os.kill(loading, signal.SIGCONT)
-                _, log = starting.communicate(timeout=60)
+                _, log = starting.communicate(timeout=HANG)
             finally:
                 starting.kill()
     assert f"cannot listen on 127.0.0.1:{port}" in error_line(starting.returncode, log)
@@ -232,7 +235,7 @@ def test_models_that_memory_does_not_hold() -> None:
         wait_for(lambda: children_of(starting.pid))
         [loading] = children_of(starting.pid)
         os.kill(loading, signal.SIGKILL)
-        _, log = starting.communicate(timeout=60)
+        _, log = starting.communicate(timeout=HANG)
     line = error_line(starting.returncode, log)
     assert line.startswith("Error: a process was killed while it loaded the models")
     assert "SERVING_PRECISION" in line
@@ -241,7 +244,8 @@ def test_models_that_memory_does_not_hold() -> None:
 def test_cuda_without_a_gpu() -> None:
     if shutil.which("nvidia-smi"):
         pytest.skip("this machine has a GPU")
-    assert "CUDA does not work here" in refusal("--provider", "cuda")
+    with pytest.raises(StartError, match="CUDA does not work here"):
+        load_classifiers(Settings(provider="cuda"))
     # Where it works for a trial alone, ONNX Runtime itself would go on with the CPU.
     path = ROOT / "models" / "first" / "1" / "model.onnx"
     options = onnxruntime.SessionOptions()

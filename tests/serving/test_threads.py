@@ -19,10 +19,7 @@ classifiers = [*load_classifiers(Settings(provider="cpu"))]
 print(len(classifiers), len(os.listdir("/proc/self/task")) - before)
 """
 
-pytestmark = [
-    pytest.mark.slow,  # each loads the models in a process of its own
-    pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's /proc"),
-]
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's /proc")
 
 
 def started_threads(*prefix: str, **environment: str) -> tuple[int, int]:

@@ -16,9 +16,10 @@ from PIL import Image
 from tritonclient.utils import InferenceServerException
 
 from models.record import CLASSES
-from tests.helpers import MODELS, ROOT, image_input, png, run_server, upload
+from tests.helpers import MODELS, SHIP, png, run_server, upload
+from tests.serving.inference import image_input
 
-SHIP = (ROOT / "serving/static/ship.png").read_bytes()
+CONTENT = SHIP.read_bytes()
 
 
 class Waiting:
@@ -67,7 +68,7 @@ def wanted(binary: bool, class_count: int = 0) -> list[triton.InferRequestedOutp
 def photo() -> bytes:
     """Return a JPEG of 300×340 pixels."""
     buffer = io.BytesIO()
-    Image.open(io.BytesIO(SHIP)).convert("RGB").resize((300, 340)).save(buffer, "JPEG")
+    Image.open(io.BytesIO(CONTENT)).convert("RGB").resize((300, 340)).save(buffer, "JPEG")
     return buffer.getvalue()
 
 
@@ -87,7 +88,7 @@ def predicted(server: str, *files: bytes, model: str = "first", query: str = "")
 def test_classification_names_the_likeliest_classes(
     server: str, client: Any, binary: bool, image: npt.NDArray[np.uint8]
 ) -> None:
-    ship = np.asarray(Image.open(io.BytesIO(SHIP)).convert("RGB"))
+    ship = np.asarray(Image.open(io.BytesIO(CONTENT)).convert("RGB"))
     images = np.stack([ship, image])
     result = client.infer(
         "first", [image_input(images, binary=True)], outputs=wanted(binary, class_count=3)
@@ -121,16 +122,16 @@ def test_image_files_are_answered_as_predict_does(server: str, client: Any) -> N
     for columns in (None, 1):
         result = client.infer(
             "second",
-            [files_input(SHIP, jpeg, columns=columns)],
+            [files_input(CONTENT, jpeg, columns=columns)],
             outputs=wanted(True),
         )
         np.testing.assert_allclose(
             result.as_numpy("probabilities"),
-            predicted(server, SHIP, jpeg, model="second"),
+            predicted(server, CONTENT, jpeg, model="second"),
             atol=2e-5,
         )
     with pytest.raises(InferenceServerException, match=r"image\[1\] is 300×340.*resize"):
-        client.infer("second", [files_input(SHIP, jpeg)], parameters={"resize": False})
+        client.infer("second", [files_input(CONTENT, jpeg)], parameters={"resize": False})
     with pytest.raises(InferenceServerException, match=r"image\[0\] is not an image"):
         client.infer("second", [files_input(b"no image")])
     with pytest.raises(InferenceServerException, match="at most 128"):

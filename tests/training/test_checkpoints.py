@@ -3,6 +3,7 @@
 import errno
 import math
 import os
+import resource
 import signal
 import stat
 from collections.abc import Callable
@@ -12,12 +13,15 @@ from pathlib import Path
 import h5py
 import portalocker
 import pytest
+from click.testing import Result
 
+from tests.helpers import HANG
 from tests.training.generated import ENDLESS, finished_epochs, start, stop_after_epochs
-from training.data.cifar10 import Cifar10
+from training.data import Dataset
 from training.files import WriteError, write_text
 from training.pipeline import Config, train_model
 from training.runs.checkpoints import RunError, locked, read_run
+from training.runs.train import steps_per_epoch
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -36,33 +40,36 @@ def contents(folder: Path) -> dict[str, bytes]:
         ("epoch-1.weights.h5", lambda _: None),
     ],
 )
-def test_a_damaged_file_is_named_and_can_be_started_over(
-    tiny: Cifar10, tmp_path: Path, file: str, damage: Callable[[bytes], bytes | None]
+def test_a_damaged_file_is_named(
+    tiny: Dataset, trained: Config, file: str, damage: Callable[[bytes], bytes | None]
 ) -> None:
-    config = Config("first", epochs=1, runs_dir=tmp_path)
-    train_model(config, tiny)
-    path = tmp_path / "first" / "1" / file
+    path = trained.run_dir / file
     damaged = damage(path.read_bytes())
     path.unlink()
     if damaged is not None:
         path.write_bytes(damaged)
     with pytest.raises(RunError, match=rf"(?s){path}.*--fresh") as error:
-        train_model(config, tiny)
+        train_model(trained, tiny)
     assert len(str(error.value).splitlines()) == 1
-    train_model(config, tiny, fresh=True)
-    assert read_run(path.parent)
+
+
+def test_a_damaged_run_can_be_started_over(tiny: Dataset, trained: Config) -> None:
+    for file in ("run.json", "epoch-1.weights.h5"):
+        (trained.run_dir / file).write_bytes(b"")
+    train_model(trained, tiny, fresh=True)
+    assert finished_epochs(trained.run_dir) == 1
 
 
 def test_of_two_trainings_in_one_folder_the_second_is_refused(
-    tiny: Cifar10, tmp_path: Path
+    tiny: Dataset, trained: Config
 ) -> None:
-    config = Config("first", epochs=1, runs_dir=tmp_path)
     with (
-        locked(config.run_dir),
-        pytest.raises(RunError, match=rf"another training process is writing to {config.run_dir}"),
+        locked(trained.run_dir),
+        pytest.raises(RunError, match=rf"another training process is writing to {trained.run_dir}"),
     ):
-        train_model(config, tiny, fresh=True)
-    train_model(config, tiny)
+        train_model(trained, tiny, fresh=True)
+    assert finished_epochs(trained.run_dir) == 1
+    train_model(trained, tiny)
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
@@ -113,7 +120,7 @@ def test_a_folder_that_cannot_be_flushed_keeps_its_files(
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_the_first_epoch(
-    tiny: Cifar10, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tiny: Dataset, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "first").touch()
     with pytest.raises(WriteError, match=rf"cannot write to {tmp_path}/first/1: Not a directory"):
@@ -121,44 +128,47 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_first_epoch(
     assert "Epoch 1" not in capfd.readouterr().out
 
 
-def test_a_full_disk_keeps_the_epoch_before(tiny: Cifar10, tmp_path: Path) -> None:
-    train_model(Config("first", epochs=1, runs_dir=tmp_path), tiny)
-    before = contents(tmp_path / "first" / "1")
+def test_a_full_disk_keeps_the_epoch_before(
+    command: Callable[..., Result], trained: Config
+) -> None:
+    before = contents(trained.run_dir)
     # A limit on a file's size fails as a full disk does, in the midst of a write.
-    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))"
-    options = ("--model", "first", "--epochs", "2", "--runs-dir", str(tmp_path))
-    process = start("train", *options, before=full)
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 1
-    assert "resuming after epoch 1" in output
-    [line] = [line for line in errors.splitlines() if line.startswith("Error")]
-    assert f"cannot write {tmp_path}/first/1/epoch-2.weights.h5: File too large" in line
-    assert errors.endswith(f"{line}\n")
-    assert "Traceback" not in errors
-    after = contents(tmp_path / "first" / "1")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
+    try:
+        result = command(
+            *("train", "--model", "first", "--epochs", "2", "--runs-dir", str(trained.runs_dir))
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert "resuming after epoch 1" in result.stdout
+    line = f"Error: cannot write {trained.run_dir}/epoch-2.weights.h5: File too large"
+    assert result.stderr.startswith(line)
+    assert len(result.stderr.splitlines()) == 1
+    after = contents(trained.run_dir)
     assert after.pop("run.json") == before.pop("run.json").replace(b'"epochs": 1', b'"epochs": 2')
     assert after == before
 
 
 def test_a_loss_that_is_not_finite_ends_with_one_line_and_keeps_the_epochs_before(
-    tiny: Cifar10, tmp_path: Path
+    tiny: Dataset, trained: Config
 ) -> None:
-    config = Config("first", epochs=1, runs_dir=tmp_path)
-    train_model(config, tiny)
-    checkpoint = config.run_dir / "epoch-1.weights.h5"
+    checkpoint = trained.run_dir / "epoch-1.weights.h5"
     with h5py.File(checkpoint, "r+") as arrays:
         rate = arrays["optimizer/vars/1"]
-        assert float(rate[()]) == pytest.approx(config.recipe.learning_rate)
+        assert float(rate[()]) == pytest.approx(trained.recipe.learning_rate)
         rate[()] = float("inf")
     before = checkpoint.read_bytes()
     line = r"^the loss of epoch 2 is not finite; the earlier epochs are kept in .*$"
     with pytest.raises(RunError, match=line):
-        train_model(replace(config, epochs=5), tiny)
-    run = read_run(config.run_dir)
+        train_model(replace(trained, epochs=5), tiny)
+    run = read_run(trained.run_dir)
     assert run
     assert len(run.history) == 1
     assert math.isfinite(run.history[0].val_loss)
-    assert {path.name for path in config.run_dir.iterdir()} == {
+    assert {path.name for path in trained.run_dir.iterdir()} == {
         ".lock",
         "run.json",
         checkpoint.name,
@@ -166,18 +176,37 @@ def test_a_loss_that_is_not_finite_ends_with_one_line_and_keeps_the_epochs_befor
     assert checkpoint.read_bytes() == before
 
 
-def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(tmp_path: Path) -> None:
+def test_ctrl_c_and_a_kill_lose_no_finished_epoch(tiny: Dataset, tmp_path: Path) -> None:
     options = ("--model", "first", "--epochs", str(ENDLESS), "--runs-dir", str(tmp_path))
-    run_dir = tmp_path / "first" / "1"
-    for resumed in (False, True):
-        before = finished_epochs(run_dir)
-        process = start("train", *options)
-        stop_after_epochs(2, process, run_dir, signal.SIGINT)
-        output, errors = process.communicate(timeout=300)
-        assert process.returncode == 130, errors
-        assert errors.splitlines()[-1] == (
-            f"Stopped; {finished_epochs(run_dir)} of {ENDLESS} epochs are kept in {run_dir}, "
-            "and the same command without --fresh resumes after them."
-        )
-        assert "Traceback" not in errors
-        assert (f"resuming after epoch {before}\n" in output) == resumed
+    config = Config("first", epochs=ENDLESS, runs_dir=tmp_path)
+    process = start("train", *options)
+    stop_after_epochs(2, process, config.run_dir, signal.SIGINT)
+    _, errors = process.communicate(timeout=HANG)
+    assert process.returncode == 130, errors
+    stopped = finished_epochs(config.run_dir)
+    assert errors.splitlines()[-1] == (
+        f"Stopped; {stopped} of {ENDLESS} epochs are kept in {config.run_dir}, "
+        "and the same command without --fresh resumes after them."
+    )
+    assert "Traceback" not in errors
+
+    process = start("train", *options)
+    stop_after_epochs(1, process, config.run_dir, signal.SIGKILL)
+    output, _ = process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert f"resuming after epoch {stopped}\n" in output
+
+    epochs = finished_epochs(config.run_dir) + 1
+    run = train_model(replace(config, epochs=epochs), tiny)
+    assert len(run.history) == epochs
+    assert run.history[-1].loss < run.history[0].loss
+    # The optimizer has counted every epoch's steps once: no epoch was lost or taken twice.
+    [checkpoint] = config.run_dir.glob("*.h5")
+    with h5py.File(checkpoint) as arrays:
+        steps = steps_per_epoch(config.recipe, tiny)
+        assert int(arrays["optimizer/vars/0"][()]) == epochs * steps
+    assert {path.name for path in config.run_dir.iterdir()} == {
+        ".lock",
+        checkpoint.name,
+        "run.json",
+    }

@@ -2,28 +2,29 @@
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 
 from models.record import Record
-from tests.helpers import ROOT
-from tests.training.generated import start
-from training.data.cifar10 import Cifar10
+from tests.helpers import HANG, ROOT
+from tests.training.generated import dataset, generate, start
+from training.data import Dataset
+from training.data.cifar10 import SHA256
 from training.export.publish import ReplaceError
 from training.files import WriteError
-from training.pipeline import Config, check_training, export_model, train_model
+from training.pipeline import Config, check_training, export_model
 from training.report.report import RecordError, write_report
 
 
-def error_line(*options: str, **environment: str) -> str:
-    """Run a command that must fail; return the line that says why."""
-    process = start(*options, **environment)
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 1, output
+def error_line(status: int, errors: str) -> str:
+    """Return the only line that a command's failure wrote, at the end of its log."""
+    assert status == 1
     assert "Traceback" not in errors
     [line] = [line for line in errors.splitlines() if line.startswith("Error: ")]
     assert errors.endswith(f"{line}\n")
@@ -41,60 +42,66 @@ def test_help_says_what_the_versions_are_and_nothing_else() -> None:
 def test_a_backend_that_is_not_installed(tmp_path: Path) -> None:
     if importlib.util.find_spec("torch"):
         pytest.skip("torch is installed here")
-    line = error_line("train", "--runs-dir", str(tmp_path), KERAS_BACKEND="torch")
+    process = start("train", "--runs-dir", str(tmp_path), KERAS_BACKEND="torch")
+    _, errors = process.communicate(timeout=HANG)
+    line = error_line(process.returncode, errors)
     assert "torch is not installed" in line
     assert "KERAS_BACKEND" in line
 
 
-def test_a_backend_that_keras_does_not_know(tmp_path: Path) -> None:
-    line = error_line("train", "--runs-dir", str(tmp_path), KERAS_BACKEND="tensroflow")
-    assert line == (
+def test_a_backend_that_keras_does_not_know(
+    command: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "tensroflow")
+    result = command("train", "--runs-dir", str(tmp_path))
+    assert error_line(result.exit_code, result.stderr) == (
         "Error: KERAS_BACKEND is 'tensroflow'; set it to tensorflow, jax or torch, or unset it"
     )
 
 
-@pytest.mark.parametrize("command", ["quantize", "evaluate"])
-def test_without_models_there_is_nothing_to_do(tmp_path: Path, command: str) -> None:
-    line = error_line(command, "--model", "final", "--models-dir", str(tmp_path))
+@pytest.mark.parametrize("name", ["quantize", "evaluate"])
+def test_without_models_there_is_nothing_to_do(
+    command: Callable[..., Result], tmp_path: Path, name: str
+) -> None:
+    result = command(name, "--model", "final", "--models-dir", str(tmp_path))
+    line = error_line(result.exit_code, result.stderr)
     assert f"{tmp_path} holds no version of final; export one first" in line
 
 
-def test_verify_takes_neither_tensorflow_nor_keras() -> None:
+def test_verify_takes_neither_tensorflow_nor_keras(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "models/first/1", tmp_path / "first/1")
+    path = tmp_path / "first/1/metadata.json"
+    split = generate(320, seed=1)
+    path.write_text(path.read_text().replace(SHA256, dataset(split, split).sha256))
     # The test images are others here, so that every accuracy differs.
     report = (
         "import atexit, sys; atexit.register(lambda: print("
         "{'tensorflow', 'keras', 'jax', 'onnxruntime'} & sys.modules.keys()))"
     )
-    process = start("verify", "--provider", "cpu", before=report)
-    output, errors = process.communicate(timeout=300)
+    process = start("verify", "--provider", "cpu", "--models-dir", str(tmp_path), before=report)
+    output, errors = process.communicate(timeout=HANG)
     assert "Error: the accuracy differs from the record: first version" in errors
     assert output.splitlines()[-1] == "{'onnxruntime'}"
 
 
 def test_a_version_that_was_trained_longer_is_replaced_by_force_alone(
-    tiny: Cifar10, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny: Dataset, trained: Config, exported: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    models = tmp_path / "models"
-    longer = Config("first", epochs=2, runs_dir=tmp_path / "longer", models_dir=models)
-    train_model(longer, tiny)
-    export_model(longer, tiny)
-    written = f"written to {models}/first/1; by default the service answers with"
-    assert f"{written} it\n" in capsys.readouterr().out
-
-    shorter = replace(longer, epochs=1, runs_dir=tmp_path / "shorter")
+    models = trained.models_dir
+    assert models == exported
     refused = rf"{models}/first/1 has 2 epochs, and its replacement only 1; use --force"
     with pytest.raises(ReplaceError, match=refused):
-        check_training(shorter)
-    check_training(shorter, force=True)
-    train_model(shorter, tiny)
+        check_training(trained, tiny)
+    check_training(trained, tiny, force=True)
     before = (models / "first/1/metadata.json").read_bytes()
     with pytest.raises(ReplaceError, match=refused):
-        export_model(shorter, tiny)
+        export_model(trained, tiny)
     assert (models / "first/1/metadata.json").read_bytes() == before
     (models / "first/2").mkdir()
-    record = export_model(shorter, tiny, force=True)
+    record = export_model(trained, tiny, force=True)
     assert record.epochs_completed == 1
-    assert f"{written} version 2 " in capsys.readouterr().out
+    written = f"written to {models}/first/1; by default the service answers with version 2 "
+    assert written in capsys.readouterr().out
 
     # Another model's record that is none is left out of what an export writes, and said.
     (models / "second/1").mkdir(parents=True)
@@ -107,43 +114,38 @@ def test_a_version_that_was_trained_longer_is_replaced_by_force_alone(
 
 
 def test_a_models_folder_that_cannot_be_written_is_found_before_the_first_epoch(
-    tmp_path: Path,
+    tiny: Dataset, tmp_path: Path
 ) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "first").touch()
     config = Config("first", runs_dir=tmp_path / "runs", models_dir=tmp_path / "models")
     with pytest.raises(WriteError, match=rf"cannot write to {tmp_path}/models/first"):
-        check_training(config)
+        check_training(config, tiny)
 
 
 def test_what_other_programs_set_changes_nothing(tmp_path: Path) -> None:
+    """Nor does it for a third recipe, which makes a third version."""
+    recipe = (
+        "from dataclasses import replace; from training.networks import recipes as r; "
+        "r.RECIPES['mine'] = {'first': replace(r.ARTICLE['first'], name='mine', epochs=1)}; "
+        "r.VERSIONS['mine'] = 3"
+    )
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     notebook = {"MPLBACKEND": "module://of_a_notebook.backend_inline"}
     older = {"backend": "theano", "floatx": "float16", "image_data_format": "channels_first"}
     (tmp_path / "keras.json").write_text(json.dumps({"epsilon": 1e-7, **older}))
     environment = {**locale, **notebook, "KERAS_HOME": str(tmp_path)}
-    folders = ("--runs-dir", str(tmp_path / "runs"), "--models-dir", str(tmp_path / "models"))
-    process = start("--model", "first", "--epochs", "1", *folders, **environment)
-    _, errors = process.communicate(timeout=300)
+    models = tmp_path / "models"
+    folders = ("--runs-dir", str(tmp_path / "runs"), "--models-dir", str(models))
+    options = ("--model", "first", "--recipe", "mine", *folders)
+    process = start(*options, before=recipe, **environment)
+    output, errors = process.communicate(timeout=HANG)
     assert process.returncode == 0, errors
     said = "sets backend theano, floatx float16, image_data_format channels_first; this command"
     assert f"{tmp_path}/keras.json {said}" in errors
-    record = Record.model_validate_json((tmp_path / "models/first/1/metadata.json").read_bytes())
+    assert f"written to {models}/first/3; by default the service answers with it\n" in output
+    record = Record.model_validate_json((models / "first/3/metadata.json").read_bytes())
     assert (record.backend, record.precision) == ("tensorflow", "float32")
-    for file in ("README.md", "1/metadata.json"):
-        assert not (tmp_path / "models" / "first" / file).read_text("utf-8").isascii()
-
-
-def test_a_third_recipe_makes_a_third_version(tmp_path: Path) -> None:
-    recipe = (
-        "from dataclasses import replace; from training import recipes as r; "
-        "r.RECIPES['mine'] = {'first': replace(r.ARTICLE['first'], name='mine', epochs=1)}; "
-        "r.VERSIONS['mine'] = 3"
-    )
-    folders = ("--runs-dir", str(tmp_path / "runs"), "--models-dir", str(tmp_path / "models"))
-    process = start("--model", "first", "--recipe", "mine", *folders, before=recipe)
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    assert f"written to {tmp_path}/models/first/3; the service answers with it " in output
-    card = (tmp_path / "models" / "first" / "README.md").read_text("utf-8")
-    assert "| 3 | mine | 1 of 1 |" in card
+    assert "| 3 | mine | 1 of 1 |" in (models / "first/README.md").read_text("utf-8")
+    for file in ("README.md", "3/metadata.json"):
+        assert not (models / "first" / file).read_text("utf-8").isascii()

@@ -1,35 +1,34 @@
-"""Two real workers on this machine: the same result as one, a lost one, and resuming after it."""
+"""Two real workers on this machine: a lost one, resuming after it, and the same result as one."""
 
 import importlib.util
+import shutil
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 
-from tests.helpers import free_port
+from tests.helpers import HANG, free_port
 from tests.training import generated
 from tests.training.generated import ENDLESS, stop_after_epochs
+from training.data import Dataset
+from training.pipeline import Config, train_model
 from training.runs.checkpoints import Run, read_run
 from training.runs.distribute import ADDRESSES, WORKER, WORKERS
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("jax") is None, reason="needs the jax group: uv sync --group jax"
-)
 
-
-def start(
-    number: int, runs: Path, epochs: int, *of_second: str, **environment: str
-) -> list[subprocess.Popen[str]]:
-    """Start the workers; the second gets more options."""
-    together = {"KERAS_BACKEND": "jax", ADDRESSES: f"127.0.0.1:{free_port()}", WORKERS: str(number)}
+def start(runs: Path, epochs: int, *of_second: str) -> list[subprocess.Popen[str]]:
+    """Start two workers; the second gets more options."""
+    together = {"KERAS_BACKEND": "jax", ADDRESSES: f"127.0.0.1:{free_port()}", WORKERS: "2"}
     options = ["--model", "first", "--runs-dir", str(runs), "--epochs", str(epochs)]
     return [
         generated.start(
             *("train", "--distribute", *options, *(of_second if worker == 1 else ())),
-            **{**together, WORKER: str(worker), **environment},
+            **{**together, WORKER: str(worker)},
         )
-        for worker in range(number)
+        for worker in range(2)
     ]
 
 
@@ -39,60 +38,60 @@ def finished_run(runs: Path) -> Run:
     return run
 
 
-def test_two_workers_match_one_and_resume_after_a_loss(tmp_path: Path) -> None:
-    [worker] = start(1, tmp_path / "one", epochs=2)
-    _, errors = worker.communicate(timeout=300)
-    assert worker.returncode == 0, errors
-    one = finished_run(tmp_path / "one")
-
-    first, second = start(2, tmp_path / "two", epochs=ENDLESS)
-    run_dir = tmp_path / "two" / "first" / "1"
-    stop_after_epochs(2, second, run_dir, signal.SIGKILL)
-    _, errors = first.communicate(timeout=300)
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("jax") is None, reason="needs the jax group: uv sync --group jax"
+)
+def test_two_workers_resume_after_a_loss_and_match_one(tiny: Dataset, tmp_path: Path) -> None:
+    runs = tmp_path / "two"
+    run_dir = runs / "first" / "1"
+    first, second = start(runs, ENDLESS)
+    stop_after_epochs(1, second, run_dir, signal.SIGKILL)
+    _, errors = first.communicate(timeout=HANG)
     second.communicate()
     assert first.returncode == 1, errors
     assert "Error: a worker was lost" in errors
     assert "on each worker, the same command without --fresh resumes" in errors
     assert "Traceback" not in errors
 
-    two = finished_run(tmp_path / "two")
-    for found, expected in zip(two.history, one.history, strict=False):
-        assert found.loss == pytest.approx(expected.loss, rel=1e-3)
-        assert found.val_loss == pytest.approx(expected.val_loss, rel=1e-2)
-
-    epochs = len(two.history) + 1
-    workers = start(2, tmp_path / "two", epochs=epochs)
-    for worker in workers:
-        _, errors = worker.communicate(timeout=300)
+    before = finished_run(runs)
+    epochs = len(before.history) + 1
+    shutil.copytree(runs, tmp_path / "one")
+    for worker in start(runs, epochs):
+        _, errors = worker.communicate(timeout=HANG)
         assert worker.returncode == 0, errors
-    resumed = finished_run(tmp_path / "two")
-    assert len(resumed.history) == epochs
-    assert resumed.history[:-1] == two.history
+    two = finished_run(runs)
+    assert two.history[:-1] == before.history
     assert [path.name for path in run_dir.glob("*.h5")] == [f"epoch-{epochs}.weights.h5"]
 
-    for options, message in (
-        (["--recipe", "improved", "--runs-dir", str(tmp_path / "two")], "hash_of_model_recipe"),
-        (["--fresh"], "fresh is [False, True]"),
-    ):
-        workers = start(2, tmp_path / "two", epochs, *options)
-        errors = "".join(worker.communicate(timeout=300)[1] for worker in workers)
-        # JAX may abort one as it loses the other, before it has said why.
-        assert all(worker.returncode for worker in workers)
-        assert f"the workers disagree: {message}" in errors
-        assert finished_run(tmp_path / "two") == resumed
+    # One worker, and under another backend, makes the same of the same epochs.
+    one = train_model(Config("first", epochs=epochs, runs_dir=tmp_path / "one"), tiny)
+    assert len(one.history) == len(two.history) == epochs
+    assert two.history[-1].loss == pytest.approx(one.history[-1].loss, rel=1e-3)
+    assert two.history[-1].val_loss == pytest.approx(one.history[-1].val_loss, rel=1e-2)
+
+    workers = start(runs, epochs, "--recipe", "improved", "--fresh")
+    errors = "".join(worker.communicate(timeout=HANG)[1] for worker in workers)
+    # JAX may abort one as it loses the other, before it has said why.
+    assert all(worker.returncode for worker in workers)
+    assert "the workers disagree: hash_of_model_recipe" in errors
+    assert finished_run(runs) == two
 
 
 @pytest.mark.parametrize(
-    ("environment", "message"),
-    [
-        ({"KERAS_BACKEND": "tensorflow"}, "set KERAS_BACKEND=jax"),
-        ({WORKER: ""}, f"--distribute needs {WORKER}: set "),
-    ],
+    ("backend", "message"),
+    [("tensorflow", "set KERAS_BACKEND=jax"), ("jax", f"--distribute needs {WORKER}: set ")],
 )
 def test_what_is_not_set_up_is_refused(
-    tmp_path: Path, environment: dict[str, str], message: str
+    command: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    backend: str,
+    message: str,
 ) -> None:
-    [worker] = start(1, tmp_path, epochs=1, **environment)
-    _, errors = worker.communicate(timeout=120)
-    assert worker.returncode == 1
-    assert message in errors
+    monkeypatch.setattr("keras.backend.backend", lambda: backend)
+    monkeypatch.setenv(ADDRESSES, "127.0.0.1:1")
+    monkeypatch.setenv(WORKERS, "2")
+    result = command("train", "--distribute", "--runs-dir", str(tmp_path))
+    assert result.exit_code == 1
+    assert message in result.stderr

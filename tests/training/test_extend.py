@@ -1,15 +1,18 @@
 """Bundled versions that are trained further without the run folder that made them."""
 
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from models.record import MODEL_FILE, Extension
+from models.record import CLASSES, MODEL_FILE, RECORD_FILE, Extension
 from tests.helpers import replace_model
 from training import TrainingError
-from training.data.cifar10 import Cifar10
+from training.data import Dataset
+from training.data.cifar10 import TASK
 from training.export.export import export
 from training.measure.predict import predict_with_logits
 from training.measure.remeasure import BundleError
@@ -17,6 +20,7 @@ from training.networks.architectures import build
 from training.networks.recipes import IMPROVED, RECIPES
 from training.pipeline import Config, export_model, extend_bundled, train_model, train_models
 from training.report.model_card import model_card
+from training.report.report import read_record
 from training.runs.checkpoints import read_run
 from training.runs.extend import ExtendError
 from training.runs.train import compile_model, load_trained_model, steps_per_epoch
@@ -24,25 +28,49 @@ from training.runs.train import compile_model, load_trained_model, steps_per_epo
 ONE_OF_ONE = Extension(after=1, planned=1)
 
 
-def test_a_bundled_version_is_trained_further(
-    tiny: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # With BatchNorm, which an exported file holds in another form.
-    recipe = replace(IMPROVED["first"], batch_normalization=True)
-    monkeypatch.setitem(RECIPES, "improved", {"first": recipe})
-    runs, elsewhere, models = tmp_path / "runs", tmp_path / "elsewhere", tmp_path / "models"
-    config = Config("first", "improved", 1, 7, "float32", runs, models)
-    with pytest.raises(ExtendError, match=r"first/2 holds no version to extend; .* without"):
-        extend_bundled(config, tiny)
+# With BatchNorm, which an exported file holds in another form.
+RECIPE = replace(IMPROVED["first"], batch_normalization=True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _recipe() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RECIPES, "improved", {"first": RECIPE})
+        yield
+
+
+@pytest.fixture(scope="module")
+def original(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory, _recipe: None) -> Config:
+    """What has been trained for an epoch, and bundled."""
+    folder: Path = tmp_path_factory.mktemp("original")
+    config = Config("first", "improved", 1, 7, "float32", folder / "runs", folder / "models")
     train_model(config, tiny)
-    bundled = export_model(config, tiny)
-    longer = replace(config, epochs=2, runs_dir=elsewhere)
+    export_model(config, tiny)
+    return config
+
+
+@pytest.fixture
+def config(original: Config, tmp_path: Path) -> Config:
+    """The same, in folders of the test's own."""
+    shutil.copytree(original.models_dir, tmp_path / "models")
+    shutil.copytree(original.runs_dir, tmp_path / "runs")
+    return replace(original, runs_dir=tmp_path / "runs", models_dir=tmp_path / "models")
+
+
+def test_a_bundled_version_is_trained_further(
+    tiny: Dataset, tmp_path: Path, config: Config
+) -> None:
+    bundled = read_record(config.folder / RECORD_FILE)
+    longer = replace(config, epochs=2, runs_dir=tmp_path / "elsewhere")
+    nothing = replace(longer, models_dir=tmp_path / "empty")
+    with pytest.raises(ExtendError, match=r"first/2 holds no version to extend; .* without"):
+        extend_bundled(nothing, tiny)
     extend_bundled(longer, tiny)
     begun = read_run(longer.run_dir)
     assert begun
     assert (begun.history, begun.extensions) == (bundled.history, [ONE_OF_ONE])
     _, logits = predict_with_logits((longer.folder / MODEL_FILE).read_bytes(), tiny.test.images)
-    network = load_trained_model(begun, recipe, longer.run_dir)
+    network = load_trained_model(begun, RECIPE, TASK, longer.run_dir)
     found = network.predict(tiny.test.images.astype("float32"), verbose=0)
     np.testing.assert_allclose(found, logits * (bundled.temperature or 1), atol=1e-3)
     with pytest.raises(TrainingError, match="no finished epoch beyond those of"):
@@ -67,17 +95,14 @@ def test_a_bundled_version_is_trained_further(
     assert "was trained for 1 of 1 planned epochs, then extended" in model_card([record])
 
 
-def test_what_cannot_be_extended_is_left_as_it_was(tiny: Cifar10, tmp_path: Path) -> None:
-    config = Config("first", "improved", 1, runs_dir=tmp_path, models_dir=tmp_path / "models")
-    train_model(config, tiny)
-    export_model(config, tiny)
+def test_what_cannot_be_extended_is_left_as_it_was(tiny: Dataset, config: Config) -> None:
     before = read_run(config.run_dir)
     longer = replace(config, epochs=2)
     with pytest.raises(ExtendError, match=r"a run that does not extend .* --fresh"):
         extend_bundled(longer, tiny)
     for wrong, words in (
         (replace(longer, epochs=1), "has 1 epochs; use a larger --epochs"),
-        (replace(longer, seed=1), "trained with --seed 0"),
+        (replace(longer, seed=1), "trained with --seed 7"),
         (replace(longer, precision="mixed_bfloat16"), "trained with --precision float32"),
     ):
         with pytest.raises(ExtendError, match=words):
@@ -86,7 +111,8 @@ def test_what_cannot_be_extended_is_left_as_it_was(tiny: Cifar10, tmp_path: Path
     path.write_bytes(path.read_bytes() + b"more")
     with pytest.raises(BundleError, match=r"model\.onnx does not match the SHA-256"):
         extend_bundled(longer, tiny, fresh=True)
-    replace_model(config.folder, export(build("second", IMPROVED["second"])))
+    second = build("second", IMPROVED["second"], TASK)
+    replace_model(config.folder, export(second, "second", CLASSES))
     with pytest.raises(
         ExtendError, match=r"model\.onnx does not match the improved recipe's architecture"
     ):
@@ -94,12 +120,14 @@ def test_what_cannot_be_extended_is_left_as_it_was(tiny: Cifar10, tmp_path: Path
     assert read_run(config.run_dir) == before
 
 
-def test_a_new_optimizer_follows_the_longer_schedule(tiny: Cifar10) -> None:
-    recipe = IMPROVED["first"]
-    steps = steps_per_epoch(recipe, tiny.train)
+def test_a_new_optimizer_follows_the_longer_schedule(tiny: Dataset) -> None:
+    recipe = RECIPE
+    steps = steps_per_epoch(recipe, tiny)
 
     def rates(trained: int) -> list[float]:
-        model = compile_model("first", recipe, "float32", steps=steps, epochs=10, trained=trained)
+        model = compile_model(
+            "first", recipe, TASK, "float32", steps=steps, epochs=10, trained=trained
+        )
         schedule = model.optimizer._learning_rate  # `learning_rate` is its value at this step
         return [float(schedule(step)) for step in range((10 - trained) * steps)]
 

@@ -1,90 +1,51 @@
-"""Training for real on a few hundred generated images: resumption, export, service."""
+"""Training for real on a few hundred generated images: its run, its export, its service."""
 
 import json
 import re
-import signal
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import onnx
 import pytest
 import requests
 from numpy.typing import NDArray
 
-from models.record import Record
+from models.record import CLASSES, Record
 from tests.helpers import ROOT, png, run_server, upload
-from tests.training.generated import ENDLESS, finished_epochs, start, stop_after_epochs
-from training.data.cifar10 import Cifar10
+from training.data import Dataset
+from training.data.cifar10 import TASK
 from training.export.export import ExportError, export, verify
 from training.export.publish import publish
 from training.measure.predict import predict
 from training.networks.architectures import build
 from training.networks.recipes import ARTICLE
-from training.pipeline import Config, export_model, train_model
+from training.pipeline import Config, train_model
 from training.report.report import write_report
 from training.runs.checkpoints import RunError, load, read_run
 from training.runs.provenance import commit, machine
 from training.runs.train import load_trained_model, train
 
-STEPS = 2  # of 128, in the 256 images left of 320 by the validation split
 
+def test_train_export_serve(tiny: Dataset, exported: Path) -> None:
+    write_report(exported)
+    assert (exported / "comparison.png").stat().st_size
+    assert not list(exported.glob("first/.*"))
+    assert "| 1 | article | 2 of 2 | mixed_bfloat16 |" in (exported / "first/README.md").read_text()
 
-def test_a_killed_run_resumes_after_its_last_finished_epoch(tiny: Cifar10, tmp_path: Path) -> None:
-    run_dir = tmp_path / "first" / "1"
-
-    def start_training(epochs: int) -> subprocess.Popen[str]:
-        options = ("--model", "first", "--epochs", str(epochs), "--runs-dir", str(tmp_path))
-        return start("train", *options)
-
-    for _ in range(2):
-        process = start_training(ENDLESS)
-        stop_after_epochs(1, process, run_dir, signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-    epochs = finished_epochs(run_dir) + 4
-    process = start_training(epochs)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    run = read_run(run_dir)
-    assert run
-    # The optimizer has counted every epoch's steps once: no epoch was lost or taken twice.
-    [checkpoint] = run_dir.glob("*.h5")
-    with h5py.File(checkpoint) as arrays:
-        assert int(arrays["optimizer/vars/0"][()]) == epochs * STEPS
-    assert run.history[-1].loss < run.history[0].loss
-    assert sorted(path.name for path in run_dir.iterdir()) == [
-        ".lock",
-        checkpoint.name,
-        "run.json",
-    ]
-
-
-def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
-    runs, models = tmp_path / "runs", tmp_path / "models"
-    config = Config("first", "article", 1, 7, "mixed_bfloat16", runs, models)
-    train_model(config, tiny)
-    export_model(config, tiny)
-    write_report(models)
-    assert (models / "comparison.png").stat().st_size
-    assert not list(models.glob("first/.*"))
-    assert "| 1 | article | 1 of 1 | mixed_bfloat16 |" in (models / "first/README.md").read_text()
-
-    folder = models / "first" / "1"
+    folder = exported / "first" / "1"
     record = Record.model_validate_json((folder / "metadata.json").read_bytes())
     assert (record.seed, record.precision) == (7, "mixed_bfloat16")
-    assert (record.epochs, record.epochs_completed) == (1, 1)
+    assert (record.epochs, record.epochs_completed) == (2, 2)
     assert record.provenance
     assert record.provenance.command == (
-        "python -m training train --model first --recipe article --epochs 1 --seed 7 "
+        "python -m training train --model first --recipe article --epochs 2 --seed 7 "
         "--precision mixed_bfloat16"
     )
     assert record.provenance.commit == commit()
     [part] = record.provenance.parts
-    assert (part.first_epoch, part.last_epoch) == (1, 1)
+    assert (part.first_epoch, part.last_epoch) == (1, 2)
     stored = json.loads((folder / "metadata.json").read_text())
     assert stored["test_accuracy"] == record.test_accuracy
     assert stored["generalization_gap"] == pytest.approx(
@@ -92,7 +53,7 @@ def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
     )
 
     assert record.int8
-    assert record.int8.calibration_images == len(tiny.train.images)
+    assert record.int8.calibration_images == len(tiny.train)
     int8 = predict((folder / "model.int8.onnx").read_bytes(), tiny.test.images)
     float32 = predict((folder / "model.onnx").read_bytes(), tiny.test.images)
     assert np.mean(int8.argmax(1) == float32.argmax(1)) > 0.9
@@ -102,7 +63,7 @@ def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
     properties = {prop.key: prop.value for prop in proto.metadata_props}
     assert properties == {"name": "first", "classes": json.dumps(record.classes)}
 
-    with run_server("--models-dir", str(models)) as address:
+    with run_server("--models-dir", str(exported)) as address:
         predictions = []
         for images in np.array_split(tiny.test.images, 2):
             files = upload(*(("a.png", png(image)) for image in images))
@@ -112,18 +73,16 @@ def test_train_export_serve(tiny: Cifar10, tmp_path: Path) -> None:
     assert np.mean(np.array(predictions) == labels) == record.test_accuracy
 
 
-def test_a_run_says_which_part_was_trained_where(tiny: Cifar10, tmp_path: Path) -> None:
-    config = Config("first", epochs=1, runs_dir=tmp_path)
-    path = config.run_dir / "run.json"
-    train_model(config, tiny)
+def test_a_run_says_which_part_was_trained_where(tiny: Dataset, trained: Config) -> None:
+    path = trained.run_dir / "run.json"
     # As another machine may have left it, before parts were recorded.
     earlier = json.loads(path.read_text("utf-8"))
     del earlier["parts"]
     earlier["device"] = "elsewhere"
     path.write_text(json.dumps(earlier), "utf-8")
     for epochs in (2, 3):
-        train_model(replace(config, epochs=epochs), tiny)
-    run = read_run(config.run_dir)
+        train_model(replace(trained, epochs=epochs), tiny)
+    run = read_run(trained.run_dir)
     assert run
     assert [(part.first_epoch, part.last_epoch) for part in run.parts] == [(1, 1), (2, 3)]
     assert [part.commit for part in run.parts] == [None, commit()]
@@ -145,18 +104,17 @@ def test_the_commit_is_that_of_a_checkout_alone(
     assert commit.__wrapped__() is None
 
 
-def test_another_run_is_not_mixed_into_one(tiny: Cifar10, tmp_path: Path) -> None:
-    config = Config("first", epochs=1, runs_dir=tmp_path)
-    train_model(config, tiny)
+def test_another_run_is_not_mixed_into_one(tiny: Dataset, trained: Config) -> None:
     with pytest.raises(RunError, match=r"--seed 0, not 1; use --seed 0 .* --fresh"):
-        train_model(replace(config, seed=1), tiny)
+        train_model(replace(trained, seed=1), tiny)
     with pytest.raises(RunError, match=r"not mixed_bfloat16; use --precision float32"):
-        train_model(replace(config, precision="mixed_bfloat16"), tiny)
-    train_model(replace(config, seed=1), tiny, fresh=True)
+        train_model(replace(trained, precision="mixed_bfloat16"), tiny)
+    run = train_model(replace(trained, seed=1), tiny, fresh=True)
+    assert (run.seed, len(run.history)) == (1, 1)
 
 
 def test_averaged_weights_are_the_moving_average_of_every_step(
-    tiny: Cifar10, tmp_path: Path
+    tiny: Dataset, tmp_path: Path
 ) -> None:
     recipe = replace(ARTICLE["first"], batch_size=256, weight_averaging=0.9)  # a step per epoch
 
@@ -164,15 +122,15 @@ def test_averaged_weights_are_the_moving_average_of_every_step(
         run = train(
             "first",
             recipe,
-            tiny.train,
+            tiny,
             epochs=epochs,
             seed=0,
             precision="float32",
             run_dir=tmp_path,
         )
-        model = build("first", recipe)
+        model = build("first", recipe, TASK)
         load(model, epochs, tmp_path)
-        return model.get_weights(), load_trained_model(run, recipe, tmp_path).get_weights()
+        return model.get_weights(), load_trained_model(run, recipe, TASK, tmp_path).get_weights()
 
     first, averaged = weights_after(1)
     for weights, average in zip(first, averaged, strict=True):
@@ -183,9 +141,9 @@ def test_averaged_weights_are_the_moving_average_of_every_step(
         np.testing.assert_allclose(average, 0.9 * before + 0.1 * after, atol=1e-6)
 
 
-def test_an_export_that_computes_something_else_is_refused(tiny: Cifar10) -> None:
-    model = build("first", ARTICLE["first"])
-    found = predict(export(model), tiny.test.images)
+def test_an_export_that_computes_something_else_is_refused(tiny: Dataset) -> None:
+    model = build("first", ARTICLE["first"], TASK)
+    found = predict(export(model, "first", CLASSES), tiny.test.images)
     verify(found, model, tiny.test.images)
     model.layers[-1].bias.assign(np.linspace(0, 1, 10))
     with pytest.raises(ExportError, match="differ by"):
@@ -193,12 +151,9 @@ def test_an_export_that_computes_something_else_is_refused(tiny: Cifar10) -> Non
 
 
 def test_an_interrupted_export_leaves_the_previous_model(
-    tiny: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = Config("first", epochs=1, runs_dir=tmp_path / "runs", models_dir=tmp_path)
-    train_model(config, tiny)
-    export_model(config, tiny)
-    folder = tmp_path / "first" / "1"
+    folder = exported / "first" / "1"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     record = Record.model_validate_json(before["metadata.json"])
 
@@ -207,5 +162,5 @@ def test_an_interrupted_export_leaves_the_previous_model(
 
     monkeypatch.setattr("training.report.plots.curves", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        publish(b"another model", record, tmp_path)
+        publish(b"another model", record, exported)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

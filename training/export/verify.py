@@ -2,17 +2,20 @@
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from models.record import RECORD_FILE
 from serving.errors import StartError
 from serving.inference.classifier import Classifier
 from serving.inference.providers import CPU
 from serving.inference.registry import load_classifiers
 from serving.settings import Settings
 from training import TrainingError
-from training.data.cifar10 import Split
+from training.data import Dataset, Split
+from training.report.report import of_images
 
 TOLERANCE = 0.1  # points of accuracy
 
@@ -54,11 +57,11 @@ class Verified:
         )
 
 
-def verify(settings: Settings, test: Split) -> list[Verified]:
-    """Run every version that the service would load with these settings on the test images.
+def verify(settings: Settings, dataset: Dataset) -> list[Verified]:
+    """Run the versions of these images that the service would load with these settings.
 
     Raises:
-        TrainingError: the service would not start.
+        TrainingError: the service would not start, or there is no such version.
     """
     reference = settings.model_copy(update={"provider": "cpu", "precision": "float32"})
     try:
@@ -67,7 +70,18 @@ def verify(settings: Settings, test: Split) -> list[Verified]:
         references = classifiers if same else load_classifiers(reference)
     except StartError as error:
         raise TrainingError(str(error)) from error
-    return [_verify(one, other, test) for one, other in zip(classifiers, references, strict=True)]
+    paths = [_record_file(settings.models_dir, classifier) for classifier in classifiers]
+    measured = of_images(paths, dataset)
+    return [
+        _verify(one, other, dataset.test)
+        for path, one, other in zip(paths, classifiers, references, strict=True)
+        if path in measured
+    ]
+
+
+def _record_file(models_dir: Path, classifier: Classifier) -> Path:
+    record = classifier.record
+    return models_dir / record.name / str(record.version) / RECORD_FILE
 
 
 def _verify(classifier: Classifier, reference: Classifier, test: Split) -> Verified:

@@ -1,5 +1,6 @@
 """Write every table, card and plot from the records and the studies."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from pydantic import ValidationError
 from models.familiarity import FAMILIARITY_FILE, MeasuredFamiliarity, read_familiarity
 from models.record import CURVES_FILE, RECORD_FILE, RELIABILITY_FILE, Record, version_folders
 from training import TrainingError, first_reason
+from training.data import Dataset
 from training.files import write_text
 from training.networks.recipes import ARTICLE
 from training.report import plots
 from training.report.familiarity_page import FAMILIARITY_PAGE, familiarity_page
-from training.report.model_card import model_card
+from training.report.model_card import MODELS_PAGE_MARK, model_card, models_page
 from training.report.results import COMPARISONS, Comparison, study_accuracies, study_page
 from training.report.tables import DOCUMENT_TABLES, replace_tables
 
@@ -115,18 +117,42 @@ def read_record(path: Path) -> Record:
 
 
 def record_files(names: Sequence[str], models_dir: Path) -> list[Path]:
-    """Return the paths of the named models' records, oldest version first.
+    """Return the paths of the named models' records, or of all, oldest version first.
 
     Raises:
         RecordError: there are none.
     """
-    files = [file for name in names for file in _record_files(models_dir, name)]
+    files = [file for name in names or ["*"] for file in _record_files(models_dir, name)]
     if not files:
         raise RecordError(
-            f"{models_dir} holds no version of {' or '.join(names)}; export one first: "
-            "python -m training export, or choose another folder with --models-dir"
+            f"{models_dir} holds no version of {' or '.join(names) or 'any model'}; export one "
+            "first: python -m training export, or choose another folder with --models-dir"
         )
     return files
+
+
+def of_images(files: Sequence[Path], dataset: Dataset) -> list[Path]:
+    """Return the paths of the records that are of these images; name those that are not.
+
+    Raises:
+        RecordError: there is none.
+    """
+    found = []
+    for file in files:
+        try:
+            images = json.loads(file.read_bytes())["dataset"]["sha256"]
+        except (OSError, ValueError, KeyError, TypeError):  # whoever reads it says what is wrong
+            images = dataset.sha256
+        if images == dataset.sha256:
+            found.append(file)
+        else:
+            click.echo(f"{file.parent} is left out: it is of other images", err=True)
+    if not found:
+        raise RecordError(
+            f"no model is of the images of {dataset.name} as they are now; choose others with "
+            "--data-dir, or another folder of models with --models-dir"
+        )
+    return found
 
 
 def read_records(models_dir: Path, *, skip_broken: bool = False) -> dict[str, list[Record]]:
@@ -173,6 +199,9 @@ def _texts(
             texts[models_dir / comparison.page] = study_page(comparison, done)
     if (familiarity := _familiarity(models_dir)) is not None:
         texts[models_dir / FAMILIARITY_PAGE] = familiarity_page(familiarity)
+    overview = models_dir / "README.md"
+    if records and _is_ours(overview):
+        texts[overview] = models_page(records)
     if checkout is not None:
         done = COMPARISONS["article"].read_current(models_dir)
         for document, tables in DOCUMENT_TABLES.items():
@@ -180,6 +209,11 @@ def _texts(
             written = {name: table(records, done) for name, table in tables.items()}
             texts[path] = replace_tables(path.read_text("utf-8"), written)
     return texts
+
+
+def _is_ours(page: Path) -> bool:
+    """Return whether there is no such page yet, or one that `report` wrote."""
+    return not page.exists() or page.read_text("utf-8", "replace").startswith(MODELS_PAGE_MARK)
 
 
 def _familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
@@ -195,8 +229,10 @@ def _familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
 def _stale_familiarity(records: dict[str, list[Record]], models_dir: Path) -> str | None:
     """Return what to do if familiarity was measured on files other than the bundled ones."""
     measured = _familiarity(models_dir)
-    improved = {name: record.sha256 for name, record in improved_models(records).items()}
-    if measured is None or measured.models == improved:
+    if measured is None:
+        return None
+    improved = improved_models(records)
+    if measured.models == {n: r.sha256 for n, r in improved.items() if n in measured.models}:
         return None
     return (
         f"{models_dir / FAMILIARITY_FILE} was measured on other model files, so the service "
@@ -213,19 +249,20 @@ def _plots(
         for r in records
         for name, draw, shown in version_plots(r)
     ]
-    bars = [
-        (
-            f"{r.name}, {r.recipe} recipe\n{r.epochs_completed} of {r.epochs} epochs",
-            (r.train_accuracy, r.validation_accuracy, r.test_accuracy, r.article.test_accuracy),
-        )
-        for r in records
-        if r.article and r.generalization_gap is not None and r.test_accuracy is not None
-    ]
-    if bars:
-        labels = [label for label, _ in bars]
-        sets = ("training", "validation", "test", "test (article)")
-        columns = zip(*(of_record for _, of_record in bars), strict=True)
-        accuracies = {name: list(column) for name, column in zip(sets, columns, strict=True)}
+    measured = [r for r in records if r.generalization_gap is not None and r.test_accuracy]
+    if measured:
+        labels = [
+            f"{r.name}, {r.recipe} recipe\n{r.epochs_completed} of {r.epochs} epochs"
+            for r in measured
+        ]
+        accuracies = {
+            "training": [r.train_accuracy for r in measured],
+            "validation": [r.validation_accuracy for r in measured],
+            "test": [r.test_accuracy for r in measured],
+        }
+        articles = [r.article for r in measured if r.article]
+        if len(articles) == len(measured):
+            accuracies["test (article)"] = [article.test_accuracy for article in articles]
         found.append((models_dir / COMPARISON_FILE, plots.comparison, (labels, accuracies)))
     for comparison in COMPARISONS.values():
         if (done := comparison.read_current(models_dir)).compared:
