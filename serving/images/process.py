@@ -60,7 +60,7 @@ class Process:
     """A decoder process, started when it is first needed, and again after images have ended it."""
 
     def __init__(self, max_pixels: int) -> None:
-        self._command = (*COMMAND, str(max_pixels))
+        self._max_pixels = max_pixels
         self._process: Popen | None = None
         self.runs = False  # rather than starts
 
@@ -115,7 +115,8 @@ class Process:
         # Its arithmetic is on 32×32 pixels, where OpenBLAS's threads would only take memory.
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
         try:
-            self._process = Popen(self._command, stdin=PIPE, stdout=PIPE, cwd=ROOT, env=environment)
+            command = (*COMMAND, str(self._max_pixels))
+            self._process = Popen(command, stdin=PIPE, stdout=PIPE, cwd=ROOT, env=environment)
             with gevent.Timeout(START_LIMIT, OSError("it takes too long")):
                 if not self._process.stdout.readline():
                     raise OSError(f"it ended with status {self._process.wait()}")

@@ -38,9 +38,7 @@ def main() -> None:
         order = json.loads(line)
         outcomes: list[dict[str, object]] = []
         pixels = []
-        contents = [
-            orders.read(each) if isinstance(each, int) else each for each in order["images"]
-        ]
+        sent = [orders.read(each) if isinstance(each, int) else each for each in order["images"]]
         begun = time.process_time()
         for content in sent:
             try:

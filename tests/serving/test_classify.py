@@ -20,6 +20,7 @@ from PIL import Image
 from serving.__main__ import main
 from serving.classify import files
 from serving.classify.rows import CsvRows, JsonRows, Key, OutputError, Row, open_output
+from serving.images import process
 from serving.images.decode import DecodedImage
 from tests.helpers import ROOT, SHIP, error_line, wait_for
 
@@ -349,16 +350,21 @@ def test_a_closed_output_is_an_error(folder: Path) -> None:
     assert "standard output is closed" in error_line(result.returncode, result.stderr)
 
 
-def misbehave(paths: tuple[str, ...], resize: bool, max_pixels: int) -> list[files.Decoded]:
-    """Decode files, but hang or crash on those that are called so."""
-    if "hangs" in paths:
+# A decoder that hangs or crashes on files that are called so.
+MISBEHAVE = """
+import os, signal
+from serving.images import worker
+
+def misbehave(path):
+    if path.endswith("/hangs"):
         signal.pause()
-    if "crashes" in paths:
+    if path.endswith("/crashes"):
         os.kill(os.getpid(), signal.SIGKILL)
-    return decode_group(paths, resize, max_pixels)
+    return read_file(path)
 
-
-decode_group = files._decode_group
+read_file, worker.read_file = worker.read_file, misbehave
+worker.main()
+"""
 
 
 @pytest.mark.parametrize("resize", [False, True])
@@ -367,7 +373,7 @@ def test_files_that_hang_or_crash_a_decoder(
 ) -> None:
     # No such file is known: images.decode() bounds its work. That they get an end is tested all
     # the same, since the next flaw in a C library will not announce itself.
-    monkeypatch.setattr(files, "_decode_group", misbehave)
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", MISBEHAVE))
     monkeypatch.setattr(files, "DEADLINE", 2.0)
     paths = images_in(folder)
     paths.insert(20, "hangs")

@@ -145,7 +145,7 @@ def test_a_full_disk_refuses_a_large_body_and_goes_on(tmp_path: Path) -> None:
         for version in ("1", "2"):
             answer = requests.post(f"{server}/predict?version={version}", data=BLACK)
             assert answer.status_code == 200
-    errors = [json.loads(line) for line in log if '"serving.http.buffering"' in line]
+    errors = [json.loads(line) for line in log if '"serving.http.intake"' in line]
     assert ["No space left" in error["exc_info"] for error in errors] == [True, True]
 
 

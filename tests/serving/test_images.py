@@ -87,7 +87,7 @@ def test_resize_crops_the_center() -> None:
     wide = Image.new("RGB", (96, 32), "red")
     wide.paste((0, 0, 255), (32, 0, 64, 32))
     content = encode(wide, "PNG")
-    with pytest.raises(ImageSizeError, match=r"96×32.*resize=false"):
+    with pytest.raises(ImageSizeError, match="96×32"):
         decode(content, name="it", resize=False)
     assert (pixels(content, resize=True) == (0, 0, 255)).all()
 
