@@ -15,7 +15,8 @@ import requests
 import tritonclient.http as triton
 
 from models.record import CLASSES
-from tests.helpers import ROOT, image_input, png, refusal, run_python, run_server, upload
+from tests.helpers import ROOT, png, refusal, run_python, run_server, upload
+from tests.serving.inference import image_input
 from tests.tiny_models import of_class, onnx_of, write_model
 
 TWO = ["<b>", "a, b"]
