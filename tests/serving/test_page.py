@@ -33,9 +33,23 @@ def test_a_chosen_image_gets_the_services_answers(page: Page, server: str) -> No
 def test_the_page_says_how_far_to_trust_an_answer(page: Page, server: str) -> None:
     page.set_input_files("#file", SHIP)
     for answer in predict(server, SHIP, "details=true")["models"]:
-        share = 100 * answer["details"]["right_when_this_class"]
-        worth = page.locator(f"[data-model={answer['model']}] .worth")
-        expect(worth).to_contain_text(f"it calls {answer['class']}, {share:.0f} are")
+        details = answer["details"]
+        card = page.locator(f"[data-model={answer['model']}]")
+        precision = (
+            f"{100 * details['precision']:.1f} % of the test images called {answer['class']}"
+        )
+        expect(card.locator(".worth")).to_contain_text(precision)
+        off = details["accuracy_at_confidence"] - answer["confidence"]
+        mark = "≈ calibrated" if abs(off) <= 0.05 else "▼ over" if off < 0 else "▲ under"
+        expect(card.locator(".trust")).to_contain_text(mark)
+
+
+def test_a_word_of_the_field_is_explained(page: Page) -> None:
+    page.set_input_files("#file", SHIP)
+    word = page.locator(".head .word").first
+    expect(word.get_by_role("tooltip")).to_be_hidden()
+    word.focus()
+    expect(word.get_by_role("tooltip")).to_contain_text("probability")
 
 
 def test_a_photo_is_sent_as_it_is_and_shown_as_it_was_cropped(

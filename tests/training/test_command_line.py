@@ -100,14 +100,14 @@ def test_a_version_that_was_trained_longer_is_replaced_by_force_alone(
     (models / "first/2").mkdir()
     record = export_model(trained, tiny, force=True)
     assert record.epochs_completed == 1
-    written = f"written to {models}/first/1; by default the service answers with version 2 "
+    written = f"written to {models}/first/1; by default the service answers with version 2"
     assert written in capsys.readouterr().out
 
     # Another model's record that is none is left out of what an export writes, and said.
     (models / "second/1").mkdir(parents=True)
     (models / "second/1/metadata.json").write_text("{}")
     write_report(models, skip_broken=True)
-    assert f"{models}/second/1/metadata.json is not a model's record" in capsys.readouterr().err
+    assert f"{models}/second/1/metadata.json is not a valid record" in capsys.readouterr().err
     assert (models / "first/README.md").exists()
     with pytest.raises(RecordError, match=r"second/1/metadata.json"):
         write_report(models)
