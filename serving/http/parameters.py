@@ -110,7 +110,7 @@ class ImageParameters(Parameters):
     version: Version = None
     resize: Boolean = Field(
         True,
-        description="Crop the center square of an image of another size and resample it to "
+        description="Of an image of another size, crop the center square and resample it to "
         f"{IMAGE_SIZE}×{IMAGE_SIZE}, or refuse it.",
     )
 
