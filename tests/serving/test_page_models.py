@@ -3,6 +3,7 @@
 import json
 import re
 from functools import partial
+from typing import Any
 
 import numpy as np
 import requests
@@ -33,7 +34,11 @@ def test_a_model_of_other_classes_stands_beside_the_others(browser: Browser, ser
         "class_accuracy": dict.fromkeys(classes, 1.0),
     }
     probabilities = {name: 0.6 if i == 7 else 0.4 / 99 for i, name in enumerate(classes)}
-    worth = {"accuracy_at_confidence": None, "precision": None, "top_confusions": []}
+    worth: dict[str, Any] = {
+        "accuracy_at_confidence": None,
+        "precision": None,
+        "top_confusions": [],
+    }
     answer = {
         **{"model": "mine", "version": 1, "class": classes[7], "confidence": 0.6},
         **{"probabilities": probabilities, "test_accuracy": 1.0, "details": worth},
