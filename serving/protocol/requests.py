@@ -17,8 +17,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from models.bundle import first_reason
 from models.record import IMAGE_SIZE, INPUT, OUTPUT
-from serving.errors import BadRequestError, first_reason
+from serving.errors import BadRequestError
 from serving.http.json import read_json
 from serving.http.parameters import as_boolean
 from serving.protocol import HEADER_LENGTH
