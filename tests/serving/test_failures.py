@@ -184,7 +184,7 @@ def test_open_files_are_for_bodies_too() -> None:
         for client in clients:
             client.close()
         assert requests.post(f"{server}/predict", data=BLACK).status_code == 200
-    assert not any("no temporary file" in line for line in log)
+    assert not any("cannot store a body" in line for line in log)
 
 
 def test_a_stop_cuts_a_request_that_does_not_end() -> None:

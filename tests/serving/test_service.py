@@ -83,7 +83,7 @@ def test_another_size_is_resampled_unless_that_is_off(
         assert [resampled["resampled"], same["resampled"]] == [True, False]
         assert resampled["models"] == same["models"]  # its center, as it is
     answer = requests.post(f"{server}/predict?resize=false", files=files)
-    check_problem(answer, 422, "wide.png", "64×32", "Leave out resize=false")
+    check_problem(answer, 422, "wide.png", "64×32", "Omit resize=false")
     exact = requests.post(f"{server}/predict?resize=false", files=files[1:]).json()
     assert exact["predictions"] == [same]
 
