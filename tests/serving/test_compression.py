@@ -69,7 +69,7 @@ def test_a_bomb_is_refused(server: str) -> None:
     response = requests.post(
         f"{server}/predict", data=members, headers={"Content-Encoding": "gzip"}
     )
-    check_problem(response, 400, "There is no")
+    check_problem(response, 400, "has no image")
 
 
 def test_what_is_not_as_declared_is_refused(server: str, image: npt.NDArray[np.uint8]) -> None:
