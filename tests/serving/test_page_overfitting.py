@@ -232,7 +232,7 @@ def test_the_experiments_are_shown_where_they_are_measured(page: Page, server: s
     expect(noise.locator(".finding")).to_contain_text("Every label is random")
     noise.get_by_label("50 %").check()
     expect(noise.locator(".finding")).to_contain_text(
-        "after epoch 4 it is right on 60.0 % of the images with their true label and gives 20.0 %"
+        "after epoch 4 it is right on 60.0 % of the images with their true label and repeats 20.0 %"
     )
     expect(noise.locator(".plot polyline")).to_have_count(3)
     expect(data.locator(".finding")).to_contain_text("40,000 training images instead of 1,000")
