@@ -43,8 +43,8 @@ curl --json '{"image": "'$(base64 -w 0 serving/static/ship.png)'", "top_k": 1}' 
 ```
 
 The service fetches nothing: a URL of an image is refused. An image of another size than 32×32
-pixels is cropped to its center square and resampled, unless `resize` is false; the answer says so in
-`resampled`.
+pixels is cropped to its center square and resampled, unless `resize` is false; the answer says so
+in `resampled`.
 """
 SHIP = Path("serving/static/ship.png")
 ROOT = Path(__file__).parents[1]

@@ -3,7 +3,6 @@
 import json
 import re
 from functools import partial
-from typing import Any
 
 import numpy as np
 import requests
@@ -34,7 +33,7 @@ def test_a_model_of_other_classes_stands_beside_the_others(browser: Browser, ser
         "class_accuracy": dict.fromkeys(classes, 1.0),
     }
     probabilities = {name: 0.6 if i == 7 else 0.4 / 99 for i, name in enumerate(classes)}
-    worth: dict[str, Any] = {
+    worth: dict[str, object] = {
         "accuracy_at_confidence": None,
         "precision": None,
         "top_confusions": [],
