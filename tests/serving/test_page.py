@@ -184,20 +184,6 @@ def test_it_fits_a_phone_and_follows_the_dark_mode(page: Page, tmp_path: Path) -
     assert page.evaluate(background) != light
 
 
-def test_an_image_like_nothing_known_is_said_to_be_so(
-    page: Page, server: str, tmp_path: Path
-) -> None:
-    noise = tmp_path / "noise.png"
-    noise.write_bytes(png(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)))
-    for path in (SHIP, noise):
-        familiar = predict(server, path, "details=true")["familiarity"]["familiar"]
-        assert familiar == (path == SHIP)
-        page.set_input_files("#file", path)
-        expect(page.locator(".result h2")).to_have_text(path.name)
-        expect(page.locator(".answer").first).to_be_visible()
-        expect(page.locator(".unfamiliar")).to_have_count(0 if familiar else 1)
-
-
 def test_a_service_that_did_not_answer_can_be_tried_again(page: Page, server: str) -> None:
     for path, view, again in (("models", "try", "#drop"), ("study", "overfitting", ".techniques")):
         page.route(f"**/{path}", lambda route: route.abort())
