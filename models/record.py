@@ -17,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from models import IMAGE_SIZE as IMAGE_SIZE  # noqa: PLC0414  # decoders start without pydantic
+
 # CIFAR-10's classes, in the order of its labels.
 CLASSES = (
     "airplane",
@@ -30,7 +32,6 @@ CLASSES = (
     "ship",
     "truck",
 )
-IMAGE_SIZE = 32  # pixels, both sides
 
 # The ONNX contract: `image`, uint8 [batch, 32, 32, 3] RGB -> `probabilities`, float32
 # [batch, number of classes].
