@@ -278,6 +278,9 @@ class Record(Measured):
     @model_validator(mode="after")
     def _check_classes(self) -> Self:
         size = len(self.classes)
+        for name in self.classes:
+            if self.classes.count(name) > 1:
+                raise ValueError(f"classes has {name!r} twice")
         files: list[Measured] = [self, self.int8] if self.int8 else [self]
         for matrix in (file.confusion_matrix for file in files if file.confusion_matrix):
             if [len(row) for row in matrix] != [size] * size:
