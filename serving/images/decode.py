@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from models.record import IMAGE_SIZE
+from models import IMAGE_SIZE
 from serving.errors import (
     BrokenImageError,
     ImageSizeError,
