@@ -19,13 +19,14 @@ from tests.helpers import ROOT, png, run_server, upload
 from tests.training.generated import dataset, generate
 from training import data
 from training.__main__ import main
+from training.config import Config
 from training.data import Dataset
 from training.data.cifar10 import TASK
 from training.export.publish import ReplaceError
 from training.measure.predict import predict_keras
 from training.networks.architectures import build
 from training.networks.recipes import ARTICLE, IMPROVED
-from training.pipeline import Config, check_training, train_model
+from training.pipeline import check_training, train_model
 from training.report.findings import interval, observations
 from training.runs.checkpoints import RunError
 from training.runs.train import load_trained_model, train
