@@ -5,7 +5,6 @@
 
 import re
 from functools import cached_property
-from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any, Self, TypeVar
 
@@ -39,13 +38,6 @@ INPUT = "image"
 OUTPUT = "probabilities"
 BATCH = "batch"
 
-# The files of models/<name>/<version>/.
-MODEL_FILE = "model.onnx"
-INT8_MODEL_FILE = "model.int8.onnx"  # the same model in int8 arithmetic; not every version has it
-RECORD_FILE = "metadata.json"
-CURVES_FILE = "curves.png"
-RELIABILITY_FILE = "reliability.png"
-
 
 def _is_unknown(value: Any) -> bool:
     return value in (None, "", [], {})
@@ -62,27 +54,6 @@ def short_device(device: str) -> str:
 
 
 Device = Annotated[str, AfterValidator(short_device)]  # records before 0.5 have the path
-
-
-def version_folders(models_dir: Path, name: str = "*") -> list[Path]:
-    """Return the folders <name>/<version>/ of one model, or of all.
-
-    Unfinished folders and those set aside are left out (their name, or their model's, starts with a
-    dot), and so is a disk's lost+found.
-
-    Raises:
-        OSError: one of these folders cannot be read.
-    """
-    if not models_dir.is_dir():
-        return []
-    models = models_dir.iterdir() if name == "*" else [models_dir / name]
-    return [
-        version
-        for model in models
-        if not model.name.startswith(".") and model.name != "lost+found" and model.is_dir()
-        for version in model.iterdir()
-        if version.name.isdecimal() and version.is_dir()
-    ]
 
 
 class Memorization(BaseModel):

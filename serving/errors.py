@@ -3,8 +3,6 @@
 import os
 import socket
 
-from pydantic import ValidationError
-
 
 class StartError(Exception):
     """The service cannot start; the message says which file or setting is at fault."""
@@ -88,9 +86,3 @@ class NoRoomError(ServingError):
 
 class NotReadyError(ServingError):
     """The service is not ready for requests."""
-
-
-def first_reason(error: ValidationError, whole: str) -> str:
-    """Return the first validation error, after its field, or after `whole` if it has none."""
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"

@@ -123,9 +123,10 @@ def export_command(
 @options("names", "models_dir")
 def quantize_command(names: Sequence[str], load_data: LoadData, models_dir: Path) -> None:
     """Quantize every exported version again, as `export` does."""
+    from training.bundled import bundled_versions
     from training.report import report
 
-    report.record_files(names, models_dir)  # an error before Keras is imported if there is none
+    bundled_versions(names, models_dir)  # an error before Keras is imported if there is none
     from training import pipeline
 
     pipeline.quantize_models(names, load_data(), models_dir)
@@ -140,15 +141,16 @@ def evaluate_command(names: Sequence[str], load_data: LoadData, models_dir: Path
 
     Needs only the exported files, no run folder and no TensorFlow.
     """
+    from training.bundled import bundled_versions, of_images
     from training.measure.remeasure import remeasure
     from training.report import report
     from training.runs.checkpoints import locked
 
-    files = report.record_files(names, models_dir)
+    folders = bundled_versions(names, models_dir)
     dataset = load_data()
-    for file in report.of_images(files, dataset):
+    for folder in of_images(folders, dataset):
         with locked(models_dir, wait=True):
-            remeasure(file.parent, dataset)
+            remeasure(folder, dataset)
     report.write_report(models_dir, skip_broken=True)
 
 

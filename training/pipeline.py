@@ -11,18 +11,19 @@ from pathlib import Path
 import click
 import keras
 
-from models.record import MODEL_FILE, Int8, Provenance, Record
+from models.bundle import MODEL_FILE, read_record
+from models.record import Int8, Provenance, Record
 from training import TrainingError
+from training.bundled import bundled_versions, of_images
 from training.config import Config
 from training.data import Dataset, cifar10
 from training.export.publish import check_replaceable, newest_version, publish
 from training.files import check_writable
 from training.measure.evaluate import measure, score_training
 from training.measure.predict import predict
-from training.measure.remeasure import read_file
+from training.measure.remeasure import read_served
 from training.networks.architectures import ARCHITECTURES, describe
 from training.report.findings import findings
-from training.report.report import of_images, read_record, record_files
 from training.runs.checkpoints import Run, check_made_by, locked, read_run
 from training.runs.provenance import commit
 from training.runs.strategy import ALONE, SingleProcess
@@ -172,11 +173,11 @@ def export_model(
 
 def quantize_models(names: Sequence[str], dataset: Dataset, models_dir: Path) -> None:
     """Quantize each exported version of the named models, or of all, again."""
-    for file in of_images(record_files(names, models_dir), dataset):
+    for folder in of_images(bundled_versions(names, models_dir), dataset):
         # A training run that ends meanwhile must not lose the version that it exports.
         with locked(models_dir, wait=True):
-            record = read_record(file)
-            onnx_bytes = read_file(file.parent / MODEL_FILE, len(record.classes), record.sha256)
+            record = read_record(folder)
+            onnx_bytes = read_served(folder / MODEL_FILE, len(record.classes), record.sha256)
             int8_bytes, int8 = _quantize(onnx_bytes, dataset)
             publish(onnx_bytes, record.model_copy(update={"int8": int8}), models_dir, int8_bytes)
         click.echo(

@@ -1,7 +1,6 @@
 """The models folder: read, checked against its records, loaded and warmed up."""
 
 import ctypes
-import hashlib
 import logging
 import math
 import sys
@@ -9,17 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from models.record import (
+from models.bundle import (
     CURVES_FILE,
     INT8_MODEL_FILE,
     MODEL_FILE,
-    RECORD_FILE,
-    Record,
+    BundleError,
+    read_model,
+    read_record,
     version_folders,
 )
-from serving.errors import StartError, UnknownModelError, first_reason
+from models.record import Record
+from serving.errors import StartError, UnknownModelError
 from serving.inference.classifier import (
     Classifier,
     session_options,
@@ -108,19 +107,15 @@ def load_classifiers(settings: Settings) -> Classifiers:
                 "or --precision or SERVING_PRECISION to float32"
             )
         provider = "cpu"
-    files = []
-    for folder in _version_folders(models_dir):
-        record = _read_record(folder)
-        if precision == "int8":
-            files.append((folder / INT8_MODEL_FILE, _of_int8(record, folder)))
-        else:
-            files.append((folder / MODEL_FILE, record))
-    if not files:
+    try:
+        models = [_read(folder, precision) for folder in version_folders(models_dir)]
+    except BundleError as error:
+        raise StartError(str(error)) from error
+    if not models:
         raise StartError(
             f"{models_dir.resolve()} {'holds no models' if models_dir.is_dir() else 'is no folder'}"
             "; set --models-dir or SERVING_MODELS_DIR to the one with <name>/<version>/"
         )
-    models = [(path, record, _read_model(path, record)) for path, record in files]
     providers = choose_providers(provider, settings, models[0][2])
     try:
         classifiers = _start(models, providers, settings)
@@ -173,52 +168,17 @@ def _summary(record: Record) -> str:
     return f"{record.name} version {record.version}{recipe}: {measured}{epochs}"
 
 
-def _version_folders(models_dir: Path) -> list[Path]:
-    try:
-        return version_folders(models_dir)
-    except OSError as error:
-        raise StartError(f"cannot read {error.filename}: {error.strerror}") from error
-
-
-def _read_record(folder: Path) -> Record:
-    path = folder / RECORD_FILE
-    try:
-        record = Record.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise StartError(f"cannot read {path}: {error.strerror}") from error
-    except ValidationError as error:
-        raise StartError(
-            f"{path} is not a model's record: {first_reason(error, 'the file')}"
-        ) from error
-    if (record.name, str(record.version)) != (folder.parent.name, folder.name):
-        raise StartError(
-            f"{path} is the record of {record.name} version {record.version}, not of this folder"
-        )
-    return record
-
-
-def _of_int8(record: Record, folder: Path) -> Record:
-    try:
-        return record.of_int8()
-    except ValueError as error:
-        raise StartError(
-            f"{folder} has no {INT8_MODEL_FILE}; make it with python -m training quantize, "
-            "or set --precision or SERVING_PRECISION to float32"
-        ) from error
-
-
-def _read_model(path: Path, record: Record) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise StartError(f"cannot read {path}: {error.strerror}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != record.sha256:
-        raise StartError(
-            f"{path} is damaged or altered: its SHA-256 is {found}, "
-            f"and {RECORD_FILE} beside it says {record.sha256}"
-        )
-    return content
+def _read(folder: Path, precision: str) -> tuple[Path, Record, bytes]:
+    record, path = read_record(folder), folder / MODEL_FILE
+    if precision == "int8":
+        try:
+            record, path = record.of_int8(), folder / INT8_MODEL_FILE
+        except ValueError as error:
+            raise StartError(
+                f"{folder} has no {INT8_MODEL_FILE}; make it with python -m training quantize, "
+                "or set --precision or SERVING_PRECISION to float32"
+            ) from error
+    return path, record, read_model(path, record.sha256)
 
 
 def _return_freed_memory() -> None:

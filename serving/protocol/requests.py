@@ -8,8 +8,9 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, JsonValue, StrictBool, ValidationError
 
+from models.bundle import first_reason
 from models.record import CLASSES, IMAGE_SIZE, INPUT, OUTPUT
-from serving.errors import BadRequestError, TooLargeError, first_reason
+from serving.errors import BadRequestError, TooLargeError
 from serving.protocol import HEADER_LENGTH
 
 PIXELS, ENCODED = "UINT8", "BYTES"  # the datatypes of images

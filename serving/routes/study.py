@@ -6,8 +6,9 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 
+from models.bundle import first_reason
 from models.study import EXPERIMENTS, STUDY_FILE, TRAINING_IMAGES, Study, read_study
-from serving.errors import StartError, first_reason
+from serving.errors import StartError
 from serving.http.answers import ComparedVersion
 from serving.http.parameters import check_names
 from serving.service import Service
@@ -52,4 +53,4 @@ def _read(file: Path) -> Study:
     except OSError as error:
         raise StartError(f"cannot read {file}: {error.strerror}") from error
     except ValidationError as error:
-        raise StartError(f"{file} is not a study: {first_reason(error, 'the file')}") from error
+        raise StartError(f"{file} is not a study: {first_reason(error)}") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from models.bundle import BundleError
 from models.record import Record
 from tests.helpers import HANG, ROOT
 from tests.training.generated import generated, start
@@ -20,7 +21,7 @@ from training.data.cifar10 import SHA256
 from training.export.publish import ReplaceError
 from training.files import WriteError
 from training.pipeline import check_training, export_model
-from training.report.report import RecordError, write_report
+from training.report.report import write_report
 
 
 def error_line(status: int, errors: str) -> str:
@@ -109,7 +110,7 @@ def test_a_version_that_was_trained_longer_is_replaced_by_force_alone(
     write_report(models, skip_broken=True)
     assert f"{models}/second/1/metadata.json is not a valid record" in capsys.readouterr().err
     assert (models / "first/README.md").exists()
-    with pytest.raises(RecordError, match=r"second/1/metadata.json"):
+    with pytest.raises(BundleError, match=r"second/1/metadata.json"):
         write_report(models)
 
 

@@ -11,6 +11,7 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
+from models.bundle import BundleError
 from models.record import Record
 from tests.helpers import ROOT
 from training.__main__ import main
@@ -18,7 +19,7 @@ from training.data import Split, cifar10
 from training.export.calibrate import calibrate, fit
 from training.measure.evaluate import calibration, score, shifted
 from training.measure.predict import find_softmax, predict_with_logits
-from training.measure.remeasure import BundleError, remeasure
+from training.measure.remeasure import remeasure
 
 
 def test_calibration_of_answers_worked_by_hand() -> None:

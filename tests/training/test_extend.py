@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.record import CLASSES, MODEL_FILE, RECORD_FILE, Extension
+from models.bundle import MODEL_FILE, BundleError, read_record
+from models.record import CLASSES, Extension
 from tests.helpers import replace_model
 from training import TrainingError
 from training.config import Config
@@ -16,12 +17,10 @@ from training.data import Dataset
 from training.data.cifar10 import TASK
 from training.export.export import export
 from training.measure.predict import predict_with_logits
-from training.measure.remeasure import BundleError
 from training.networks.architectures import build
 from training.networks.recipes import IMPROVED, RECIPES
 from training.pipeline import export_model, extend_bundled, train_model, train_models
 from training.report.model_card import model_card
-from training.report.report import read_record
 from training.runs.checkpoints import read_run
 from training.runs.extend import ExtendError
 from training.runs.train import compile_model, load_trained_model, steps_per_epoch
@@ -61,7 +60,7 @@ def config(original: Config, tmp_path: Path) -> Config:
 def test_a_bundled_version_is_trained_further(
     tiny: Dataset, tmp_path: Path, config: Config
 ) -> None:
-    bundled = read_record(config.folder / RECORD_FILE)
+    bundled = read_record(config.folder)
     longer = replace(config, epochs=2, runs_dir=tmp_path / "elsewhere")
     nothing = replace(longer, models_dir=tmp_path / "empty")
     with pytest.raises(ExtendError, match=r"first/2 holds no version to extend; .* without"):

@@ -170,7 +170,6 @@ def test_a_run_goes_on_with_the_same_images_alone(own: Own, tiny: Dataset, tmp_p
         train_model(config, tiny)
 
 
-@pytest.mark.xfail(reason="the service reads CIFAR-10's classes yet", strict=True)
 def test_the_service_finds_the_recorded_accuracy(own: Own) -> None:
     with run_server("--models-dir", str(own.models)) as address:
         for name, place in zip(("digits", "shades", "letters"), own.places, strict=True):

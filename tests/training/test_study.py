@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from models.record import RECORD_FILE, Score
+from models.bundle import read_record
+from models.record import Score
 from models.study import (
     BASELINE,
     STUDY_FILE,
@@ -27,7 +28,7 @@ from training.data import Dataset
 from training.data.cifar10 import TASK
 from training.networks.architectures import build, describe
 from training.networks.recipes import ABLATIONS, ARTICLE, EXPERIMENTS, IMPROVED, TECHNIQUES, Recipe
-from training.report.report import check_report, read_record
+from training.report.report import check_report
 from training.report.results import COMPARISONS
 from training.runs.batches import Batches
 from training.runs.checkpoints import locked
@@ -278,7 +279,7 @@ def test_a_damaged_file_of_results_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", ["first", "second"])  # one run of final takes hours
 def test_version_1_has_the_seed_with_the_median_validation_accuracy(model: str) -> None:
-    record = read_record(ROOT / "models" / model / "1" / RECORD_FILE)
+    record = read_record(ROOT / "models" / model / "1")
     assert record.epochs is not None
     assert record.seed is not None
     accuracies = {

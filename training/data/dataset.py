@@ -73,6 +73,12 @@ class Dataset:
             digest.update(part.labels.astype("<i8").data)
         return digest.hexdigest()
 
+    @property
+    def counts(self) -> dict[str, Labels]:
+        """The images of each class, [classes], by the part's name."""
+        classes = len(self.classes)
+        return {n: np.bincount(part.labels, minlength=classes) for n, part in self.parts.items()}
+
     def record(self, terms: str | None = None) -> DatasetRecord:
         """Return what a model's record says of the images; `terms` names their licence."""
         duplicates, contradictions = self.repeats
@@ -80,8 +86,8 @@ class Dataset:
             name=self.name,
             source=self.source,
             counts={
-                name: dict(zip(self.classes, np.bincount(part.labels).tolist(), strict=True))
-                for name, part in self.parts.items()
+                part: dict(zip(self.classes, images.tolist(), strict=True))
+                for part, images in self.counts.items()
             },
             split=self.split,
             duplicates=duplicates,

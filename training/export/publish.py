@@ -4,7 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
-from models.record import INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, Record, version_folders
+from models.bundle import INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, version_folders
+from models.record import Record
 from training import TrainingError
 from training.files import check_writable, write_bytes, write_text
 from training.report import plots

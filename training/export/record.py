@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from models.bundle import BundleError
 from models.record import Record
 from serving.inference.classifier import one_line
 from training.data import Dataset
@@ -14,7 +15,7 @@ from training.export.publish import ReplaceError, publish
 from training.files import check_writable
 from training.measure.evaluate import measure
 from training.measure.predict import BATCH_SIZE, predict
-from training.measure.remeasure import BundleError, read_file
+from training.measure.remeasure import read_served
 from training.runs.checkpoints import locked
 
 
@@ -40,7 +41,7 @@ def record_file(
     Raises:
         BundleError: the service could not serve the file.
     """
-    onnx_bytes = read_file(path, len(dataset.classes))
+    onnx_bytes = read_served(path, len(dataset.classes))
     _check_probabilities(path, onnx_bytes, dataset.test.images[:BATCH_SIZE])
     record = Record(
         name=name,

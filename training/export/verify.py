@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.record import RECORD_FILE
 from serving.errors import StartError
 from serving.inference.classifier import Classifier
 from serving.inference.providers import CPU
 from serving.inference.registry import load_classifiers
 from serving.settings import Settings
 from training import TrainingError
+from training.bundled import of_images
 from training.data import Dataset, Split
-from training.report.report import of_images
 
 TOLERANCE = 0.1  # points of accuracy
 
@@ -70,18 +69,17 @@ def verify(settings: Settings, dataset: Dataset) -> list[Verified]:
         references = classifiers if same else load_classifiers(reference)
     except StartError as error:
         raise TrainingError(str(error)) from error
-    paths = [_record_file(settings.models_dir, classifier) for classifier in classifiers]
-    measured = of_images(paths, dataset)
+    folders = [_folder(settings.models_dir, classifier) for classifier in classifiers]
+    measured = of_images(folders, dataset)
     return [
         _verify(one, other, dataset.test)
-        for path, one, other in zip(paths, classifiers, references, strict=True)
-        if path in measured
+        for folder, one, other in zip(folders, classifiers, references, strict=True)
+        if folder in measured
     ]
 
 
-def _record_file(models_dir: Path, classifier: Classifier) -> Path:
-    record = classifier.record
-    return models_dir / record.name / str(record.version) / RECORD_FILE
+def _folder(models_dir: Path, classifier: Classifier) -> Path:
+    return models_dir / classifier.record.name / str(classifier.record.version)
 
 
 def _verify(classifier: Classifier, reference: Classifier, test: Split) -> Verified:

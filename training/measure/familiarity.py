@@ -16,6 +16,7 @@ from scipy.special import logsumexp, softmax
 from scipy.stats import entropy
 from sklearn.metrics import roc_auc_score
 
+from models.bundle import MODEL_FILE, BundleError
 from models.familiarity import (
     FAMILIAR_SHARE,
     FAMILIARITY_FILE,
@@ -24,13 +25,12 @@ from models.familiarity import (
     ScoreQuality,
     agreement,
 )
-from models.record import MODEL_FILE
+from training.bundled import improved_models, read_records
 from training.data import Dataset
 from training.data.dataset import Images
 from training.files import write_text
 from training.measure.predict import predict_with_logits
-from training.measure.remeasure import read_file
-from training.report.report import RecordError, improved_models, read_records
+from training.measure.remeasure import read_served
 
 Scores = npt.NDArray[np.float32]  # [N]
 
@@ -41,7 +41,7 @@ def measure_familiarity(
     """Measure every score of the bundled improved models, and write them to `models_dir`.
 
     Raises:
-        RecordError: there are no improved models, or a record is broken.
+        BundleError: there are no improved models, or a record is broken.
         BundleError: a file is missing or does not match its record.
     """
     sets = {
@@ -50,7 +50,7 @@ def measure_familiarity(
         **unfamiliar,
     }
     files = {
-        name: read_file(
+        name: read_served(
             models_dir / name / str(record.version) / MODEL_FILE,
             len(record.classes),
             record.sha256,
@@ -59,7 +59,7 @@ def measure_familiarity(
         if tuple(record.classes) == dataset.classes
     }
     if not files:
-        raise RecordError(
+        raise BundleError(
             f"{models_dir} holds no version of the improved recipe with the classes of "
             f"{dataset.name}; choose another folder with --models-dir"
         )

@@ -1,6 +1,5 @@
 """Measure exported versions again, using only their files: no run folder, no TensorFlow."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -8,18 +7,21 @@ import click
 import onnxruntime
 from pydantic import ValidationError
 
-from models.record import INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, Record
+from models.bundle import (
+    INT8_MODEL_FILE,
+    MODEL_FILE,
+    RECORD_FILE,
+    BundleError,
+    first_reason,
+    read_model,
+)
+from models.record import Record
 from serving.errors import StartError
 from serving.inference.classifier import start_session
 from serving.inference.providers import CPU
-from training import TrainingError, first_reason
 from training.data import Dataset
 from training.files import write_text
 from training.measure.evaluate import measure, score_training
-
-
-class BundleError(TrainingError):
-    """A version's folder lacks a file, or a file does not match the record."""
 
 
 def remeasure(folder: Path, dataset: Dataset) -> Record:
@@ -35,7 +37,7 @@ def remeasure(folder: Path, dataset: Dataset) -> Record:
     try:
         known = json.loads(path.read_bytes())
         classes = len(known["classes"])
-        onnx_bytes = read_file(folder / MODEL_FILE, classes, known["sha256"])
+        onnx_bytes = read_served(folder / MODEL_FILE, classes, known["sha256"])
         if known.get("history"):  # else which images it was trained on is not known
             training, validation = score_training(onnx_bytes, dataset)
             known |= {"evaluated_train": training, "evaluated_validation": validation}
@@ -43,7 +45,7 @@ def remeasure(folder: Path, dataset: Dataset) -> Record:
         if "dataset" not in known and known["classes"] == list(dataset.classes):
             known["dataset"] = dataset.record()
         if known.get("int8"):
-            int8 = read_file(folder / INT8_MODEL_FILE, classes, known["int8"]["sha256"])
+            int8 = read_served(folder / INT8_MODEL_FILE, classes, known["int8"]["sha256"])
             known["int8"] |= measure(int8, dataset).model_dump()
         record = Record.model_validate(known)
     except OSError as error:
@@ -58,18 +60,13 @@ def remeasure(folder: Path, dataset: Dataset) -> Record:
     return record
 
 
-def read_file(path: Path, classes: int, sha256: str | None = None) -> bytes:
+def read_served(path: Path, classes: int, sha256: str | None = None) -> bytes:
     """Return the content of an ONNX file for so many classes; `sha256` is its record's, if any.
 
     Raises:
         BundleError: it cannot be read, its SHA-256 differs, or the service could not load it.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"cannot read {path}: {error.strerror}") from error
-    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
-        raise BundleError(f"{path} does not match the SHA-256 in {RECORD_FILE}")
+    content = read_model(path, sha256)
     try:
         start_session(path, content, classes, onnxruntime.SessionOptions(), [CPU], [{}])
     except StartError as error:

@@ -1,6 +1,7 @@
 """The model card, models/<name>/README.md, from the records of its versions."""
 
-from models.record import CURVES_FILE, RELIABILITY_FILE, DatasetRecord, Record
+from models.bundle import CURVES_FILE, RELIABILITY_FILE
+from models.record import DatasetRecord, Record
 from models.study import Study
 from training.data.cifar10 import SHA256
 from training.report.findings import observations

@@ -1,6 +1,5 @@
 """Write every table, card and plot from the records and the studies."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,12 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
+from models.bundle import CURVES_FILE, RELIABILITY_FILE, BundleError, first_reason
 from models.familiarity import FAMILIARITY_FILE, MeasuredFamiliarity, read_familiarity
-from models.record import CURVES_FILE, RECORD_FILE, RELIABILITY_FILE, Record, version_folders
-from training import TrainingError, first_reason
-from training.data import Dataset
+from models.record import Record
+from training import TrainingError
+from training.bundled import improved_models, read_records
 from training.files import write_text
-from training.networks.recipes import ARTICLE
 from training.report import plots
 from training.report.familiarity_page import FAMILIARITY_PAGE, familiarity_page
 from training.report.model_card import MODELS_PAGE_MARK, model_card, models_page
@@ -28,10 +27,6 @@ Plot = tuple[str, Callable[..., Any], Sequence[Any]]
 
 class StaleError(TrainingError):
     """Files do not match the records."""
-
-
-class RecordError(TrainingError):
-    """A record is missing, or describes a version other than its folder's."""
 
 
 def version_plots(record: Record) -> list[Plot]:
@@ -54,7 +49,7 @@ def write_report(
     is left alone.
 
     Raises:
-        RecordError: a record is broken, and `skip_broken` is not set.
+        BundleError: a record is broken, and `skip_broken` is not set.
     """
     records = read_records(models_dir, skip_broken=skip_broken)
     for path, text in _texts(records, models_dir, checkout).items():
@@ -94,102 +89,6 @@ def write_study_page(models_dir: Path, comparison: Comparison) -> None:
     plots.write(models_dir / comparison.plot, plots.study, study_accuracies(comparison, done))
 
 
-def read_record(path: Path) -> Record:
-    """Read models/<name>/<version>/metadata.json.
-
-    Raises:
-        RecordError: the file cannot be read, or is not the record of this version.
-    """
-    try:
-        record = Record.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise RecordError(f"cannot read {path}: {error.strerror}") from error
-    except ValidationError as error:
-        raise RecordError(
-            f"{path} is not a valid record ({first_reason(error)}); measure the model again with "
-            "python -m training evaluate, or remove its folder"
-        ) from error
-    if (record.name, str(record.version)) != (path.parent.parent.name, path.parent.name):
-        raise RecordError(
-            f"{path} describes {record.name} version {record.version}, so it is in the wrong folder"
-        )
-    return record
-
-
-def record_files(names: Sequence[str], models_dir: Path) -> list[Path]:
-    """Return the paths of the named models' records, or of all, oldest version first.
-
-    Raises:
-        RecordError: there are none.
-    """
-    files = [file for name in names or ["*"] for file in _record_files(models_dir, name)]
-    if not files:
-        raise RecordError(
-            f"{models_dir} holds no version of {' or '.join(names) or 'any model'}; export one "
-            "first: python -m training export, or choose another folder with --models-dir"
-        )
-    return files
-
-
-def of_images(files: Sequence[Path], dataset: Dataset) -> list[Path]:
-    """Return the paths of the records that are of these images; name those that are not.
-
-    Raises:
-        RecordError: there is none.
-    """
-    found = []
-    for file in files:
-        try:
-            images = json.loads(file.read_bytes())["dataset"]["sha256"]
-        except (OSError, ValueError, KeyError, TypeError):  # whoever reads it says what is wrong
-            images = dataset.sha256
-        if images == dataset.sha256:
-            found.append(file)
-        else:
-            click.echo(f"{file.parent} is left out: it is of other images", err=True)
-    if not found:
-        raise RecordError(
-            f"no model is of the images of {dataset.name} as they are now; choose others with "
-            "--data-dir, or another folder of models with --models-dir"
-        )
-    return found
-
-
-def read_records(models_dir: Path, *, skip_broken: bool = False) -> dict[str, list[Record]]:
-    """Return each model's records, oldest version first; the article's models come first.
-
-    Raises:
-        RecordError: a record is broken; with `skip_broken`, it is left out with a message instead.
-    """
-    records = []
-    for path in _record_files(models_dir, "*"):
-        try:
-            records.append(read_record(path))
-        except RecordError as error:
-            if not skip_broken:
-                raise
-            click.echo(f"Skipped: {error}", err=True)
-    names = [name for name in ARTICLE if any(r.name == name for r in records)]
-    names += sorted({r.name for r in records} - set(names))
-    return {
-        name: sorted((r for r in records if r.name == name), key=lambda r: r.version)
-        for name in names
-    }
-
-
-def improved_models(records: dict[str, list[Record]]) -> dict[str, Record]:
-    """Return the records of the improved recipe's versions, by model name."""
-    return {r.name: r for of_model in records.values() for r in of_model if r.recipe == "improved"}
-
-
-def _record_files(models_dir: Path, name: str) -> list[Path]:
-    try:
-        paths = [folder / RECORD_FILE for folder in version_folders(models_dir, name)]
-        return sorted(path for path in paths if path.exists())
-    except OSError as error:
-        raise RecordError(f"cannot read {error.filename}: {error.strerror}") from error
-
-
 def _texts(
     records: dict[str, list[Record]], models_dir: Path, checkout: Path | None
 ) -> dict[Path, str]:
@@ -220,7 +119,7 @@ def _familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
     try:
         return read_familiarity(models_dir)
     except ValidationError as error:
-        raise RecordError(
+        raise BundleError(
             f"{models_dir / FAMILIARITY_FILE} is damaged ({first_reason(error)}); restore it, or "
             "remove it and run: python -m training familiarity"
         ) from error

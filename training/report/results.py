@@ -7,8 +7,9 @@ from statistics import mean, stdev
 
 from pydantic import ValidationError
 
+from models.bundle import first_reason
 from models.study import BASELINE, CIFAR10, STUDY_FILE, Compared, Result, Study, read_study
-from training import TrainingError, first_reason
+from training import TrainingError
 from training.networks.recipes import ABLATIONS, ARTICLE, EXPERIMENTS, TECHNIQUES, Recipe
 
 

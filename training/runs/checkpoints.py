@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 import portalocker
 from pydantic import BaseModel, JsonValue, ValidationError
 
+from models.bundle import first_reason
 from models.locks import lock
 from models.record import Device, Epoch, Extension, Part
-from training import SAME_COMMAND, TrainingError, first_reason
+from training import SAME_COMMAND, TrainingError
 from training.data import Dataset, cifar10
 from training.files import WriteError, check_writable, replaced, write_text
 from training.networks.recipes import Recipe

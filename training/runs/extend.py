@@ -14,15 +14,15 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from models.record import MODEL_FILE, RECORD_FILE, Extension, Record
+from models.bundle import MODEL_FILE, RECORD_FILE, read_record
+from models.record import Extension, Record
 from training import TrainingError
 from training.data import Dataset
 from training.data.dataset import Images
 from training.measure.predict import predict_keras, predict_with_logits
-from training.measure.remeasure import read_file
+from training.measure.remeasure import read_served
 from training.networks.architectures import build
 from training.networks.recipes import Recipe
-from training.report.report import read_record
 from training.runs.checkpoints import Run, clear, locked, save
 from training.runs.train import compile_model, steps_per_epoch
 
@@ -54,7 +54,7 @@ def extend(
     """
     if not (folder / RECORD_FILE).exists():
         raise ExtendError(f"{folder} holds no version to extend; train without --extend")
-    record = read_record(folder / RECORD_FILE)
+    record = read_record(folder)
     if not record.history:
         raise ExtendError(f"how {folder} was trained is not recorded; train without --extend")
     if record.dataset is None or record.dataset.sha256 != dataset.sha256:
@@ -70,7 +70,7 @@ def extend(
     done = record.epochs_completed
     if done >= epochs:
         raise ExtendError(f"{folder} already has {done} epochs; use a larger --epochs to extend it")
-    onnx_bytes = read_file(folder / MODEL_FILE, len(record.classes), record.sha256)
+    onnx_bytes = read_served(folder / MODEL_FILE, len(record.classes), record.sha256)
     network = build(record.network, recipe, dataset.task)
     images = dataset.train.images[:_IMAGES]
     try:

@@ -38,8 +38,6 @@ from training.runs.strategy import ALONE, SingleProcess
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy")
 
-commit()  # now; hours later, the checkout may be at another commit
-
 
 def train(
     name: str,
