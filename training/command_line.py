@@ -61,14 +61,14 @@ OPTIONS = {
     "name": click.option(
         "--name",
         callback=check_name,
-        help="Name of the model in the models folder, so that one network can be there twice.  "
+        help="Name of the model in the models folder, which can hold a network several times.  "
         "[default: the network's]",
     ),
     "no_flips": click.option(
         "--no-flips",
         is_flag=True,
-        help="Never mirror images in training (the improved recipe does): for digits, letters and "
-        "whatever else means another thing mirrored.",
+        help="Do not mirror images in training, as the improved recipe does; for digits, letters "
+        "and other images whose meaning mirroring changes.",
     ),
     "model": click.option(
         "--model",
@@ -137,8 +137,8 @@ OPTIONS = {
     "data_dir": click.option(
         "--data-dir",
         type=click.Path(path_type=Path),
-        help="Folder with a folder of images for each class, perhaps in train/ and test/; an .npz "
-        "file; or the official CIFAR-10 batches.  [default: $CIFAR10_DIR, else a download]",
+        help="Folder with a subfolder of images for each class, optionally in train/ and test/; "
+        "an .npz file; or the official CIFAR-10 batches.  [default: $CIFAR10_DIR, else a download]",
     ),
     "classes": click.option(
         "--classes", help="Names of an .npz file's labels from 0, separated by commas."
@@ -146,7 +146,7 @@ OPTIONS = {
     "skip_broken": click.option(
         "--skip-broken",
         is_flag=True,
-        help="Leave out files that cannot be read as images, even if they are more than 1 %.",
+        help="Leave out files that are not readable images, even if they are more than 1 %.",
     ),
     "terms": click.option("--license", "terms", help="License of the images, for the record."),
     "models_dir": click.option(
@@ -170,7 +170,7 @@ OPTIONS = {
     "force": click.option(
         "--force",
         is_flag=True,
-        help="Replace a bundled version that was trained longer, or on other images.",
+        help="Replace a bundled version that was trained longer, or on different images.",
     ),
 }
 
