@@ -17,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from models import IMAGE_SIZE as IMAGE_SIZE  # noqa: PLC0414  # decoders start without pydantic
+
 # CIFAR-10's classes, in the order of its labels.
 CLASSES = (
     "airplane",
@@ -30,7 +32,6 @@ CLASSES = (
     "ship",
     "truck",
 )
-IMAGE_SIZE = 32  # pixels, both sides
 
 # The ONNX contract: `image`, uint8 [batch, 32, 32, 3] RGB -> `probabilities`, float32
 # [batch, number of classes].
@@ -277,6 +278,9 @@ class Record(Measured):
     @model_validator(mode="after")
     def _check_classes(self) -> Self:
         size = len(self.classes)
+        for name in self.classes:
+            if self.classes.count(name) > 1:
+                raise ValueError(f"classes has {name!r} twice")
         files: list[Measured] = [self, self.int8] if self.int8 else [self]
         for matrix in (file.confusion_matrix for file in files if file.confusion_matrix):
             if [len(row) for row in matrix] != [size] * size:

@@ -49,7 +49,7 @@ class UnsupportedCodingError(UnsupportedTypeError):
 
 
 class ImageSizeError(ServingError):
-    """An image that does not have the models' input size, sent without asking to resize it."""
+    """An image that does not have the models' input size, sent with `resize` off."""
 
 
 class TooLargeError(ServingError):

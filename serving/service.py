@@ -58,7 +58,7 @@ class Service:
     def classify(
         self, classifiers: Sequence[Classifier], images: Images, *, count: bool = True
     ) -> list[Probabilities]:
-        """Return each model's probabilities [N, 10] for a request's images [N, 32, 32, 3], RGB.
+        """Return each model's probabilities [N, classes] for images [N, 32, 32, 3], RGB.
 
         They are counted as predictions, unless `count` is off.
 

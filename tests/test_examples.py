@@ -117,7 +117,8 @@ def test_a_folder_has_a_row_for_each_file(server: str, tmp_path: Path) -> None:
 def test_each_sends_the_key_that_a_service_requires(tmp_path: Path, keyed_server: str) -> None:
     shutil.copy(SHIP, tmp_path)
     arguments = {"overfitting.py": keyed_server, "folder.py": str(tmp_path)}
-    for example in sorted(path.name for path in EXAMPLES.iterdir() if path.suffix in RUNNERS):
+    clients = [path for path in EXAMPLES.iterdir() if path.suffix in RUNNERS]
+    for example in sorted(path.name for path in clients if "SERVICE" in path.read_text()):
         argument = arguments.get(example, str(SHIP))
         result, _ = run(example, argument, service=keyed_server, key=KEYS[0])
         assert result.returncode == 0, result.stderr

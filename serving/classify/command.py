@@ -11,7 +11,6 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from models.record import CLASSES
 from serving.classify.files import (
     Decoded,
     ListError,
@@ -67,9 +66,16 @@ HELD = 256  # most files, including broken ones, that wait for a batch to fill u
 )
 @click.option("--version", show_default="the newest", help="Version of the models.")
 @click.option(
-    "--top-k", type=click.IntRange(1, len(CLASSES)), default=1, help="Classes in a row, best first."
+    "--top-k",
+    type=click.IntRange(1),
+    default=1,
+    help="Most classes in a row, best first.",
 )
-@click.option("--resize", is_flag=True, help="Crop and resample images that are not 32×32.")
+@click.option(
+    "--resize/--no-resize",
+    default=True,
+    help="Crop and resample images that are not 32×32, or refuse them.",
+)
 @click.option("-0", "--null", is_flag=True, help="NUL separates the paths in a list, not lines.")
 @click.option("--folders", is_flag=True, help="Search the folders in a list, too.")
 @settings_options("precision", "provider", "models_dir", "max_pixels")
@@ -99,6 +105,7 @@ def classify(
     try:
         classifiers = load_classifiers(settings)
         chosen = _choose(classifiers, names, version)
+        top_k = min(top_k, max(len(c.record.classes) for c in chosen))
         with open_output(output, JsonRows() if format_ == "jsonl" else CsvRows(top_k)) as opened:
             failed = _Run(chosen, settings, top_k, opened).classify(files, resize=resize)
     except UnknownModelError as error:
@@ -177,17 +184,22 @@ class _Run:
             if isinstance(image, str):
                 yield from (Row(key, {}, image) for key in keys)
             else:
-                for key, probabilities in zip(keys, next(answers), strict=True):
-                    yield Row(key, self._best(probabilities))
+                for key, classifier, probabilities in zip(
+                    keys, self.classifiers, next(answers), strict=True
+                ):
+                    yield Row(key, self._best(classifier, probabilities))
 
     def _keys(self, file: str) -> list[Key]:
         name, precision = printable(file), self.settings.precision
         records = (classifier.record for classifier in self.classifiers)
         return [Key(name, r.name, r.version, precision) for r in records]
 
-    def _best(self, probabilities: npt.NDArray[np.float32]) -> dict[str, float]:
+    def _best(
+        self, classifier: Classifier, probabilities: npt.NDArray[np.float32]
+    ) -> dict[str, float]:
+        classes = classifier.record.classes
         best_first = np.argsort(-probabilities, kind="stable")[: self.top_k]
-        return {CLASSES[i]: rounded(probabilities[i]) for i in best_first}
+        return {printable(classes[i]): rounded(probabilities[i]) for i in best_first}
 
 
 def _batches(decoded: Iterable[Decoded], size: int) -> Iterator[list[Decoded]]:

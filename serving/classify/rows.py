@@ -19,7 +19,7 @@ from models.locks import lock
 
 Format = Literal["csv", "jsonl"]
 
-LONGEST = 2**17  # bytes in a row; a path has up to 4,096, and at worst each is escaped
+LONGEST = 2**22  # bytes in a row, which has a path and as many classes as --top-k says
 
 # What would end a line, or is not text: each row is one line of UTF-8, whatever the file names.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -63,8 +63,9 @@ class CsvRows:
     def format(self, row: Row) -> str:
         """Return the row's line."""
         answers = [cell for answer in row.probabilities.items() for cell in answer]
-        answers = answers or [""] * (len(self._columns) - len(Key._fields) - 1)
-        return self._format([*row.key, *answers, printable(row.error)])
+        # A model may have fewer classes than another, and an error has none.
+        missing = len(self._columns) - len(Key._fields) - 1 - len(answers)
+        return self._format([*row.key, *answers, *[""] * missing, printable(row.error)])
 
     def parse(self, line: str) -> tuple[Key, bool]:
         """Return what a line's row is about, and whether it has an error.

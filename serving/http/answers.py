@@ -11,10 +11,11 @@ from flask.json.provider import JSONProvider
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes typing's from Python 3.12 on
 
-from models.record import CLASSES, Article, Calibration, Epoch, Record
+from models.record import Article, Calibration, Epoch, Record
 from models.study import Compared, Result
+from serving.images.decode import DecodedImage
 
-ClassName = Annotated[str, Field(json_schema_extra={"enum": list(CLASSES)})]
+ClassName = Annotated[str, Field(description="One of the model's classes.")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 DataUrl = Annotated[str, Field(description="A PNG, as a data URL.")]
 
@@ -86,9 +87,24 @@ class Familiarity(TypedDict):
 class Image(TypedDict):
     """An uploaded image, as it was before cropping."""
 
-    filename: Annotated[str | None, Field(description="null for an image sent as the body")]
+    filename: Annotated[
+        str | None, Field(description="null for an image sent as the body or in JSON")
+    ]
     width: int
     height: int
+    resampled: Annotated[
+        bool, Field(description="Whether the models saw its center square, resampled to 32×32.")
+    ]
+
+
+def describe_image(image: DecodedImage, filename: str | None) -> Image:
+    """Return what an answer says about the image itself."""
+    return {
+        "filename": filename,
+        "width": image.width,
+        "height": image.height,
+        "resampled": image.resampled,
+    }
 
 
 class Prediction(Image):

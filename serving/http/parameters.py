@@ -1,79 +1,156 @@
-"""Request parameters, from the query or the form; unknown ones are refused."""
+"""Request parameters as models, which check the query, forms and JSON, and feed OpenAPI."""
 
-import math
-from collections.abc import Collection
+import reprlib
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Annotated, Any, Self
 
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from werkzeug.datastructures import MultiDict
 
+from models.record import IMAGE_SIZE
 from serving.errors import BadRequestError
 
 Sent = MultiDict[str, str]
 
 
-def check_names(sent: Sent, known: Collection[str], *, also: str = "") -> None:
-    """Check that every parameter is known; a misspelled one would be ignored silently.
+def as_boolean(sent: object) -> object:
+    """Take a text for what it says in any letter case, since generated clients vary.
 
     Raises:
-        BadRequestError: naming the known ones, followed by `also`.
+        PydanticCustomError: it is neither true nor false.
     """
-    for name in sent:
-        if name not in known:
+    text = str(sent).lower() if isinstance(sent, bool | str) else ""
+    if text not in {"true", "false"}:
+        raise PydanticCustomError("boolean", "it must be 'true' or 'false'")
+    return text == "true"
+
+
+Boolean = Annotated[bool, BeforeValidator(as_boolean)]
+Version = Annotated[
+    str | None,
+    Field(description="Without it, each model's newest answers."),
+    BeforeValidator(
+        lambda sent: str(sent) if type(sent) is int else sent,  # as answers have it
+        json_schema_input_type=str | int | None,
+    ),
+]
+Names = Annotated[
+    list[str],
+    BeforeValidator(
+        lambda sent: [sent] if isinstance(sent, str) else sent,
+        json_schema_input_type=list[str] | str,
+    ),
+]
+
+
+class Parameters(BaseModel):
+    """The parameters of a route that takes none. Unknown ones, which may be misspelled, are errors.
+
+    JSON has the types that OpenAPI shows; in the query and in forms, numbers are texts.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @classmethod
+    def read(cls, texts: Sent, members: Mapping[str, Any] | None = None, *, also: str = "") -> Self:
+        """Return the parameters in a query, with a form's fields, and in members of JSON.
+
+        Raises:
+            BadRequestError: one is unknown, `also` ending the message, or not what it must be.
+        """
+        sent = {name: cls._value(name, values) for name, values in texts.lists()}
+        for name in sent.keys() & (members or {}).keys():
+            raise BadRequestError(f"{name} is in the query and in the JSON; send one.")
+        try:
+            return cls.model_validate({**sent, **(members or {})})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0])
+            if first["type"] == "extra_forbidden":
+                raise BadRequestError(
+                    f"There is no parameter {name!r}; known: "
+                    f"{', '.join(cls.model_fields) or 'none'}.{also}"
+                ) from error
+            expected = first["msg"].replace("Input should", "it must")
             raise BadRequestError(
-                f"There is no parameter {name!r}; known: {', '.join(known) or 'none'}.{also}"
+                f"{name} is {reprlib.repr(first['input'])}; {expected}."
+            ) from error
+
+    @classmethod
+    def _value(cls, name: str, texts: list[str]) -> Any:
+        """Return what a parameter's texts mean to the model."""
+        annotation = cls.model_fields[name].annotation if name in cls.model_fields else None
+        if annotation == list[str]:
+            return texts
+        different = list(dict.fromkeys(texts))
+        if len(different) > 1:
+            raise BadRequestError(
+                f"{name} is sent as {' and as '.join(map(repr, different))}; send one."
             )
+        if annotation in {int | None, float}:
+            with suppress(orjson.JSONDecodeError):
+                number = orjson.loads(different[0])
+                return number if isinstance(number, int | float) else different[0]
+        return different[0]
 
 
-def single(sent: Sent, name: str) -> str | None:
-    """Return a parameter's only value, or None if it is absent.
+class VersionParameter(Parameters):
+    """Which version."""
 
-    Raises:
-        BadRequestError: it has several.
-    """
-    values = list(dict.fromkeys(sent.getlist(name)))
-    if len(values) > 1:
-        raise BadRequestError(f"{name} is sent as {' and as '.join(map(repr, values))}; send one.")
-    return values[0] if values else None
+    version: Version = None
 
 
-def boolean(sent: Sent, name: str) -> bool:
-    """Return a boolean parameter, in any letter case, since generated clients vary.
+class ImageParameters(Parameters):
+    """What every route takes that takes images."""
 
-    Raises:
-        BadRequestError: it is neither 'true' nor 'false'.
-    """
-    value = single(sent, name)
-    if value is not None and value.lower() not in {"true", "false"}:
-        raise BadRequestError(f"{name} is {value!r}; it must be 'true' or 'false'.")
-    return value is not None and value.lower() == "true"
-
-
-def whole_number(sent: Sent, name: str, *, most: int) -> int | None:
-    """Return an integer parameter from 1 to `most`, or None if it is absent.
-
-    Raises:
-        BadRequestError: it is not such a number.
-    """
-    value = single(sent, name)
-    if value is None:
-        return None
-    if value not in map(str, range(1, most + 1)):
-        raise BadRequestError(f"{name} is {value!r}; it must be a whole number from 1 to {most}.")
-    return int(value)
+    model: Names = Field([], description="A model to ask; repeat for several. Without it, all.")
+    version: Version = None
+    resize: Boolean = Field(
+        True,
+        description="Of an image of another size, crop the center square and resample it to "
+        f"{IMAGE_SIZE}×{IMAGE_SIZE}, or refuse it.",
+    )
 
 
-def fraction(sent: Sent, name: str) -> float | None:
-    """Return a fraction from 0 to 1, or None if it is absent.
+class StabilityParameters(ImageParameters):
+    """What /stability takes."""
 
-    Raises:
-        BadRequestError: it is not such a number.
-    """
-    value = single(sent, name)
-    if value is None:
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= 1:
-        raise BadRequestError(f"{name} is {value!r}; it must be a number from 0 to 1, such as 0.8.")
-    return number
+    images: Boolean = Field(
+        False, description="Return the images of 32×32 that the models saw, too."
+    )
+
+
+class PredictParameters(ImageParameters):
+    """What /predict takes."""
+
+    top_k: int | None = Field(
+        None,
+        ge=1,
+        description="Answer with so many classes, the likeliest first; with all of a model that "
+        "has fewer.",
+    )
+    min_confidence: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="A model that is less confident answers with the class null and a best_guess. "
+        "The record's calibration.coverage has the share of test images that it answers, and its "
+        "accuracy on them, by threshold.",
+    )
+    partial: Boolean = Field(
+        False,
+        description="Answer an image that is refused with its problem, and the others with "
+        "predictions.",
+    )
+    details: Boolean = Field(
+        False,
+        description="Add to each answer the test accuracy of answers like it, and to each image "
+        "whether it looks familiar, if the bundled improved models answer.",
+    )
+    crop: Boolean = Field(
+        False,
+        description=f"Return the image of {IMAGE_SIZE}×{IMAGE_SIZE} that the models saw, too.",
+    )

@@ -57,8 +57,7 @@ _ANSWERS: dict[type[ServingError], _Answer] = {
     ),
     ImageSizeError: _Answer(
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        "Add ?resize=true (under /v2, the parameter resize) to have its center cropped and "
-        "resampled.",
+        "Leave out resize=false to have its center cropped and resampled.",
     ),
     OverloadedError: _Answer(
         HTTPStatus.SERVICE_UNAVAILABLE,

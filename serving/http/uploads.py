@@ -4,47 +4,60 @@ If werkzeug's multipart parser cannot read one part of a form, it drops all of t
 error; the library `multipart` says what is wrong, and reads small forms as fast.
 """
 
-from collections.abc import Collection
+from collections.abc import Sized
+from typing import Any, TypeVar
 
+import orjson
 from flask import request
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 from werkzeug.datastructures import MultiDict
 from werkzeug.http import parse_options_header
 
 from serving.errors import BadRequestError, TooLargeError, UnsupportedTypeError
-from serving.http.parameters import Sent, check_names
+from serving.http.json import read_base64, read_json
+from serving.http.parameters import Parameters, Sent
 from serving.images.decode import ACCEPTED, Upload
 
+P = TypeVar("P", bound=Parameters)
+
 FIELD = "image"
+FIELDS = "images"  # of JSON
 FORM = "multipart/form-data"
+JSON = "application/json"
 OCTET_STREAMS = frozenset({"application/octet-stream", "binary/octet-stream"})
 MAX_FIELDS = 64  # in a form, besides its images
 MAX_TEXT = 1000  # bytes in a parameter, or in text that is taken for a file name
 _HOW = f"curl -F {FIELD}=@photo.png"
+_JSON_HOW = f'Send {{"{FIELD}": "<base64>"}}, or {{"{FIELDS}": ["<base64>"]}} to /predict.'
 
 
-def read_uploads(max_images: int, parameters: Collection[str]) -> tuple[list[Upload], Sent]:
-    """Return the request's images, in order, and its parameters, from the query and the form.
+def read_uploads(max_images: int, kind: type[P]) -> tuple[list[Upload], P]:
+    """Return the request's images, in order, and its parameters, from the query and the body.
 
     Raises:
         ServingError: there is no image or there are too many, the body is not what it is declared
-            as, or a parameter is not in `parameters`.
+            as, or a parameter is unknown to `kind` or invalid.
     """
-    uploads, fields = _read_request(max_images)
+    fields: Sent = MultiDict()
+    members: dict[str, Any] = {}
+    if request.mimetype == FORM:
+        uploads, fields = _read_form(max_images)
+    elif request.mimetype == JSON:
+        uploads, members = _read_json(max_images, kind)
+    else:
+        uploads = [_read_body()]
     sent = MultiDict([*request.args.items(multi=True), *fields.items(multi=True)])
-    check_names(sent, parameters, also=f" Images are sent in the field {FIELD!r}.")
+    parameters = kind.read(sent, members, also=f" Images are sent in the field {FIELD!r}.")
     if not uploads:
         found = ", ".join(map(repr, fields)) or "none"
         raise BadRequestError(
             f"There is no file in the field {FIELD!r} ({_HOW}); the other fields sent: {found}."
         )
-    return uploads, sent
+    return uploads, parameters
 
 
-def _read_request(max_images: int) -> tuple[list[Upload], Sent]:
+def _read_form(max_images: int) -> tuple[list[Upload], Sent]:
     """Return the images, in order, and the form's other fields."""
-    if request.mimetype != FORM:
-        return [_read_body()], MultiDict()
     uploads: list[Upload] = []
     fields: Sent = MultiDict()
     for segment, content in _read_parts(max_images + MAX_FIELDS):
@@ -56,11 +69,46 @@ def _read_request(max_images: int) -> tuple[list[Upload], Sent]:
             fields.add(name, text)
         elif upload := _read_file(segment, content):
             uploads.append(upload)
-    if len(uploads) > max_images:
-        raise TooLargeError(
-            f"There are {len(uploads)} files; at most {max_images} are accepted in one request."
-        )
+    _check_count(uploads, max_images)
     return uploads, fields
+
+
+def _check_count(files: Sized, most: int) -> None:
+    if len(files) > most:
+        raise TooLargeError(
+            f"There are {len(files)} files; at most {most} are accepted in one request."
+        )
+
+
+def _read_json(max_images: int, kind: type[Parameters]) -> tuple[list[Upload], dict[str, Any]]:
+    """Return the images, in order, and the JSON's other members."""
+    content = read_json(
+        request.get_data(cache=False),
+        f"The request's JSON has more elements than {max_images} images.",
+        commas=2 * max_images,  # one is in each data URL
+    )
+    try:
+        members = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise BadRequestError(f"The body is declared as {JSON}, and is not: {error}.") from error
+    if not isinstance(members, dict):
+        raise BadRequestError(f"The request's JSON is not an object. {_JSON_HOW}")
+    several = FIELDS not in kind.model_fields
+    named = [name for name in ((FIELD, FIELDS) if several else (FIELD,)) if name in members]
+    if len(named) != 1:
+        raise BadRequestError(
+            f"The request's JSON has {' and '.join(named) or 'no image'}. {_JSON_HOW}"
+        )
+    sent = members.pop(named[0])
+    if named == [FIELD]:
+        return [Upload(None, FIELD, read_base64(sent, FIELD))], members
+    if not isinstance(sent, list) or not sent:
+        raise BadRequestError(f"{FIELDS} is not a list of images. {_JSON_HOW}")
+    _check_count(sent, max_images)
+    names = [f"{FIELDS}[{place}]" for place in range(len(sent))]
+    return [
+        Upload(None, name, read_base64(text, name)) for name, text in zip(names, sent, strict=True)
+    ], members
 
 
 def _read_parts(most: int) -> list[tuple[MultipartSegment, bytes]]:
@@ -159,6 +207,6 @@ def _read_body() -> Upload:
             f"--data-binary, or send a form ({_HOW})."
         )
     raise UnsupportedTypeError(
-        f"{declared}; send a {ACCEPTED} image, declared as its type (image/png, say) or "
-        f"as {FORM} ({_HOW})."
+        f"{declared}; send a {ACCEPTED} image, declared as its type (image/png, say), as {FORM} "
+        f"({_HOW}) or, in base64, as {JSON}."
     )

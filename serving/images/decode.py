@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from models.record import IMAGE_SIZE
+from models import IMAGE_SIZE
 from serving.errors import (
     BrokenImageError,
     ImageSizeError,
@@ -85,6 +85,11 @@ class DecodedImage:
     width: int
     height: int
 
+    @property
+    def resampled(self) -> bool:
+        """Whether the pixels are those of its resampled center."""
+        return (self.width, self.height) != SIZE
+
 
 def decode(
     content: bytes, *, name: str, resize: bool, max_pixels: int = MAX_PIXELS
@@ -93,7 +98,8 @@ def decode(
 
     The orientation is applied, colors that the file describes are converted to sRGB,
     transparency is composited over white, and any other mode becomes 8-bit RGB. With `resize`, the
-    largest centered square is resampled to 32×32. Error messages call the image `name`.
+    largest centered square of an image of another size is resampled to 32×32. Error messages call
+    the image `name`.
 
     Raises:
         BrokenImageError: the bytes are empty, not an image, or a broken one.
@@ -114,7 +120,7 @@ def decode(
     try:
         encoded = _READERS[found](content)
         _check(encoded, name=name, resize=resize, max_pixels=max_pixels)
-        pixels = _load(encoded, resize=resize)
+        pixels = _load(encoded)
     except ServingError:
         raise
     except UnreadVariantError as error:
@@ -176,9 +182,10 @@ def _displayed(encoded: EncodedImage) -> tuple[int, int]:
     return (encoded.height, encoded.width) if turned else (encoded.width, encoded.height)
 
 
-def _load(encoded: EncodedImage, *, resize: bool) -> npt.NDArray[np.uint8]:
-    image = encoded.load(resize)
-    if resize:
+def _load(encoded: EncodedImage) -> npt.NDArray[np.uint8]:
+    other_size = _displayed(encoded) != SIZE
+    image = encoded.load(other_size)
+    if other_size:
         image = resample(image)
     if encoded.orientation in _TRANSPOSES:
         image = image.transpose(_TRANSPOSES[encoded.orientation])

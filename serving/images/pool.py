@@ -1,6 +1,7 @@
 """Decodes request images without blocking other requests.
 
-An image that is not small is decoded in a process, which is killed if it takes too long.
+An image that is not small, or is to be resampled, is decoded in a process, which is killed if it
+takes too long.
 """
 
 import logging
@@ -14,6 +15,7 @@ from gevent.queue import Empty, LifoQueue
 from serving.errors import (
     BrokenImageError,
     HungUpError,
+    ImageSizeError,
     NotReadyError,
     OverloadedError,
     ServingError,
@@ -92,33 +94,37 @@ class Decoders:
             ServingError: too many pixels in total, no decoder in time, too many bytes that wait for
                 one, or `is_abandoned()` before an image is decoded.
         """
-        size = sum(len(u.content) for u in uploads if not _is_quick(u, resize=resize))
-        if size and self._held + size > self._max_held:
+        pixels = held = 0
+        left = _TimeBudget(self._wait, self._work)
+        try:
+            for place, upload in enumerate(uploads):
+                gevent.sleep(0)  # many images must not starve other requests
+                if is_abandoned():
+                    raise HungUpError
+                outcome = _decode_here(upload, left, resize=resize)
+                if outcome is None:
+                    held = held or self._hold(uploads[place:])
+                    outcome = self._decode_there(upload, left, is_abandoned, resize=resize)
+                yield outcome
+                if isinstance(outcome, DecodedImage):
+                    pixels += outcome.width * outcome.height
+                if pixels > self._max_pixels:
+                    raise TooLargeError(
+                        f"The images have more than {self._max_pixels:,} pixels together. "
+                        "Send fewer or smaller ones at a time."
+                    )
+        finally:
+            self._held -= held
+
+    def _hold(self, uploads: Sequence[Upload]) -> int:
+        """Count a request's bytes, which wait for a process from now on."""
+        size = sum(len(upload.content) for upload in uploads)
+        if self._held + size > self._max_held:
             raise _overloaded()
         self._held += size
-        try:
-            yield from self._decode_each(uploads, is_abandoned, resize=resize)
-        finally:
-            self._held -= size
+        return size
 
-    def _decode_each(
-        self, uploads: Sequence[Upload], is_abandoned: Callable[[], bool], *, resize: bool
-    ) -> Iterator[Outcome]:
-        pixels = 0
-        left = _TimeBudget(self._wait, self._work)
-        for upload in uploads:
-            gevent.sleep(0)  # many images must not starve other requests
-            outcome = self._decode(upload, left, is_abandoned, resize=resize)
-            yield outcome
-            if isinstance(outcome, DecodedImage):
-                pixels += outcome.width * outcome.height
-            if pixels > self._max_pixels:
-                raise TooLargeError(
-                    f"The images have more than {self._max_pixels:,} pixels together. "
-                    "Send fewer or smaller ones at a time."
-                )
-
-    def _decode(
+    def _decode_there(
         self,
         upload: Upload,
         left: "_TimeBudget",
@@ -126,10 +132,6 @@ class Decoders:
         *,
         resize: bool,
     ) -> Outcome:
-        if _is_quick(upload, resize=resize):
-            if is_abandoned():
-                raise HungUpError
-            return _decode_here(upload, left)
         asked = time.monotonic()
         try:
             process: Process = self._free.get(timeout=max(0.0, left.wait))
@@ -152,13 +154,18 @@ class _TimeBudget:
     work: float
 
 
-def _decode_here(upload: Upload, left: _TimeBudget) -> Outcome:
+def _decode_here(upload: Upload, left: _TimeBudget, *, resize: bool) -> Outcome | None:
+    """Decode an image at once if it is small; return None for one that takes a process."""
+    if not is_small(upload.content):
+        return None
     if left.work <= 0:
         return _too_long(upload)
     begun = time.monotonic()
     try:
         return decode(upload.content, name=upload.name, resize=False)
     except ServingError as refusal:
+        if resize and isinstance(refusal, ImageSizeError):
+            return None
         # Without the traceback, whose frames keep the files in memory.
         return type(refusal)(*refusal.args)
     finally:
@@ -181,11 +188,6 @@ def _decode_in(process: Process, upload: Upload, left: _TimeBudget, *, resize: b
         return BrokenImageError(f"{upload.name} is broken: it crashed its decoder. Save it again.")
     left.work -= seconds
     return outcome
-
-
-def _is_quick(upload: Upload, *, resize: bool) -> bool:
-    """Return whether an image is decoded at once, in the service's own process."""
-    return not resize and is_small(upload.content)
 
 
 def _overloaded() -> OverloadedError:

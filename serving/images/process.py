@@ -18,7 +18,7 @@ import gevent
 import numpy as np
 from gevent.subprocess import PIPE, Popen
 
-from models.record import IMAGE_SIZE
+from models import IMAGE_SIZE
 from serving.errors import (
     BrokenImageError,
     FolderError,

@@ -117,7 +117,7 @@ class Batcher:
         images: Images,
         is_abandoned: Callable[[], bool] = lambda: False,
     ) -> list[Probabilities]:
-        """Return each model's probabilities [N, 10] for images [N, 32, 32, 3], RGB.
+        """Return each model's probabilities [N, classes] for images [N, 32, 32, 3], RGB.
 
         Raises:
             HungUpError: `is_abandoned()` before a run, which then does without these images.

@@ -34,7 +34,7 @@ class Classifier:
         return provider
 
     def classify(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Return probabilities [N, 10] for images [N, 32, 32, 3], RGB."""
+        """Return probabilities [N, classes] for images [N, 32, 32, 3], RGB."""
         [probabilities] = self.session.run([OUTPUT], {INPUT: images})
         return probabilities  # type: ignore[no-any-return]  # ONNX Runtime is untyped
 
@@ -43,7 +43,7 @@ class Classifier:
 class Run:
     """A batch's results: from all models, or from those before the one that failed."""
 
-    probabilities: list[npt.NDArray[np.float32]]  # [N, 10] for each model
+    probabilities: list[npt.NDArray[np.float32]]  # [N, classes] for each model
     seconds: list[float]
     error: Exception | None = None
 

@@ -31,7 +31,7 @@ def familiarity_of(
     classifiers: Sequence[Classifier],
     probabilities: Sequence[npt.NDArray[np.float32]],
 ) -> list[Familiarity | None]:
-    """Return each image's familiarity, from the models' probabilities [N, 10].
+    """Return each image's familiarity, from the models' probabilities [N, classes].
 
     None unless all the model files that were measured are among those that answer.
     """

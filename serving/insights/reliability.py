@@ -2,7 +2,7 @@
 
 import math
 
-from models.record import CLASSES, Record
+from models.record import Record
 from serving.http.answers import Worth, rounded
 
 _FEWEST = 30  # images that a share needs; its standard error is then below 10 points
@@ -12,12 +12,12 @@ def worth(record: Record, best: int, confidence: float) -> Worth:
     """Look up a prediction, a class index and its probability, in a measured model's record."""
     column = [row[best] for row in record.confusion_matrix]
     answered = sum(column)
-    others = sorted((i for i in range(len(CLASSES)) if i != best), key=lambda i: -column[i])
+    others = sorted((i for i in range(len(column)) if i != best), key=lambda i: -column[i])
     return {
         "accuracy_at_confidence": _reliability(record, confidence),
         "precision": (rounded(column[best] / answered) if answered >= _FEWEST else None),
         "top_confusions": [
-            {"true_class": CLASSES[i], "share": rounded(column[i] / answered)}
+            {"true_class": record.classes[i], "share": rounded(column[i] / answered)}
             for i in others[:2]
             if column[i] and answered >= _FEWEST
         ],

@@ -1,7 +1,9 @@
 """What Prometheus reads at /metrics, summed over the workers if there are several."""
 
+import logging
 import os
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -20,7 +22,6 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.samples import Sample
 
-from models.record import CLASSES
 from serving.errors import OverloadedError
 from serving.http.problems import status_of
 from serving.inference.classifier import Classifier
@@ -31,7 +32,11 @@ from serving.observability.shared_metrics import SharedMetrics
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own way, under others' gunicorn
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+MOST_CLASSES = 100  # of a model whose answers are counted by class
 _CONFIDENCES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
+
+
+logger = logging.getLogger(__name__)
 
 
 class Metrics:
@@ -111,7 +116,8 @@ class Metrics:
         )
         predictions = Counter(
             "serving_predictions",
-            "Classified images, by the class that a model took them for.",
+            "Classified images, by the class that a model took them for; without the class where "
+            f"the model has more than {MOST_CLASSES}.",
             ["model", "version", "class"],
             registry=registry,
         )
@@ -124,7 +130,8 @@ class Metrics:
         )
         agreement = Counter(
             "serving_prediction_agreement",
-            "Images that several models classified, by whether they took them for the same class.",
+            "Images that several models with the same classes classified, by whether they took "
+            "them for the same class.",
             ["agree"],
             registry=registry,
         )
@@ -148,7 +155,7 @@ class Metrics:
         )
         accuracy = Gauge(
             "serving_model_test_accuracy",
-            "Recorded share of right answers on CIFAR-10's test set.",
+            "Recorded accuracy on the model's test set.",
             ["model", "version"],
             multiprocess_mode="livemax",
             registry=registry,
@@ -156,6 +163,12 @@ class Metrics:
         for classifier in classifiers:
             record = classifier.record
             info.labels(record.name, record.version, record.recipe, classifier.provider).set(1)
+            if len(record.classes) > MOST_CLASSES:
+                logger.warning(
+                    "%s version %d has %d classes: serving_predictions_total counts its answers "
+                    "without the class",
+                    *(record.name, record.version, len(record.classes)),
+                )
             if record.test_accuracy is not None:
                 accuracy.labels(record.name, record.version).set(record.test_accuracy)
 
@@ -212,17 +225,21 @@ class Metrics:
     def count_predictions(
         self, classifiers: Sequence[Classifier], probabilities: Sequence[npt.NDArray[np.float32]]
     ) -> None:
-        """Count each model's answers, [N, 10], to N images."""
+        """Count each model's answers, [N, classes], to N images."""
         best = [of_model.argmax(axis=1).tolist() for of_model in probabilities]
-        for classifier, of_model, classes in zip(classifiers, probabilities, best, strict=True):
+        by_classes = defaultdict(list)
+        for classifier, of_model, places in zip(classifiers, probabilities, best, strict=True):
             record = classifier.record
+            by_classes[tuple(record.classes)].append(places)
             confidence = self._confidence(record.name, record.version)
-            for found, highest in zip(classes, of_model.max(axis=1).tolist(), strict=True):
-                self._predictions(record.name, record.version, CLASSES[found]).inc()
+            for place, highest in zip(places, of_model.max(axis=1).tolist(), strict=True):
+                found = record.classes[place] if len(record.classes) <= MOST_CLASSES else ""
+                self._predictions(record.name, record.version, found).inc()
                 confidence.observe(highest)
-        if len(best) > 1:
-            for found in zip(*best, strict=True):
-                (self._agree if len(set(found)) == 1 else self._disagree).inc()
+        for comparable in by_classes.values():
+            if len(comparable) > 1:
+                for answers in zip(*comparable, strict=True):
+                    (self._agree if len(set(answers)) == 1 else self._disagree).inc()
 
     def exposition(self) -> bytes:
         """Return Prometheus text, for all workers if they share their metrics."""

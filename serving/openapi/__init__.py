@@ -6,22 +6,23 @@ The libraries that generate one (flask-openapi3, APIFlask, flask-smorest, spectr
 request parsing, and none of them describes a body that is either a form or the image itself.
 """
 
+from models.record import IMAGE_SIZE
 from serving import NAME, VERSION
 from serving.http.intake import KEY_HEADER
+from serving.http.parameters import VersionParameter
 from serving.inference.registry import Classifiers
-from serving.openapi.answers import answer_schemas
+from serving.openapi.answers import all_schemas
 from serving.openapi.images import image_paths
 from serving.openapi.parts import (
     Json,
     as_bytes,
     as_json,
     in_path,
+    in_query,
     operation,
     problems,
-    query,
 )
 from serving.openapi.protocol import protocol_paths
-from serving.openapi.protocol_schemas import request_schemas
 from serving.settings import Settings
 
 PROBES = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
@@ -30,27 +31,25 @@ OPEN_PATHS = PROBES | {"/metrics"}
 
 def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
     """Return the OpenAPI document; it names the loaded models."""
-    version = query("version", {"type": "string"}, "Without it, each model's newest answers.")
+    [version] = in_query(VersionParameter, classifiers.names)
     document: Json = {
         "openapi": "3.1.0",
         "info": {
             "title": NAME,
             "version": VERSION,
-            "description": "Classifies 32×32 images with convolutional networks trained on "
-            "CIFAR-10; each answer carries the model's recorded test accuracy.",
+            "description": "Classifies images with convolutional networks that see "
+            f"{IMAGE_SIZE}×{IMAGE_SIZE} pixels; each answer carries the model's recorded test "
+            "accuracy.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": ".", "description": "where this document is"}],
         "paths": {
-            **image_paths(classifiers, version),
+            **image_paths(classifiers),
             **_paths(classifiers, version),
             **protocol_paths(classifiers),
         },
         "components": {
-            "schemas": {
-                **answer_schemas(),
-                **request_schemas(settings.max_images),
-            }
+            "schemas": all_schemas(),
         },
     }
     if settings.api_key:

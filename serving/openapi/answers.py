@@ -1,4 +1,4 @@
-"""The schemas of the answers, from their types in `responses` of `serving` and the protocol."""
+"""The schemas of requests and answers, from the types that read and make them."""
 
 from typing import Any
 
@@ -16,6 +16,7 @@ from serving.http.answers import (
 )
 from serving.openapi.parts import Json
 from serving.protocol import responses as protocol
+from serving.protocol.requests import IndexRequest, InferenceRequest
 
 ANSWERS = (
     Predictions,
@@ -33,6 +34,9 @@ ANSWERS = (
     protocol.Statistics,
     protocol.InferenceResponse,
 )
+
+
+REQUESTS = (InferenceRequest, IndexRequest)
 
 
 class _Closed(GenerateJsonSchema):
@@ -57,10 +61,13 @@ def _if_present(
     return others | next((choice for choice in choices if choice != {"type": "null"}), {})
 
 
-def answer_schemas() -> Json:
-    """Return a schema for each type of answer, and for the types in them."""
+def all_schemas() -> Json:
+    """Return a schema for each type of request and answer, and for the types in them."""
     _, schemas = TypeAdapter.json_schemas(
-        [(answer, "serialization", TypeAdapter(answer)) for answer in ANSWERS],
+        [
+            *((answer, "serialization", TypeAdapter(answer)) for answer in ANSWERS),
+            *((asked, "validation", TypeAdapter(asked)) for asked in REQUESTS),
+        ],
         ref_template="#/components/schemas/{model}",
         schema_generator=_Closed,
     )

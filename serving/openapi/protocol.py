@@ -57,7 +57,7 @@ def protocol_paths(classifiers: Classifiers) -> Json:
         "/v2/repository/index": {
             "post": {
                 **operation("Every model and version", _INDEX, **problems(*OF_BODIES)),
-                "requestBody": {"required": False, "content": as_json("V2IndexRequest")},
+                "requestBody": {"required": False, "content": as_json("IndexRequest")},
             }
         },
         **{
@@ -97,7 +97,7 @@ def _infer() -> Json:
         "requestBody": {
             "required": True,
             "content": {
-                **as_json("V2Request"),
+                **as_json("InferenceRequest"),
                 **as_bytes("application/octet-stream"),
             },
         },

@@ -1,10 +1,7 @@
 """A request's images: pixels as a UINT8 tensor, or encoded files as the elements of a BYTES one."""
 
-import base64
-import binascii
 import math
 import reprlib
-import string
 from contextlib import suppress
 
 import numpy as np
@@ -12,6 +9,7 @@ import numpy.typing as npt
 
 from models.record import INPUT
 from serving.errors import BadRequestError, TooLargeError
+from serving.http.json import read_base64
 from serving.images.decode import Upload
 from serving.images.formats import BASE64, name_format
 from serving.protocol import elements
@@ -22,8 +20,6 @@ from serving.protocol.requests import (
     InferenceRequest,
     InputTensor,
 )
-
-_WHITESPACE = string.whitespace.encode()  # between lines of base64
 
 
 def read_tensor(asked: InferenceRequest, max_images: int) -> InputTensor:
@@ -101,19 +97,19 @@ def read_encoded(tensor: InputTensor, binary: bytes) -> list[Upload]:
                 f"and the image; in the {len(binary)} bytes, {error}."
             ) from error
         found = [
-            _from_base64(content, place) if name_format(content) == BASE64 else content
+            read_base64(content, f"{INPUT}[{place}]") if name_format(content) == BASE64 else content
             for place, content in enumerate(found)
         ]
     else:
         texts = _flatten(tensor, "base64 texts")
         if texts.size != count:
             raise BadRequestError(f"{INPUT}.data has {texts.size} elements; its shape, {count}.")
-        found = [_from_base64(text, place) for place, text in enumerate(texts)]
+        found = [read_base64(text, f"{INPUT}[{place}]") for place, text in enumerate(texts)]
     return [Upload(None, f"{INPUT}[{place}]", content) for place, content in enumerate(found)]
 
 
 def _is_binary(tensor: InputTensor, binary: bytes) -> bool:
-    declared = tensor.parameters.get("binary_data_size")
+    declared = tensor.parameters.binary_data_size
     if declared is None and not binary:
         return False
     if declared != len(binary):
@@ -140,18 +136,3 @@ def _flatten(tensor: InputTensor, what: str) -> npt.NDArray[np.object_]:
             "it as its shape says, or send it flat."
         )
     return data.ravel()
-
-
-def _from_base64(text: object, place: int) -> bytes:
-    try:
-        if isinstance(text, str | bytes):
-            content = text.encode() if isinstance(text, str) else text
-            if content.startswith(b"data:"):  # a data URL, as browsers read files
-                content = content.partition(b",")[2]
-            return base64.b64decode(content.translate(None, _WHITESPACE), validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        pass
-    raise BadRequestError(
-        f"{INPUT}[{place}] is not base64 (RFC 4648, section 4); encode the file's bytes so, or "
-        "send them as binary data."
-    )

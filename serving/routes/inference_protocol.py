@@ -15,7 +15,7 @@ from serving.protocol.images import read_encoded, read_pixels, read_tensor
 from serving.protocol.requests import (
     ENCODED,
     InferenceRequest,
-    flag,
+    first_of,
     read_index_request,
     read_output,
     read_request,
@@ -55,8 +55,7 @@ def create_blueprint(service: Service) -> Blueprint:
     @blueprint.get("/models/<name>")
     @blueprint.get("/models/<name>/versions/<version>")
     def model_metadata(name: str, version: str | None = None) -> ModelMetadata:
-        classifiers.find(name, version)
-        return metadata(name, classifiers.versions(name))
+        return metadata(classifiers.find(name, version), classifiers.versions(name))
 
     @blueprint.get("/models/<name>/ready")
     @blueprint.get("/models/<name>/versions/<version>/ready")
@@ -89,7 +88,7 @@ def create_blueprint(service: Service) -> Blueprint:
         with metrics.count_models([classifier]):
             length = request.headers.get(HEADER_LENGTH)
             asked, binary = read_request(request.get_data(cache=False), length, max_images)
-            form = read_output(asked)
+            form = read_output(asked, len(classifier.record.classes))
             images = read_images(asked, binary)
             del binary  # megabytes, which need not wait for the model
             [probabilities] = service.classify([classifier], images)
@@ -107,7 +106,7 @@ def create_blueprint(service: Service) -> Blueprint:
         tensor = read_tensor(asked, max_images)
         if tensor.datatype != ENCODED:
             return read_pixels(tensor, binary)
-        resize = flag(tensor.parameters, "resize", default=flag(asked.parameters, "resize"))
+        resize = first_of(tensor.parameters.resize, asked.parameters.resize, default=True)
         uploads = read_encoded(tensor, binary)
         tensor.data = None  # megabytes, which need not wait for a decoder
         images = service.decode(uploads, len(uploads), resize=resize)

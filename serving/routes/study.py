@@ -10,7 +10,7 @@ from models.bundle import first_reason
 from models.study import EXPERIMENTS, STUDY_FILE, TRAINING_IMAGES, Study, read_study
 from serving.errors import StartError
 from serving.http.answers import ComparedVersion
-from serving.http.parameters import check_names
+from serving.http.parameters import Parameters
 from serving.service import Service
 
 
@@ -41,7 +41,7 @@ def create_blueprint(service: Service) -> Blueprint:
 
     @blueprint.get("/study")
     def study() -> ResponseReturnValue:
-        check_names(request.args, ())
+        Parameters.read(request.args)
         return answer
 
     return blueprint

@@ -3,7 +3,7 @@
 import { element, scrolling, shape, table } from "./dom.js";
 
 const [LEFT, RIGHT, TOP, GAP, AXIS] = [52, 18, 30, 14, 46]; // pixels around the panels
-const [ONE, SEVERAL] = [280, 140]; // height of a panel that is alone, or one of several
+const [ONE, SEVERAL] = [280, 125]; // height of a panel that is alone, or one of several
 const ROW = 30;
 const MOST_DOTS = 20; // on a line; more would hide it
 

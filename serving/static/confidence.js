@@ -17,7 +17,7 @@ export function confidence(name) {
   const [figure] = lineChart({
     title: `${versions[0].title}: accuracy by confidence`,
     reading:
-      "On the dashed line, confidence is what it says: of the answers at 80 %, 80 % are correct. Below " +
+      "On the diagonal, confidence is what it says: of the answers at 80 %, 80 % are correct. Below " +
       `it the network is overconfident. Intervals with fewer than ${FEWEST} test images are left out.`,
     x: { label: "confidence, %", format: points, domain: [0, 1] },
     panels: [

@@ -57,7 +57,7 @@ function memorized(runs) {
     const chance = 1 / versionsOf(setting.model)[0]?.classes.length;
     return [
       say(
-        `Every label is random, so there is nothing to learn. After ${epochs} epochs the network still gives ` +
+        `Every label is random, so there is nothing to learn. After ${epochs} epochs the network still repeats ` +
           `${percent(last)} of the random labels, and is right on ${percent(end)} of the validation images` +
           `${chance ? `; by chance it would be ${percent(chance)}` : ""}.`,
       ),
@@ -68,8 +68,8 @@ function memorized(runs) {
   return [
     say(
       `First it learns, then it memorizes: after epoch ${top.x} it is right on ${percent(clean[top.x - 1].y)} of the ` +
-        `images with their true label and gives ${percent(noisy[top.x - 1].y)} of the random ones. By epoch ` +
-        `${epochs} it gives ${percent(last)} of them, and validation accuracy has gone from ${percent(top.y)} to ${percent(end)}.`,
+        `images with their true label and repeats ${percent(noisy[top.x - 1].y)} of the random labels. By epoch ` +
+        `${epochs} it repeats ${percent(last)} of them, and validation accuracy has gone from ${percent(top.y)} to ${percent(end)}.`,
     ),
     figure,
   ];

@@ -31,7 +31,7 @@ export async function showOverfitting() {
   );
   const { "random-labels": noise, "less-data": data, width } = study.experiments;
   const sections = [
-    ["epochs", "One network, epoch by epoch", ofModel(element("p", {}, model), place(curves))],
+    ["epochs", "One network, epoch by epoch", ofModel(element("p", { class: "beside-radios" }, model), place(curves))],
     ["random-labels", "It can learn anything by heart", randomLabels(noise)],
     ["techniques", "What helps", techniques(settings)],
     ["data", "More data helps", lessData(data, study.training_images)],

@@ -187,12 +187,12 @@ def test_a_folder_in_a_list_is_searched_where_it_is_asked_for(folder: Path) -> N
 def test_an_image_of_another_size_is_told_the_commands_option(tmp_path: Path) -> None:
     path = tmp_path / "wide.png"
     Image.new("RGB", (96, 32)).save(path)
-    [row] = rows(run(path, status=1).stdout)
+    [row] = rows(run("--no-resize", path, status=1).stdout)
     assert "is 96×32 pixels" in row["error"]
-    assert row["error"].endswith("Add --resize to have its center cropped and resampled.")
-    [row] = rows(run("--resize", path).stdout)
+    assert row["error"].endswith("Leave out --no-resize to have its center cropped and resampled.")
+    [row] = rows(run(path).stdout)
     assert row["class"]
-    [row] = rows(run("--resize", "--max-pixels", "3071", path, status=1).stdout)
+    [row] = rows(run("--max-pixels", "3071", path, status=1).stdout)
     assert "at most 3,071" in row["error"]
 
 

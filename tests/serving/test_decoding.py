@@ -145,7 +145,7 @@ def test_the_memory_of_images_that_wait_for_a_decoder_is_bounded(
     gevent.sleep(0)
     with pytest.raises(OverloadedError, match="Too many images to decode"):
         decoders.decode([upload(noise)], resize=True)  # at once: the decoder is still held
-    assert decoders.decode([upload(noise[:32, :32])], resize=False)  # needs no process
+    assert decoders.decode([upload(noise[:32, :32])], resize=True)  # needs no process
     os.kill(held, signal.SIGCONT)
     assert [len(request.get()) for request in waiting] == [1] * ROOM
     assert len(decoders.decode([largest], resize=True)) == 1  # there is room again
@@ -204,7 +204,7 @@ def test_the_server_goes_on_while_images_keep_its_decoders(noise: npt.NDArray[np
         listening(*command, environment=environment) as (server, service),
         ThreadPoolExecutor(2) as pool,
     ):
-        url = f"{server}/predict?resize=true"
+        url = f"{server}/predict"
         assert requests.post(url, data=png(noise)).status_code == 200
         (held,) = decoders_below(service)
         os.kill(held, signal.SIGSTOP)

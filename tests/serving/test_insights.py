@@ -102,8 +102,8 @@ def test_a_model_abstains_below_the_confidence_asked_for(server: str) -> None:
 def test_the_crop_is_what_was_classified(server: str) -> None:
     random = np.random.default_rng(0)
     photo = png(random.integers(0, 256, (90, 200, 3), dtype=np.uint8))
-    [plain] = requests.post(f"{server}/predict?resize=true", data=photo).json()["predictions"]
-    asked = requests.post(f"{server}/predict?resize=true&crop=true", data=photo).json()
+    [plain] = requests.post(f"{server}/predict", data=photo).json()["predictions"]
+    asked = requests.post(f"{server}/predict?crop=true", data=photo).json()
     crop = asked["predictions"][0].pop("crop")
     assert asked["predictions"] == [plain]
     cropped = base64.b64decode(crop.removeprefix("data:image/png;base64,"))
@@ -152,8 +152,9 @@ def test_a_closer_look_takes_one_image(server: str, path: str) -> None:
     check_problem(requests.post(server + path, files=upload(("a.png", b"no"))), 400, "a.png")
     check_problem(requests.post(f"{server}{path}?model=x", data=CONTENT), 404, "'x'")
     wide = png(np.zeros((40, 60, 3), dtype=np.uint8))
-    check_problem(requests.post(server + path, files=upload(("w.png", wide))), 422, "w.png")
-    resized = requests.post(f"{server}{path}?resize=true&model=first", files=upload(("w", wide)))
+    files = upload(("w.png", wide))
+    check_problem(requests.post(f"{server}{path}?resize=false", files=files), 422, "w.png")
+    resized = requests.post(f"{server}{path}?model=first", files=upload(("w", wide)))
     assert (resized.json()["width"], resized.json()["height"]) == (60, 40)
     assert [m["model"] for m in resized.json()["models"]] == ["first"]
 

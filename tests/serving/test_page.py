@@ -2,8 +2,6 @@
 
 import base64
 import json
-import re
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -141,77 +139,6 @@ def test_each_of_several_files_has_a_card(page: Page, server: str, tmp_path: Pat
             expect(shown.locator(".confidence")).to_have_text(f"{100 * answer['confidence']:.1f} %")
 
 
-def test_one_model_is_not_all(browser: Browser, server: str) -> None:
-    page = browser.new_page()
-    one = requests.get(f"{server}/models/final").json()
-    page.route("**/models", lambda route: route.fulfill(json={"models": [one]}))
-    page.goto(server)
-    page.set_input_files("#file", SHIP)
-    expect(page.locator("#verdict")).to_have_text(re.compile(f"^{one['title']} says "))
-    page.close()
-
-
-def test_a_model_of_other_classes_stands_beside_the_others(browser: Browser, server: str) -> None:
-    page = browser.new_page(viewport={"width": 390, "height": 844})
-    classes = [f"a class with a name of {i} words that is long" for i in range(100)]
-    first = requests.get(f"{server}/models/first").json()
-    mine = {
-        **first,
-        **{"name": "mine", "title": "Mine", "version": 1, "recipe": "improved", "classes": classes},
-        **{"article": None, "calibration": None, "stability": None, "noise": None},
-        "confusion_matrix": np.eye(100, dtype=int).tolist(),
-        "class_accuracy": dict.fromkeys(classes, 1.0),
-    }
-    probabilities = {name: 0.6 if i == 7 else 0.4 / 99 for i, name in enumerate(classes)}
-    worth = {"accuracy_at_confidence": None, "precision": None, "top_confusions": []}
-    answer = {
-        **{"model": "mine", "version": 1, "class": classes[7], "confidence": 0.6},
-        **{"probabilities": probabilities, "test_accuracy": 1.0, "details": worth},
-    }
-    said = predict(server, SHIP, "model=first&details=true&crop=true")
-    said["models"].append(answer)
-    page.route("**/models", lambda route: route.fulfill(json={"models": [first, mine]}))
-    page.route("**/predict*", lambda route: route.fulfill(json={"predictions": [said]}))
-    page.goto(server)
-    expect(page.locator("#classes summary")).to_have_count(2)
-    expect(page.locator("#classes")).to_contain_text("Mine: 100 classes")
-    page.set_input_files("#file", SHIP)
-    card = page.locator(".answer[data-model=mine]")
-    expect(card.locator(".class")).to_have_text(classes[7])
-    card.locator("summary").first.click()
-    expect(card.locator("details summary")).to_have_text("95 more classes")
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    for view, shown in (("card/mine", ".confusion"), ("overfitting", ".chapter")):
-        page.goto(f"{server}/#{view}")
-        expect(page.locator(shown).first).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    page.get_by_role("combobox", name="Model").select_option("mine")
-    expect(page.get_by_text("The calibration of this model was not measured")).to_be_visible()
-    page.close()
-
-
-def test_a_card_shows_the_records_of_a_model(page: Page, server: str) -> None:
-    page.get_by_role("link", name="Model cards").click()
-    page.get_by_role("link", name="Final model").click()
-    expect(page.get_by_role("heading", name="Final model’s card")).to_be_focused()
-    expect(page.locator("#view-try")).to_be_hidden()
-    for version in requests.get(f"{server}/models").json()["models"]:
-        if version["name"] == "final":
-            test = page.get_by_role("row", name="test accuracy", exact=False).first
-            expect(test).to_contain_text(f"{100 * version['test_accuracy']:.1f} %")
-            assert "/job:" not in version["device"]
-            matrix = page.get_by_role(
-                "table", name=f"test accuracy {100 * version['test_accuracy']:.1f} %"
-            )
-            cat = matrix.get_by_role("row", name="cat").get_by_role("cell")
-            assert [int(text) for text in cat.all_text_contents()] == version["confusion_matrix"][3]
-    page.get_by_role("link", name="First model").click()
-    expect(page.get_by_role("heading", name="First model’s card")).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    page.get_by_role("link", name="Try an image").click()
-    expect(page.locator("#view-try")).to_be_visible()
-
-
 def test_the_page_asks_for_the_key(browser: Browser, keyed_server: str) -> None:
     page = browser.new_page()
     page.goto(keyed_server)
@@ -255,20 +182,6 @@ def test_it_fits_a_phone_and_follows_the_dark_mode(page: Page, tmp_path: Path) -
     light = page.evaluate(background)
     page.emulate_media(color_scheme="dark")
     assert page.evaluate(background) != light
-
-
-def test_an_image_like_nothing_known_is_said_to_be_so(
-    page: Page, server: str, tmp_path: Path
-) -> None:
-    noise = tmp_path / "noise.png"
-    noise.write_bytes(png(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)))
-    for path in (SHIP, noise):
-        familiar = predict(server, path, "details=true")["familiarity"]["familiar"]
-        assert familiar == (path == SHIP)
-        page.set_input_files("#file", path)
-        expect(page.locator(".result h2")).to_have_text(path.name)
-        expect(page.locator(".answer").first).to_be_visible()
-        expect(page.locator(".unfamiliar")).to_have_count(0 if familiar else 1)
 
 
 def test_a_service_that_did_not_answer_can_be_tried_again(page: Page, server: str) -> None:
@@ -352,19 +265,6 @@ def test_a_browser_that_stores_nothing_is_served(browser: Browser, server: str) 
     )
     page.goto(server)
     expect(page.locator("#classes")).not_to_be_empty()
-    page.close()
-
-
-def test_the_figures_of_int8_files_are_said_to_be_so(browser: Browser, server: str) -> None:
-    page = browser.new_page()
-    one = requests.get(f"{server}/models/final").json()
-    for served, times in ((one["sha256"], 0), (one["int8"]["sha256"], 1)):
-        models = json.dumps({"models": [{**one, "sha256": served}]})
-        page.route("**/models", partial(Route.fulfill, body=models))
-        page.goto(f"{server}/#card/final")
-        page.reload()
-        expect(page.get_by_role("heading", name="Final model’s card")).to_be_visible()
-        expect(page.locator("#view-card").get_by_text("The int8 file answers")).to_have_count(times)
     page.close()
 
 

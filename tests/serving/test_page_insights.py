@@ -123,6 +123,20 @@ def test_a_refusal_of_a_closer_look_is_shown(page: Page) -> None:
     expect(page.locator(".strip").first).to_be_visible()
 
 
+def test_an_image_like_nothing_known_is_said_to_be_so(
+    page: Page, server: str, tmp_path: Path
+) -> None:
+    noise = tmp_path / "noise.png"
+    noise.write_bytes(png(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)))
+    for path in (SHIP, noise):
+        familiar = predict(server, path, "details=true")["familiarity"]["familiar"]
+        assert familiar == (path == SHIP)
+        page.set_input_files("#file", path)
+        expect(page.locator(".result h2")).to_have_text(path.name)
+        expect(page.locator(".answer").first).to_be_visible()
+        expect(page.locator(".unfamiliar")).to_have_count(0 if familiar else 1)
+
+
 # How opaque the map is, by pixel.
 STRENGTH = """canvas => {
   const small = new OffscreenCanvas(32, 32).getContext("2d");

@@ -72,7 +72,8 @@ def test_two_techniques_can_be_compared(story: Page) -> None:
             assert np.argsort(positions).tolist() == np.argsort(list(means.values())).tolist()
     alone = max(means.keys() - {BASELINE, "combined"}, key=lambda name: means[name])
     expect(section.locator(".finding")).to_contain_text(
-        f"{alone} does most: test accuracy from {means[BASELINE]:.1f} % to {means[alone]:.1f} %"
+        f"{alone} has the highest test accuracy, {means[alone]:.1f} % instead of "
+        f"{means[BASELINE]:.1f} % (within the spread of it: input-normalization"
     )
     table = section.get_by_role("table", name="Accuracy, %", exact=True)
     said = section.locator("[aria-live]")
@@ -232,7 +233,7 @@ def test_the_experiments_are_shown_where_they_are_measured(page: Page, server: s
     expect(noise.locator(".finding")).to_contain_text("Every label is random")
     noise.get_by_label("50 %").check()
     expect(noise.locator(".finding")).to_contain_text(
-        "after epoch 4 it is right on 60.0 % of the images with their true label and gives 20.0 %"
+        "after epoch 4 it is right on 60.0 % of the images with their true label and repeats 20.0 %"
     )
     expect(noise.locator(".plot polyline")).to_have_count(3)
     expect(data.locator(".finding")).to_contain_text("40,000 training images instead of 1,000")

@@ -58,7 +58,7 @@ def test_answers_lack_what_was_not_measured_and_are_as_described(server: str) ->
     models = check(requests.get(f"{server}/models").json(), "Models")["models"]
     records = {(record["name"], record["version"]): record for record in models}
     assert set(records["bare", 1]) == REQUIRED
-    known = REQUIRED | {*Measured.model_fields, "test_accuracy", "class_accuracy"}
+    known = REQUIRED | {*Measured.model_fields, *Measured.model_computed_fields, "class_accuracy"}
     assert set(records["measured", 1]) == known
     study = check(requests.get(f"{server}/study").json(), "Study")
     assert {version["name"] for version in study["versions"]} == {"first"}
