@@ -31,8 +31,8 @@ def load(
     is_file = place is not None and not place.is_dir() and place.suffix == ".npz"
     if classes is not None and not is_file:
         raise DataError(
-            "--classes names the labels of an .npz file, but --data-dir is not one; subfolders name "
-            "the classes of a folder"
+            "--classes names the labels of an .npz file, but --data-dir is not one; a folder's "
+            "classes are named after its subfolders"
         )
     if place is None or cifar10.is_at(place):
         return cifar10.load(cifar10.find(place))
