@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from pydantic_core import to_json
 
-from models.record import Epoch, ReliabilityBin
+from models.measurements import Epoch, ReliabilityBin
 from training.data import Dataset
 from training.files import replaced
 

@@ -18,7 +18,8 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from models.bundle import first_reason
 from models.locks import lock
-from models.record import Device, Epoch, Extension, Part
+from models.measurements import Epoch
+from models.record import Device, Extension, Part
 from training import SAME_COMMAND, TrainingError
 from training.data import Dataset, cifar10
 from training.files import WriteError, check_writable, replaced, write_text

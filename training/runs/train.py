@@ -14,7 +14,8 @@ import click
 import keras
 import numpy.typing as npt
 
-from models.record import Epoch, short_device
+from models.measurements import Epoch
+from models.record import short_device
 from training import SAME_COMMAND, StoppedError
 from training.data import Dataset, Split, Task
 from training.networks.architectures import build
