@@ -11,7 +11,8 @@ from flask.json.provider import JSONProvider
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes typing's from Python 3.12 on
 
-from models.record import Article, Calibration, Epoch, Record
+from models.measurements import Calibration, Epoch
+from models.record import Article, Record
 from models.study import Compared, Result
 from serving.images.decode import DecodedImage
 

@@ -177,7 +177,7 @@ def test_open_files_are_for_bodies_too() -> None:
         clients = [connect(server) for _ in range(100)]
         for client in clients:
             client.sendall(head + bytes(150_000))
-        wait_for(lambda: any("takes 28 connections instead of 800" in line for line in log))
+        wait_for(lambda: any("accepts 28 connections instead of 800" in line for line in log))
         for client in clients[:20]:
             client.sendall(bytes(50_000))
             assert client.recv(99).startswith(b"HTTP/1.1 4")  # no image
