@@ -43,7 +43,7 @@ class Row:
     """A model's answer to a file: the best classes with their probabilities, or an error."""
 
     key: Key
-    probabilities: dict[str, float]  # best first; empty where there is an error
+    probabilities: dict[str, float]  # best first; empty in case of an error
     error: str = ""
 
 
@@ -68,7 +68,7 @@ class CsvRows:
         return self._format([*row.key, *answers, *[""] * missing, printable(row.error)])
 
     def parse(self, line: str) -> tuple[Key, bool]:
-        """Return what a line's row is about, and whether it has an error.
+        """Return a line's key, and whether its row has an error.
 
         Raises:
             ValueError: the line is not a row with these columns.
@@ -102,7 +102,7 @@ class JsonRows:
         return json.dumps(document, ensure_ascii=False) + "\n"
 
     def parse(self, line: str) -> tuple[Key, bool]:
-        """Return what a line's row is about, and whether it has an error.
+        """Return a line's key, and whether its row has an error.
 
         Raises:
             ValueError: the line is not such a row.

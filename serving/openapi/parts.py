@@ -45,7 +45,7 @@ def members(kind: type[Parameters], models: list[str]) -> Json:
 
 
 def in_query(kind: type[Parameters], models: list[str]) -> list[Json]:
-    """Describe parameters in the query, where none is null and each has one type."""
+    """Describe parameters in the query, none of which is null or has several types."""
     found = []
     for name, member in members(kind, models).items():
         schema = {key: value for key, value in member.items() if key != "description"}

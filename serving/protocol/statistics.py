@@ -31,7 +31,7 @@ def statistics(classifiers: Iterable[Classifier], metrics: Metrics) -> Statistic
         runs = time_of("infer")
         # ONNX Runtime copies a batch in and out within its run; perf_analyzer wants equal counts.
         copies: Duration = {"count": runs["count"], "ns": 0}
-        none: Duration = {"count": 0, "ns": 0}  # there is no cache
+        none: Duration = {"count": 0, "ns": 0}  # no cache
         return {
             "name": model[0],
             "version": model[1],

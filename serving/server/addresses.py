@@ -20,7 +20,7 @@ def bind(host: str, port: int) -> socket.socket:
         host = "0.0.0.0"  # noqa: S104
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        if sys.platform != "win32":  # where it would let two services share the port
+        if sys.platform != "win32":  # Windows would let two services share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if host == ANY:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
