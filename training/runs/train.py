@@ -14,7 +14,8 @@ import click
 import keras
 import numpy.typing as npt
 
-from models.record import Epoch, short_device
+from models.measurements import Epoch
+from models.record import short_device
 from training import SAME_COMMAND, StoppedError
 from training.data import Dataset, Split, Task
 from training.networks.architectures import build
@@ -66,7 +67,7 @@ def train(
     with locked(run_dir) if strategy.is_first_worker else nullcontext():
         asked = f"{name} {recipe.hyperparameters} {precision} {dataset.sha256}"
         strategy.check_agreement(
-            hash_of_all_that_is_trained=zlib.crc32(asked.encode()) >> 1,  # 31 bits, for JAX
+            hash_of_what_is_trained=zlib.crc32(asked.encode()) >> 1,  # 31 bits, for JAX
             fresh=fresh,
             epochs=epochs,
             seed=seed,
