@@ -291,10 +291,7 @@ def check_gunicorn() -> None:
 
 
 def _end_process(worker: gevent.Greenlet) -> None:
-    """End the process, since no request would ever finish without the batcher.
-
-    If gunicorn runs, it replaces the process.
-    """
+    """End the process, which gunicorn replaces: without a batcher, no request would ever end."""
     try:
         logger.critical("the batcher failed, so this worker ends", exc_info=worker.exc_info)
     finally:
