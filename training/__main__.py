@@ -1,7 +1,10 @@
 """The command line: `python -m training --help`."""
 
+import csv
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +17,7 @@ from training.report.results import COMPARISONS, VARIANTS
 
 TRAINING = (
     *("models", "recipe", "epochs", "seed", "precision", "name", "no_flips"),
-    *("models_dir", "runs_dir", "fresh", "extend"),
+    *("models_dir", "runs_dir", "fresh", "extend", "no_tensorboard"),
 )
 
 IMAGES = ".images"  # in the runs folder: pixels that were decoded once
@@ -56,6 +59,7 @@ def all_command(
     runs_dir: Path,
     fresh: bool,
     extend: bool,
+    no_tensorboard: bool,
     terms: str | None,
     force: bool,
 ) -> None:
@@ -67,7 +71,9 @@ def all_command(
 
     configs = [
         pipeline.Config(
-            *(model, recipe, epochs, seed, precision, runs_dir, models_dir, name, not no_flips)
+            *(model, recipe, epochs, seed, precision, runs_dir, models_dir, name),
+            flips=not no_flips,
+            tensorboard=not no_tensorboard,
         )
         for model in models
     ]
@@ -102,6 +108,7 @@ def train_command(
     runs_dir: Path,
     fresh: bool,
     extend: bool,
+    no_tensorboard: bool,
     distribute: bool,
 ) -> None:
     """Train without exporting, on any Keras backend (for example KERAS_BACKEND=jax)."""
@@ -114,7 +121,9 @@ def train_command(
     _check_name(name, models)
     configs = [
         pipeline.Config(
-            *(model, recipe, epochs, seed, precision, runs_dir, models_dir, name, not no_flips)
+            *(model, recipe, epochs, seed, precision, runs_dir, models_dir, name),
+            flips=not no_flips,
+            tensorboard=not no_tensorboard,
         )
         for model in models
     ]
@@ -282,6 +291,37 @@ def verify_command(
 
 
 @main.command()
+@click.option("--model", "name", default="first", help="Model whose versions to compare.")
+@click.option("--top", type=click.IntRange(min=1), default=100, help="Images to list at most.")
+@click.option(
+    "--images",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write the listed images to, as <index>.png.",
+)
+@data_options
+@options("models_dir")
+def memorized_command(
+    name: str, top: int, folder: Path | None, load_data: LoadData, models_dir: Path
+) -> None:
+    """List training images that version 1 has memorized, as CSV.
+
+    These are images whose given label version 1 answers, and version 2 does not; those with the
+    highest confidence of version 1 come first. An index counts the images to train on from 0. Needs
+    only the exported files, no run folder and no TensorFlow.
+    """
+    from training.measure.memorized import Memorized, memorized, write_images
+
+    dataset = load_data()
+    found = memorized(models_dir / name, dataset)[:top]
+    if folder is not None:
+        write_images(found, dataset, folder)
+    rows = csv.writer(sys.stdout, lineterminator="\n")
+    rows.writerow(field.name for field in fields(Memorized))
+    rows.writerows(map(astuple, found))
+
+
+@main.command()
 @data_options
 @options("models_dir")
 def familiarity_command(load_data: LoadData, models_dir: Path) -> None:
@@ -339,7 +379,7 @@ def report_command(models_dir: Path, check: bool) -> None:
     help="What to vary: a recipe's ingredients, or one property of the article's recipe.",
 )
 @data_options
-@options("epochs", "precision", "models_dir", "runs_dir")
+@options("epochs", "precision", "models_dir", "runs_dir", "no_tensorboard")
 def study_command(
     model: str,
     techniques: Sequence[str],
@@ -350,6 +390,7 @@ def study_command(
     load_data: LoadData,
     models_dir: Path,
     runs_dir: Path,
+    no_tensorboard: bool,
 ) -> None:
     """Measure a recipe's variants against each other.
 
@@ -386,6 +427,7 @@ def study_command(
         dataset,
         runs_dir=runs_dir,
         models_dir=models_dir,
+        tensorboard=not no_tensorboard,
     )
 
 

@@ -118,6 +118,11 @@ OPTIONS = {
         help="Folder of checkpoints, from which a killed run resumes.",
     ),
     "fresh": click.option("--fresh", is_flag=True, help="Start over instead of resuming."),
+    "no_tensorboard": click.option(
+        "--no-tensorboard",
+        is_flag=True,
+        help="Write no event files for TensorBoard (only the TensorFlow backend writes them).",
+    ),
     "extend": click.option(
         "--extend",
         is_flag=True,

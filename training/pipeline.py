@@ -46,6 +46,7 @@ class Config:
     models_dir: Path = Path("models")
     name: str | None = None  # of the folders; None: the network's
     flips: bool = True  # whether the recipe may mirror images
+    tensorboard: bool = True  # whether training writes event files
 
     @property
     def published(self) -> str:
@@ -126,6 +127,7 @@ def train_model(
         run_dir=config.run_dir,
         fresh=fresh,
         strategy=strategy,
+        tensorboard=config.tensorboard,
     )
 
 
