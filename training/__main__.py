@@ -6,21 +6,24 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import astuple, fields
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 import models.surroundings  # noqa: F401  # before the libraries that the others import
-from training.command_line import LoadData, TrainingGroup, check_name, data_options, options
-from training.networks.recipes import ARTICLE
-from training.report.results import COMPARISONS, VARIANTS
-
-TRAINING = (
-    *("models", "recipe", "epochs", "seed", "precision", "name", "no_flips"),
-    *("models_dir", "runs_dir", "fresh", "extend", "no_tensorboard"),
+from training.command_line import (
+    IMAGES,
+    LoadData,
+    TrainingGroup,
+    check_name,
+    config_options,
+    data_options,
+    options,
 )
+from training.report.results import COMPARISONS
 
-IMAGES = ".images"  # in the runs folder: pixels that were decoded once
+if TYPE_CHECKING:
+    from training.config import Config
 
 # Keras and its backend take seconds to import, so each command imports them when it runs.
 
@@ -45,38 +48,22 @@ def main() -> None:
 
 @main.command()
 @data_options
-@options(*TRAINING, "terms", "force")
+@config_options("epochs", "seed", "precision", "tensorboard")
+@options("fresh", "extend", "terms", "force")
 def all_command(
-    models: Sequence[str],
-    recipe: str,
-    epochs: int | None,
-    seed: int,
-    precision: str,
-    name: str | None,
-    no_flips: bool,
     load_data: LoadData,
-    models_dir: Path,
-    runs_dir: Path,
+    configs: Sequence["Config"],
     fresh: bool,
     extend: bool,
-    no_tensorboard: bool,
     terms: str | None,
     force: bool,
 ) -> None:
     """Train, export, evaluate, quantize and record."""
-    _check_name(name, models)
-    dataset = load_data(cache=runs_dir / IMAGES)  # refuses, before Keras is imported
+    runs_dir, models_dir = configs[0].runs_dir, configs[0].models_dir
+    dataset = load_data(cache=runs_dir / IMAGES)  # an error before Keras is imported
     from training import pipeline
     from training.report import plots, report
 
-    configs = [
-        pipeline.Config(
-            *(model, recipe, epochs, seed, precision, runs_dir, models_dir, name),
-            flips=not no_flips,
-            tensorboard=not no_tensorboard,
-        )
-        for model in models
-    ]
     for config in configs:
         pipeline.check_training(config, dataset, force=force)
     pipeline.train_models(configs, dataset, fresh=fresh, extend=extend)
@@ -88,7 +75,8 @@ def all_command(
 
 @main.command()
 @data_options
-@options(*TRAINING)
+@config_options("epochs", "seed", "precision", "tensorboard")
+@options("fresh", "extend")
 @click.option(
     "--distribute",
     is_flag=True,
@@ -96,20 +84,7 @@ def all_command(
     "folder.",
 )
 def train_command(
-    models: Sequence[str],
-    recipe: str,
-    epochs: int | None,
-    seed: int,
-    precision: str,
-    name: str | None,
-    no_flips: bool,
-    load_data: LoadData,
-    models_dir: Path,
-    runs_dir: Path,
-    fresh: bool,
-    extend: bool,
-    no_tensorboard: bool,
-    distribute: bool,
+    load_data: LoadData, configs: Sequence["Config"], fresh: bool, extend: bool, distribute: bool
 ) -> None:
     """Train without exporting, on any Keras backend (for example KERAS_BACKEND=jax)."""
     from training import pipeline
@@ -118,33 +93,17 @@ def train_command(
 
     if extend and distribute:
         raise click.UsageError("--extend does not work with --distribute; leave one of them out")
-    _check_name(name, models)
-    configs = [
-        pipeline.Config(
-            *(model, recipe, epochs, seed, precision, runs_dir, models_dir, name),
-            flips=not no_flips,
-            tensorboard=not no_tensorboard,
-        )
-        for model in models
-    ]
     with distributed() if distribute else nullcontext(ALONE) as strategy:
-        dataset = load_data(cache=runs_dir / IMAGES)
+        dataset = load_data(cache=configs[0].runs_dir / IMAGES)
         pipeline.train_models(configs, dataset, fresh=fresh, extend=extend, strategy=strategy)
 
 
 @main.command()
 @data_options
-@options("models", "recipe", "name", "no_flips", "models_dir", "runs_dir", "terms", "force")
+@config_options()
+@options("terms", "force")
 def export_command(
-    models: Sequence[str],
-    recipe: str,
-    name: str | None,
-    no_flips: bool,
-    load_data: LoadData,
-    models_dir: Path,
-    runs_dir: Path,
-    terms: str | None,
-    force: bool,
+    load_data: LoadData, configs: Sequence["Config"], terms: str | None, force: bool
 ) -> None:
     """Export, evaluate, quantize and record a run of `train`, finished or not.
 
@@ -154,24 +113,12 @@ def export_command(
     from training import pipeline
     from training.report import report
 
-    _check_name(name, models)
-    configs = [
-        pipeline.Config(
-            model,
-            recipe,
-            runs_dir=runs_dir,
-            models_dir=models_dir,
-            name=name,
-            flips=not no_flips,
-        )
-        for model in models
-    ]
     for config in configs:
         pipeline.check_export(config)
-    dataset = load_data(cache=runs_dir / IMAGES)
+    dataset = load_data(cache=configs[0].runs_dir / IMAGES)
     for config in configs:
         pipeline.export_model(config, dataset, force=force, terms=terms)
-    report.write_report(models_dir, skip_broken=True)
+    report.write_report(configs[0].models_dir, skip_broken=True)
 
 
 @main.command()
@@ -218,8 +165,7 @@ def evaluate_command(names: Sequence[str], load_data: LoadData, models_dir: Path
     callback=check_name,
     help="Name of the model, for its folder and in requests.",
 )
-@click.option("--version", type=click.IntRange(min=1), default=1, help="Version number.")
-@click.option("--title", help="Title on the page.  [default: the name]")
+@options("version", "title")
 @data_options
 @options("models_dir")
 @click.option("--force", is_flag=True, help="Replace an existing version.")
@@ -254,19 +200,7 @@ def record_command(
 
 @main.command()
 @data_options
-@options("models_dir")
-@click.option(
-    "--provider",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    help="What runs the models; auto uses CUDA if it works.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "int8"]),
-    default="float32",
-    help="Arithmetic of the models.",
-)
+@options("models_dir", "provider", "served_precision")
 def verify_command(
     load_data: LoadData,
     models_dir: Path,
@@ -353,33 +287,9 @@ def report_command(models_dir: Path, check: bool) -> None:
 
 
 @main.command()
-@click.option(
-    "--model",
-    type=click.Choice(list(ARTICLE)),
-    default="first",
-    help="Model to train.",
-)
-@click.option(
-    "--technique",
-    "techniques",
-    multiple=True,
-    type=click.Choice(VARIANTS),
-    help="A variant to train; repeat for several.  [default: all]",
-)
-@click.option(
-    "--seeds",
-    type=click.IntRange(min=1),
-    default=1,
-    help="How many seeds to train each variant with: 0, 1, 2 and so on.",
-)
-@click.option(
-    "--vary",
-    type=click.Choice(list(COMPARISONS)),
-    default="article",
-    help="What to vary: a recipe's ingredients, or one property of the article's recipe.",
-)
+@options("model", "techniques", "seeds", "vary")
 @data_options
-@options("epochs", "precision", "models_dir", "runs_dir", "no_tensorboard")
+@options("epochs", "precision", "models_dir", "runs_dir", "tensorboard")
 def study_command(
     model: str,
     techniques: Sequence[str],
@@ -390,7 +300,7 @@ def study_command(
     load_data: LoadData,
     models_dir: Path,
     runs_dir: Path,
-    no_tensorboard: bool,
+    tensorboard: bool,
 ) -> None:
     """Measure a recipe's variants against each other.
 
@@ -427,15 +337,8 @@ def study_command(
         dataset,
         runs_dir=runs_dir,
         models_dir=models_dir,
-        tensorboard=not no_tensorboard,
+        tensorboard=tensorboard,
     )
-
-
-def _check_name(name: str | None, models: Sequence[str]) -> None:
-    if name and len(models) > 1:
-        raise click.UsageError("--name names one model; choose it with --model")
-    if name in ARTICLE and name not in models:
-        raise click.UsageError(f"--name {name} is another network's; choose another name")
 
 
 if __name__ == "__main__":

@@ -42,10 +42,10 @@ def of_images(folders: Sequence[Path], dataset: Dataset) -> list[Path]:
         if images == dataset.sha256:
             found.append(folder)
         else:
-            click.echo(f"{folder} is left out: it is of other images", err=True)
+            click.echo(f"{folder} is left out: it was trained on different images", err=True)
     if not found:
         raise BundleError(
-            f"no model is of the images of {dataset.name} as they are now; choose others with "
+            f"no model was trained on {dataset.name} as it is now; choose other images with "
             "--data-dir, or another folder of models with --models-dir"
         )
     return found

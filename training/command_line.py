@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import click
 from serving.options import OpenGroup
 from training import SAME_COMMAND, StoppedError, TrainingError
 from training.networks.recipes import ARTICLE, RECIPES
+from training.report.results import COMPARISONS, VARIANTS
 
 if TYPE_CHECKING:
     from training.data import Dataset
@@ -26,6 +27,8 @@ KERAS_DEFAULTS = {
     "image_data_format": "channels_last",
 }
 PRECISIONS = ("float32", "mixed_bfloat16")  # Keras' names; weights are float32 in both
+
+IMAGES = ".images"  # in the runs folder: pixels that were decoded once
 
 LoadData = Callable[..., "Dataset"]  # with the folder of the cache, if there is one
 
@@ -58,14 +61,55 @@ OPTIONS = {
     "name": click.option(
         "--name",
         callback=check_name,
-        help="Name of the model in the models folder, so that one network can be there twice.  "
+        help="Name of the model in the models folder, which can hold a network several times.  "
         "[default: the network's]",
     ),
     "no_flips": click.option(
         "--no-flips",
         is_flag=True,
-        help="Never mirror images in training (the improved recipe does): for digits, letters and "
-        "whatever else means another thing mirrored.",
+        help="Do not mirror images in training, as the improved recipe does; for digits, letters "
+        "and other images whose meaning mirroring changes.",
+    ),
+    "model": click.option(
+        "--model",
+        type=click.Choice(list(ARTICLE)),
+        default="first",
+        help="Model to train.",
+    ),
+    "techniques": click.option(
+        "--technique",
+        "techniques",
+        multiple=True,
+        type=click.Choice(VARIANTS),
+        help="A variant to train; repeat for several.  [default: all]",
+    ),
+    "seeds": click.option(
+        "--seeds",
+        type=click.IntRange(min=1),
+        default=1,
+        help="How many seeds to train each variant with: 0, 1, 2 and so on.",
+    ),
+    "vary": click.option(
+        "--vary",
+        type=click.Choice(list(COMPARISONS)),
+        default="article",
+        help="What to vary: a recipe's ingredients, or one property of the article's recipe.",
+    ),
+    "version": click.option(
+        "--version", type=click.IntRange(min=1), default=1, help="Version number."
+    ),
+    "title": click.option("--title", help="Title on the page.  [default: the name]"),
+    "provider": click.option(
+        "--provider",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        help="What runs the models; auto uses CUDA if it works.",
+    ),
+    "served_precision": click.option(
+        "--precision",
+        type=click.Choice(["float32", "int8"]),
+        default="float32",
+        help="Arithmetic of the models.",
     ),
     "recipe": click.option(
         "--recipe",
@@ -93,8 +137,8 @@ OPTIONS = {
     "data_dir": click.option(
         "--data-dir",
         type=click.Path(path_type=Path),
-        help="Folder with a folder of images for each class, perhaps in train/ and test/; an .npz "
-        "file; or the official CIFAR-10 batches.  [default: $CIFAR10_DIR, else a download]",
+        help="Folder with a subfolder of images for each class, optionally in train/ and test/; "
+        "an .npz file; or the official CIFAR-10 batches.  [default: $CIFAR10_DIR, else a download]",
     ),
     "classes": click.option(
         "--classes", help="Names of an .npz file's labels from 0, separated by commas."
@@ -102,7 +146,7 @@ OPTIONS = {
     "skip_broken": click.option(
         "--skip-broken",
         is_flag=True,
-        help="Leave out files that cannot be read as images, even if they are more than 1 %.",
+        help="Leave out files that are not readable images, even if they are more than 1 %.",
     ),
     "terms": click.option("--license", "terms", help="License of the images, for the record."),
     "models_dir": click.option(
@@ -118,10 +162,10 @@ OPTIONS = {
         help="Folder of checkpoints, from which a killed run resumes.",
     ),
     "fresh": click.option("--fresh", is_flag=True, help="Start over instead of resuming."),
-    "no_tensorboard": click.option(
-        "--no-tensorboard",
-        is_flag=True,
-        help="Write no event files for TensorBoard (only the TensorFlow backend writes them).",
+    "tensorboard": click.option(
+        "--tensorboard/--no-tensorboard",
+        default=True,
+        help="Write event files for TensorBoard; only the TensorFlow backend does.",
     ),
     "extend": click.option(
         "--extend",
@@ -131,7 +175,7 @@ OPTIONS = {
     "force": click.option(
         "--force",
         is_flag=True,
-        help="Replace a bundled version that was trained longer, or on other images.",
+        help="Replace a bundled version that was trained longer, or on different images.",
     ),
 }
 
@@ -162,6 +206,33 @@ def data_options(command: Callable[..., None]) -> Callable[..., None]:
         command(load_data=load_data, **others)
 
     return with_data
+
+
+def config_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of what it trains, these among them, and `configs` of them."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @options("models", "recipe", *names, "name", "no_flips", "models_dir", "runs_dir")
+        @wraps(command)
+        def with_configs(
+            *, models: Sequence[str], recipe: str, name: str | None, no_flips: bool, **others: Any
+        ) -> None:
+            # Imported here because --help does not need it.
+            from training.config import Config  # noqa: PLC0415
+
+            if name and len(models) > 1:
+                raise click.UsageError("--name names one model; choose it with --model")
+            if name in ARTICLE and name not in models:
+                raise click.UsageError(f"--name {name} is another network's; choose another name")
+            chosen = {of: others.pop(of) for of in (*names, "models_dir", "runs_dir")}
+            configs = [
+                Config(model, recipe, name=name, flips=not no_flips, **chosen) for model in models
+            ]
+            command(configs=configs, **others)
+
+        return with_configs
+
+    return decorate
 
 
 class TrainingGroup(OpenGroup):

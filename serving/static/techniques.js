@@ -27,16 +27,19 @@ export function measured({ results, compared }) {
   });
 }
 
-/** What the best technique does to test accuracy and gap, and the best one alone. */
+/** The technique of the highest test accuracy, alone and combined, and which ones it hardly beats. */
 export function best({ techniques }) {
   const baseline = techniques.find(({ name }) => name === BASELINE);
-  const by = techniques.filter((of) => of !== baseline).sort((one, other) => other.test.y - one.test.y);
-  const alone = by.find(({ name }) => name !== COMBINED);
-  const does = ({ test, gap }) =>
-    `test accuracy from ${percent(baseline.test.y)} to ${percent(test.y)}, the gap from ` +
-    `${points(baseline.gap.y)} to ${points(gap.y)} points`;
-  const together = by[0] === alone ? "" : ` All techniques combined: ${does(by[0])}.`;
-  return `Of the techniques alone, ${alone.name} does most: ${does(alone)}.${together}`;
+  const others = techniques.filter((of) => of !== baseline).sort((one, other) => other.test.y - one.test.y);
+  const [alone, ...less] = others.filter(({ name }) => name !== COMBINED);
+  const close = less.filter((of) => isWithinSpread(difference(of, alone, (run) => run.test.accuracy)));
+  const near = close.length ? ` (within the spread of it: ${close.map(({ name }) => name).join(", ")})` : "";
+  const combined = others.find(({ name }) => name === COMBINED);
+  return (
+    `Of the techniques alone, ${alone.name} has the highest test accuracy, ${percent(alone.test.y)} instead of ` +
+    `${percent(baseline.test.y)}${near}, and a gap of ${points(alone.gap.y)} instead of ${points(baseline.gap.y)} points.` +
+    (combined ? ` All combined: ${percent(combined.test.y)}, gap ${points(combined.gap.y)} points.` : "")
+  );
 }
 
 /** The charts of one setting, a choice of it, and any two techniques compared. */
@@ -120,7 +123,7 @@ function inWords(one, other) {
     const { y, deviation } = difference(one, other, Object.fromEntries(MEASURES)[measure]);
     const by = `its ${title} is ${points(Math.abs(y))} points ${y > 0 ? more : less}`;
     if (deviation === null) return `${by}, its spread not known`;
-    return Math.abs(y) > 2 * deviation ? by : `${by}, which is within the spread`;
+    return isWithinSpread({ y, deviation }) ? `${by}, which is within the spread` : by;
   });
   return `${other.name} against ${one.name}: ${differences.join("; ")}.`;
 }
@@ -129,6 +132,10 @@ function inWords(one, other) {
 function difference(one, other, read) {
   const before = new Map(one.runs.map((run) => [run.seed, read(run)]));
   return spread(other.runs.map((run) => read(run) - before.get(run.seed)));
+}
+
+function isWithinSpread({ y, deviation }) {
+  return deviation !== null && Math.abs(y) <= 2 * deviation;
 }
 
 function signed({ y, deviation }) {

@@ -133,7 +133,9 @@ def test_a_full_disk_refuses_a_large_body_and_goes_on(tmp_path: Path) -> None:
     with listening(*view, *COMMAND, log=log) as (server, process):
         url = f"{server}/predict?model=first"
         for sent in (content, iter([content[:99], content[99:]])):  # the second in chunks
-            check_problem(requests.post(url, data=sent), 503, "no room", "smaller")
+            check_problem(
+                requests.post(url, data=sent), 503, "Temporary storage is full", "smaller"
+            )
             # Bodies that are refused anyway are not kept.
             assert requests.post(f"{server}/nowhere", data=content).status_code == 404
             assert requests.post(url, data=2 * content + b"!").status_code == 413
@@ -184,7 +186,7 @@ def test_open_files_are_for_bodies_too() -> None:
         for client in clients:
             client.close()
         assert requests.post(f"{server}/predict", data=BLACK).status_code == 200
-    assert not any("no temporary file" in line for line in log)
+    assert not any("cannot store a body" in line for line in log)
 
 
 def test_a_stop_cuts_a_request_that_does_not_end() -> None:

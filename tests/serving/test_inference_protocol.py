@@ -240,9 +240,9 @@ def test_image_files_as_text(server: str, image: npt.NDArray[np.uint8]) -> None:
         response = requests.post(url, json={"inputs": [large], "parameters": {"resize": wrong}})
         check_problem(response, 400, "resize", "'true' or 'false'")
     for change, status, words in (
-        ({"data": ["no base64!"]}, 400, "image[0] is not base64"),
-        ({"data": ["grün"]}, 400, "image[0] is not base64"),
-        ({"data": [7]}, 400, "image[0] is not base64"),
+        ({"data": ["no base64!"]}, 400, "image[0] is not valid base64"),
+        ({"data": ["grün"]}, 400, "image[0] is not valid base64"),
+        ({"data": [7]}, 400, "image[0] is not valid base64"),
         ({"data": [""]}, 400, "image[0] is empty"),
         ({"data": None, "shape": [2]}, 400, "1 elements; its shape, 2"),
         ({"data": [text, text]}, 400, "2 elements; its shape, 1"),

@@ -152,7 +152,8 @@ def test_a_closer_look_takes_one_image(server: str, path: str) -> None:
     check_problem(requests.post(server + path, files=upload(("a.png", b"no"))), 400, "a.png")
     check_problem(requests.post(f"{server}{path}?model=x", data=CONTENT), 404, "'x'")
     wide = png(np.zeros((40, 60, 3), dtype=np.uint8))
-    check_problem(requests.post(server + path, files=upload(("w.png", wide))), 422, "w.png")
+    files = upload(("w.png", wide))
+    check_problem(requests.post(f"{server}{path}?resize=false", files=files), 422, "w.png")
     resized = requests.post(f"{server}{path}?model=first", files=upload(("w", wide)))
     assert (resized.json()["width"], resized.json()["height"]) == (60, 40)
     assert [m["model"] for m in resized.json()["models"]] == ["first"]

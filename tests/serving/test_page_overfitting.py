@@ -72,7 +72,8 @@ def test_two_techniques_can_be_compared(story: Page) -> None:
             assert np.argsort(positions).tolist() == np.argsort(list(means.values())).tolist()
     alone = max(means.keys() - {BASELINE, "combined"}, key=lambda name: means[name])
     expect(section.locator(".finding")).to_contain_text(
-        f"{alone} does most: test accuracy from {means[BASELINE]:.1f} % to {means[alone]:.1f} %"
+        f"{alone} has the highest test accuracy, {means[alone]:.1f} % instead of "
+        f"{means[BASELINE]:.1f} % (within the spread of it: input-normalization"
     )
     table = section.get_by_role("table", name="Accuracy, %", exact=True)
     said = section.locator("[aria-live]")

@@ -63,9 +63,9 @@ def cut_record(version: Path) -> None:
     (version / "metadata.json").write_text(content[: len(content) // 2])
 
 
-def change_class(version: Path) -> None:
+def repeat_a_class(version: Path) -> None:
     record = json.loads((version / "metadata.json").read_text())
-    record["classes"][0] = "aeroplane"
+    record["classes"][0] = "ship"
     (version / "metadata.json").write_text(json.dumps(record))
 
 
@@ -104,7 +104,7 @@ def take_single_images(version: Path) -> None:
         (flip_a_byte, ["model.onnx", "damaged", "SHA-256"]),
         (remove_record, ["metadata.json", "No such file"]),
         (cut_record, ["metadata.json", "JSON"]),
-        (change_class, ["metadata.json", "aeroplane"]),
+        (repeat_a_class, ["metadata.json", "'ship' twice"]),
         (take_single_images, ["model.onnx", "fails on two images"]),
     ],
 )

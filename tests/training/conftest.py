@@ -14,17 +14,18 @@ from click.testing import CliRunner, Result
 
 pytest.importorskip("keras", reason="needs the training group: uv sync --group training")
 
-from tests.training.generated import STARTED, dataset, generate
+from tests.training.generated import STARTED, generated
 from training import data
 from training.__main__ import main
+from training.config import Config
 from training.data import Dataset
-from training.pipeline import Config, export_model, train_model
+from training.pipeline import export_model, train_model
 
 
 @pytest.fixture(scope="session")
 def tiny() -> Dataset:
     """Generated images that a network can learn: each class has a brightness of its own."""
-    return dataset(generate(320, seed=1), generate(200, seed=2))
+    return generated()
 
 
 @pytest.fixture

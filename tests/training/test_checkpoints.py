@@ -17,9 +17,10 @@ from click.testing import Result
 
 from tests.helpers import HANG, run_python
 from tests.training.generated import ENDLESS, finished_epochs, start, stop_after_epochs
+from training.config import Config
 from training.data import Dataset
 from training.files import WriteError, write_text
-from training.pipeline import Config, train_model
+from training.pipeline import train_model
 from training.runs.checkpoints import RunError, locked, read_run
 from training.runs.train import steps_per_epoch
 

@@ -14,12 +14,13 @@ from click.testing import Result
 from models.bundle import BundleError
 from models.record import Record
 from tests.helpers import HANG, ROOT
-from tests.training.generated import dataset, generate, start
+from tests.training.generated import generated, start
+from training.config import Config
 from training.data import Dataset
 from training.data.cifar10 import SHA256
 from training.export.publish import ReplaceError
 from training.files import WriteError
-from training.pipeline import Config, check_training, export_model
+from training.pipeline import check_training, export_model
 from training.report.report import write_report
 
 
@@ -72,8 +73,7 @@ def test_without_models_there_is_nothing_to_do(
 def test_verify_takes_neither_tensorflow_nor_keras(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "models/first/1", tmp_path / "first/1")
     path = tmp_path / "first/1/metadata.json"
-    split = generate(320, seed=1)
-    path.write_text(path.read_text().replace(SHA256, dataset(split, split).sha256))
+    path.write_text(path.read_text().replace(SHA256, generated().sha256))
     # The test images are others here, so that every accuracy differs.
     report = (
         "import atexit, sys; atexit.register(lambda: print("
@@ -138,7 +138,7 @@ def test_what_other_programs_set_changes_nothing(tmp_path: Path) -> None:
     environment = {**locale, **notebook, "KERAS_HOME": str(tmp_path)}
     models = tmp_path / "models"
     folders = ("--runs-dir", str(tmp_path / "runs"), "--models-dir", str(models))
-    options = ("--model", "first", "--recipe", "mine", *folders)
+    options = ("--model", "first", "--recipe", "mine", "--epochs", "1", *folders)
     process = start(*options, before=recipe, **environment)
     output, errors = process.communicate(timeout=HANG)
     assert process.returncode == 0, errors

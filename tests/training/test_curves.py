@@ -10,8 +10,9 @@ from click.testing import Result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
+from training.config import Config
 from training.data import Dataset
-from training.pipeline import Config, train_model
+from training.pipeline import train_model
 from training.runs.checkpoints import read_run
 
 

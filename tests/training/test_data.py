@@ -101,7 +101,7 @@ def test_too_many_broken_files_stop_it_and_are_named(
         write(tmp_path / name, 30, seed=i)
     (tmp_path / "cat" / "empty.png").touch()
     (tmp_path / "dog" / "gone.png").symlink_to("nowhere")
-    with pytest.raises(DataError, match=r"2 of 62 files cannot be read .* --skip-broken"):
+    with pytest.raises(DataError, match=r"2 of 62 files are not readable images .* --skip-broken"):
         data.load(tmp_path)
     assert capsys.readouterr().err.splitlines() == [
         f"{tmp_path}/cat/empty.png: The file is empty.",
@@ -112,7 +112,7 @@ def test_too_many_broken_files_stop_it_and_are_named(
     (tmp_path / "cat" / "000.png").write_bytes(b"")
     for i in range(10):
         (tmp_path / "cat" / f"{i + 1:03}.png").unlink()
-    with pytest.raises(DataError, match=r"at least 20 images, and 'cat' has 19;"):
+    with pytest.raises(DataError, match=r"at least 20 images, but 'cat' has 19;"):
         data.load(tmp_path, skip_broken=True)
 
 
@@ -150,42 +150,42 @@ def test_parts_that_are_given(tmp_path: Path) -> None:
 Tree = dict[str, int | str | None]  # folders with that many images, links to there, and files
 
 REFUSED: dict[str, tuple[Tree, str]] = {
-    "empty": ({}, "photos is empty; put a folder of images for each class into it"),
-    "one class": ({"cat": 20}, "photos has one class, 'cat'; at least two"),
-    "few": ({"cat": 20, "dog": 19}, "needs at least 20 images, and 'dog' has 19; add images"),
+    "empty": ({}, "photos is empty; add a subfolder of images for each class"),
+    "one class": ({"cat": 20}, "photos has only one class, 'cat'; at least two"),
+    "few": ({"cat": 20, "dog": 19}, "needs at least 20 images, but 'dog' has 19; add images"),
     "an empty class": ({"cat": 20, "dog": 20, "eel": 0}, "'eel' has 0;"),
     "folders in folders": (
         {"animals/cat": 20, "plants/oak": 20},
-        "animals/cat is a folder inside the class 'animals'; .* name the folder above",
+        "animals/cat is a folder inside the class 'animals'; .* to the folder above",
     ),
     "a file beside": (
         {"cat": 20, "labels.csv": None},
-        "photos/labels.csv is a file where only folders of classes are read; move it",
+        "photos/labels.csv is a file, but only class folders belong here; move it",
     ),
-    "images alone": ({".": 20}, "photos/000.png is a file where only folders"),
+    "images alone": ({".": 20}, "photos/000.png is a file, but only class folders"),
     "a loop": (
         {"cat": 20, "loop": "../photos"},
         "photos/loop is a link that leads back to .*; remove it",
     ),
     "a link to itself": (
         {"cat": 20, "loop": "loop"},
-        "photos/loop is a link that leads nowhere where",
+        "photos/loop is a link that leads nowhere, but",
     ),
     "case": (
         {"Cat": 20, "cat": 20},
-        "photos/Cat and .*photos/cat differ by case or Unicode form alone; rename or merge",
+        "photos/Cat and .*photos/cat differ only by case or Unicode form; rename or merge",
     ),
     "form": (
         {"caf\u00e9": 20, "cafe\u0301": 20},
-        "differ by case or Unicode form alone; rename or merge",
+        "differ only by case or Unicode form; rename or merge",
     ),
     "a name in Latin-1": (
         {"cat": 20, "\udce9": 20},
-        "cannot be the name of a class; it needs visible characters, in UTF-8",
+        "cannot name a class; use visible characters on one line, in UTF-8",
     ),
     "no test part": (
         {"train/cat": 20, "train/dog": 20},
-        "photos has train, but no test; add it, or put the classes' folders directly into",
+        "photos has train, but no test; add it, or put the class folders directly into",
     ),
     "no part to train on": (
         {"test/cat": 20, "val/cat": 20},
@@ -193,19 +193,19 @@ REFUSED: dict[str, tuple[Tree, str]] = {
     ),
     "other classes": (
         {"train/cat": 20, "train/dog": 20, "test/cat": 20, "test/eel": 20},
-        "photos/test has no folder 'dog', which another part has; all parts need the same",
+        "photos/test has no folder 'dog', but another part does; all parts need the same",
     ),
     "a class without a test image": (
         {"train/cat": 20, "train/dog": 20, "test/cat": 20, "test/dog": 0},
-        "class 'dog' has no image left for testing",
+        "class 'dog' has no images left for testing",
     ),
     "parts and classes": (
         {"train/cat": 20, "test/cat": 20, "extra/cat": 20},
-        "photos/extra stands beside the folders of the parts; .* move it away",
+        "photos/extra is next to train and test, .*; move it elsewhere",
     ),
     "parts without classes": (
         {"train": 20, "test": 20},
-        "photos/test/000.png is a file where only folders of classes are read",
+        "photos/test/000.png is a file, but only class folders belong here",
     ),
 }
 
@@ -236,14 +236,16 @@ def test_images_that_are_all_the_same(tmp_path: Path) -> None:
     write(tmp_path / "dog", 1, seed=1)
     for copy in range(19):
         shutil.copy(tmp_path / "dog" / "000.png", tmp_path / "dog" / f"copy{copy}.png")
-    with pytest.raises(DataError, match=r"class 'dog' has no image left .*; add images that"):
+    with pytest.raises(DataError, match=r"class 'dog' has no images left .*; add different images"):
         data.load(tmp_path)
 
 
 def test_what_is_neither_a_folder_nor_an_npz_file(tmp_path: Path) -> None:
     (tmp_path / "photos.zip").touch()
     for name in ("photos.zip", "missing"):
-        with pytest.raises(DataError, match=f"{name} is neither a folder nor an .npz file; --data"):
+        with pytest.raises(
+            DataError, match=f"{name} is neither a folder nor an .npz file; set --data"
+        ):
             data.load(tmp_path / name)
     with pytest.raises(DataError, match=r"--classes names the labels of an \.npz file"):
         data.load(tmp_path, classes="a,b")
@@ -295,9 +297,12 @@ def test_an_npz_file_of_keras_or_medmnist(tmp_path: Path) -> None:
         (arrays(x_train=noise(0, 40, 784)), r"x_train is uint8 \[40, 784\]; an .npz file"),
         (arrays(x_train=noise(0, 40, 3, 32, 32)), r"x_train is uint8 \[40, 3, 32, 32\]; an .npz"),
         (arrays(y_train=np.zeros((40, 2), int)), r"y_train is int64 \[40, 2\]; an .npz file"),
-        (arrays(y_train=np.arange(40) % 2 - 1), r"y_train has the label -1; labels count from 0"),
-        (arrays(y_train=np.arange(40) * 2**40), r"has the label \d+; labels count from 0"),
-        (arrays(y_train=np.arange(39)), r"has 40 images in x_train, and 39 labels in y_train"),
+        (
+            arrays(y_train=np.arange(40) % 2 - 1),
+            r"y_train has the label -1; labels must count from 0",
+        ),
+        (arrays(y_train=np.arange(40) * 2**40), r"has the label \d+; labels must count from 0"),
+        (arrays(y_train=np.arange(39)), r"has 40 images in x_train, but 39 labels in y_train"),
         ({"x_train": noise(0, 9, 9, 9)}, r"has no y_train; an .npz file holds"),
         ({"images": noise(0, 9, 9, 9)}, r"holds images; an .npz file holds x_train"),
     ],
@@ -316,9 +321,9 @@ def test_labels_that_have_no_name(tmp_path: Path) -> None:
     path = tmp_path / "some.npz"
     np.savez(path, **arrays())
     for classes, words in (
-        ("a", "has the label 1, and --classes names 0 to 0; name them all"),
+        ("a", "has the label 1, but --classes names only 0 to 0"),
         ("a,a", "--classes a,a names a class twice"),
-        ("a,", "'' cannot be the name of a class"),
+        ("a,", "'' cannot name a class"),
         ("a,b,c", "'c' has 0"),
     ):
         with pytest.raises(DataError, match=re.escape(words)):

@@ -13,8 +13,9 @@ from click.testing import Result
 from tests.helpers import HANG, free_port
 from tests.training import generated
 from tests.training.generated import ENDLESS, stop_after_epochs
+from training.config import Config
 from training.data import Dataset
-from training.pipeline import Config, train_model
+from training.pipeline import train_model
 from training.runs.checkpoints import Run, read_run
 from training.runs.distribute import ADDRESSES, WORKER, WORKERS
 

@@ -12,13 +12,14 @@ from models.bundle import MODEL_FILE, BundleError, read_record
 from models.record import CLASSES, Extension
 from tests.helpers import replace_model
 from training import TrainingError
+from training.config import Config
 from training.data import Dataset
 from training.data.cifar10 import TASK
 from training.export.export import export
 from training.measure.predict import predict_with_logits
 from training.networks.architectures import build
 from training.networks.recipes import IMPROVED, RECIPES
-from training.pipeline import Config, export_model, extend_bundled, train_model, train_models
+from training.pipeline import export_model, extend_bundled, train_model, train_models
 from training.report.model_card import model_card
 from training.runs.checkpoints import read_run
 from training.runs.extend import ExtendError

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from models.bundle import read_record
-from models.record import Score
+from models.measurements import Score
 from models.study import (
     BASELINE,
     STUDY_FILE,
@@ -23,11 +23,11 @@ from models.study import (
 )
 from tests.helpers import ROOT
 from training.__main__ import main
+from training.config import Config
 from training.data import Dataset
 from training.data.cifar10 import TASK
 from training.networks.architectures import build, describe
 from training.networks.recipes import ABLATIONS, ARTICLE, EXPERIMENTS, IMPROVED, TECHNIQUES, Recipe
-from training.pipeline import Config
 from training.report.report import check_report
 from training.report.results import COMPARISONS
 from training.runs.batches import Batches

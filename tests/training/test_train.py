@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.record import CLASSES, Record
 from tests.helpers import ROOT, png, run_server, upload
+from training.config import Config
 from training.data import Dataset
 from training.data.cifar10 import TASK
 from training.export.export import ExportError, export, verify
@@ -21,7 +22,7 @@ from training.export.publish import publish
 from training.measure.predict import predict
 from training.networks.architectures import build
 from training.networks.recipes import ARTICLE
-from training.pipeline import Config, train_model
+from training.pipeline import train_model
 from training.report.report import write_report
 from training.runs.checkpoints import RunError, load, read_run
 from training.runs.provenance import commit, machine

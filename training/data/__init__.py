@@ -31,8 +31,8 @@ def load(
     is_file = place is not None and not place.is_dir() and place.suffix == ".npz"
     if classes is not None and not is_file:
         raise DataError(
-            "--classes names the labels of an .npz file, and --data-dir is another; the classes of "
-            "a folder have its folders' names"
+            "--classes names the labels of an .npz file, but --data-dir is not one; a folder's "
+            "classes are named after its subfolders"
         )
     if place is None or cifar10.is_at(place):
         return cifar10.load(cifar10.find(place))
@@ -40,7 +40,7 @@ def load(
         return npz.load(place, classes)
     if not place.is_dir():
         raise DataError(
-            f"{place} is neither a folder nor an .npz file; --data-dir names CIFAR-10's folder, or "
-            "one with a folder of images for each class"
+            f"{place} is neither a folder nor an .npz file; set --data-dir to one, or to a folder "
+            "with a subfolder of images for each class"
         )
     return folder.load(place, skip_broken=skip_broken, cache=cache)

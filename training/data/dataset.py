@@ -120,8 +120,7 @@ def class_name(name: str, place: str) -> str:
     """
     if not name.strip() or any(unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} for c in name):
         raise DataError(
-            f"{place}: {name!r} cannot be the name of a class; it needs visible characters, in "
-            "UTF-8 and on one line"
+            f"{place}: {name!r} cannot name a class; use visible characters on one line, in UTF-8"
         )
     return unicodedata.normalize("NFC", name)
 

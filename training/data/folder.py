@@ -55,8 +55,8 @@ def load(root: Path, *, skip_broken: bool, cache: Path | None) -> Dataset:
         click.echo(f"{root / name}: {reason}", err=True)
     if len(broken) > BROKEN_SHARE * len(paths) and not skip_broken:
         raise DataError(
-            f"{root}: {len(broken)} of {len(paths)} files cannot be read as images, as said above; "
-            "take them away, or leave them out with --skip-broken"
+            f"{root}: {len(broken)} of {len(paths)} files are not readable images (listed above); "
+            "remove them, or leave them out with --skip-broken"
         )
     given: dict[Part, Split] = {}
     start = 0
@@ -90,7 +90,7 @@ def find_files(root: Path) -> tuple[list[str], Files]:
     """
     folders = _folders(root)
     if not folders:
-        raise DataError(f"{root} is empty; put a folder of images for each class into it")
+        raise DataError(f"{root} is empty; add a subfolder of images for each class")
     names = [folder.name for folder in folders]
     # `train` alone is also something that travels on rails.
     parts = [folder for folder in folders if folder.name in _PARTS]
@@ -99,13 +99,13 @@ def find_files(root: Path) -> tuple[list[str], Files]:
         return list(of_class), {"train": _files(of_class, list(of_class))}
     for wrong in (name for name in names if name not in _PARTS):
         raise DataError(
-            f"{root / wrong} stands beside the folders of the parts; there, only train, test and "
-            "validation are read: move it away"
+            f"{root / wrong} is next to train and test, where only validation may be; move it "
+            "elsewhere"
         )
     for needed in sorted({"train", "test"} - set(names)):
         raise DataError(
-            f"{root} has {' and '.join(names)}, but no {needed}; add it, or put the classes' "
-            f"folders directly into {root} to have them divided"
+            f"{root} has {' and '.join(names)}, but no {needed}; add it, or put the class folders "
+            f"directly into {root} to have them split"
         )
     if {"val", "validation"} <= set(names):
         raise DataError(f"{root} has val and validation; keep one of them")
@@ -114,7 +114,7 @@ def find_files(root: Path) -> tuple[list[str], Files]:
     for folder, of_part in by_part.items():
         for lacking in (name for name in classes if name not in of_part):
             raise DataError(
-                f"{folder} has no folder {lacking!r}, which another part has; all parts need the "
+                f"{folder} has no folder {lacking!r}, but another part does; all parts need the "
                 "same classes"
             )
     return classes, {_PARTS[f.name]: _files(of_part, classes) for f, of_part in by_part.items()}
@@ -212,7 +212,7 @@ def _classes(folder: Path) -> dict[str, Path]:
 
 
 def _same(one: Path, other: Path) -> str:
-    return f"{one} and {other} differ by case or Unicode form alone; rename or merge them"
+    return f"{one} and {other} differ only by case or Unicode form; rename or merge them"
 
 
 def _files(folders: Mapping[str, Path], classes: Sequence[str]) -> list[tuple[Path, int]]:
@@ -226,8 +226,8 @@ def _files(folders: Mapping[str, Path], classes: Sequence[str]) -> list[tuple[Pa
         for entry in _entries(folders[name]):
             if entry.is_dir():
                 raise DataError(
-                    f"{entry} is a folder inside the class {name!r}; put a class's images directly "
-                    "into its folder, or name the folder above the classes with --data-dir"
+                    f"{entry} is a folder inside the class {name!r}; put the images directly into "
+                    "the class folder, or set --data-dir to the folder above the classes"
                 )
             files.append((entry, label))
     return files
@@ -244,8 +244,8 @@ def _folders(folder: Path) -> list[Path]:
         if not entry.is_dir():
             what = "a link that leads nowhere" if entry.is_symlink() else "a file"
             raise DataError(
-                f"{entry} is {what} where only folders of classes are read; move it into one of "
-                "them, or away"
+                f"{entry} is {what}, but only class folders belong here; move it into one of them, "
+                "or elsewhere"
             )
     return entries
 

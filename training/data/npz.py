@@ -70,14 +70,14 @@ def _class_names(path: Path, classes: str | None, labels: list[Labels]) -> tuple
     most = max(int(of_part.max(initial=0)) for of_part in labels)
     if classes is None:
         if most >= sum(map(len, labels)):
-            raise DataError(f"{path} has the label {most}; labels count from 0 without gaps")
+            raise DataError(f"{path} has the label {most}; labels must count from 0 without gaps")
         return tuple(map(str, range(most + 1)))
     names = tuple(class_name(name.strip(), "--classes") for name in classes.split(","))
     if len(set(names)) < len(names):
         raise DataError(f"--classes {classes} names a class twice")
     if most >= len(names):
         raise DataError(
-            f"{path} has the label {most}, and --classes names 0 to {len(names) - 1}; name them all"
+            f"{path} has the label {most}, but --classes names only 0 to {len(names) - 1}"
         )
     return names
 
@@ -97,7 +97,7 @@ def _splits(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[Part, Sp
         labels = _labels(arrays[of_labels], f"{path}: {of_labels}")
         if len(images) != len(labels):
             raise DataError(
-                f"{path} has {len(images)} images in {of_images}, and {len(labels)} labels in "
+                f"{path} has {len(images)} images in {of_images}, but {len(labels)} labels in "
                 f"{of_labels}; each image needs one"
             )
         given[part] = Split(images, labels)
@@ -130,5 +130,5 @@ def _labels(array: npt.NDArray[Any], name: str) -> Labels:
         raise DataError(f"{name} is {array.dtype} {list(array.shape)}; {_FORM}")
     labels = array.astype(np.int64)
     if (least := labels.min(initial=0)) < 0:
-        raise DataError(f"{name} has the label {least}; labels count from 0 without gaps")
+        raise DataError(f"{name} has the label {least}; labels must count from 0 without gaps")
     return labels

@@ -59,8 +59,8 @@ def divide(
         if not counts.all():
             name = classes[int(counts.argmin())]
             raise DataError(
-                f"{place}: class {name!r} has no image left {_PURPOSE[part]}, as identical images "
-                "stay in one part; add images that differ"
+                f"{place}: class {name!r} has no images left {_PURPOSE[part]}, because identical "
+                "images stay in one part; add different images"
             )
         parts[part] = split.take(random.permutation(len(split)))
     how = _HOW[frozenset(given)]
@@ -74,14 +74,14 @@ def check_counts(labels: Iterable[int], classes: Sequence[str], place: str) -> N
         DataError: there is one; the message names it.
     """
     if len(classes) < 2:
-        raise DataError(f"{place} has one class, {classes[0]!r}; at least two are needed")
+        raise DataError(f"{place} has only one class, {classes[0]!r}; at least two are needed")
     counts = np.bincount(np.fromiter(labels, np.int64), minlength=len(classes))
     by_name = zip(classes, counts, strict=True)
     few = [f"{name!r} has {count}" for name, count in by_name if count < LEAST]
     if few:
         raise DataError(
-            f"{place}: a class needs at least {LEAST} images, and {', '.join(few)}; add images, or "
-            "take the class away"
+            f"{place}: a class needs at least {LEAST} images, but {', '.join(few)}; add images, or "
+            "remove the class"
         )
 
 

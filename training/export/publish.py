@@ -13,7 +13,7 @@ from training.report.report import version_plots
 
 
 class ReplaceError(TrainingError):
-    """A bundled version was trained longer than its replacement, or on other images."""
+    """A bundled version was trained longer than its replacement, or on different images."""
 
 
 def check_replaceable(
@@ -25,7 +25,7 @@ def check_replaceable(
 
     Raises:
         WriteError: its folder is not writable.
-        ReplaceError: the version there has more epochs or is of other images, and `force` is not
+        ReplaceError: the version there has more epochs or other images, and `force` is not
             set.
     """
     check_writable(folder.parent)
@@ -38,8 +38,8 @@ def check_replaceable(
         return
     if other and not force:
         raise ReplaceError(
-            f"{folder} was trained on other images, {other}; use --name or --models-dir to write "
-            "elsewhere, or --force to replace it"
+            f"{folder} was trained on different images ({other}); use --name or --models-dir to "
+            "write elsewhere, or --force to replace it"
         )
     if bundled > epochs and not force:
         raise ReplaceError(

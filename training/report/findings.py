@@ -27,23 +27,23 @@ def observations(record: Record) -> list[str]:
     sizes = [sum(row) for row in record.confusion_matrix]
     low, high = interval(test, sum(sizes))
     found = [
-        f"Right on {test:.1%} of {sum(sizes):,} test images (95% interval: {low:.1%} to "
-        f"{high:.1%}), and on {training:.1%} of the training images: a gap of "
+        f"Test accuracy {test:.1%} on {sum(sizes):,} images (95% interval {low:.1%} to "
+        f"{high:.1%}), training accuracy {training:.1%}: a gap of "
         f"{100 * (training - test):.1f} points."
     ]
     most = max(range(len(sizes)), key=sizes.__getitem__)
     share = sizes[most] / sum(sizes)
-    always = f"Always answering {record.classes[most]!r} is right on {share:.1%}"
+    always = f"Always predicting {record.classes[most]!r} would reach {share:.1%}"
     if low <= share:
-        found.append(f"{always}: the model is no better than that.")
+        found.append(f"{always}: the model is not better than that.")
     elif share > _UNBALANCED / len(sizes):
         found.append(
             f"{always}. The balanced accuracy, the mean over the classes, is {balanced:.1%}."
         )
     found.append(
-        "The gap is larger than chance explains: it overfits."
+        "The gap is larger than the interval's margin: the model overfits."
         if _overfits(record)
-        else "The gap is within that interval: these test images show no overfitting."
+        else "The gap is within the interval's margin: no sign of overfitting."
     )
     return found
 
@@ -75,4 +75,4 @@ def _advice(record: Record) -> str:
         if accuracy < (record.test_accuracy or 0)
     ]
     recipe = "--recipe improved, or " if record.recipe != "improved" else ""
-    return f"Try {recipe}more images of the classes that do worst: {', '.join(worst)}."
+    return f"Try {recipe}more images of the weakest classes: {', '.join(worst)}."

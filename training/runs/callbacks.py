@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from models.record import Epoch
+from models.measurements import Epoch
 from training.networks.recipes import Recipe
 from training.runs.checkpoints import EVENTS_FOLDER, Run, RunError, save
 from training.runs.noise import TrainingPart

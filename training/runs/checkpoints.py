@@ -19,7 +19,8 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from models.bundle import first_reason
 from models.locks import lock
-from models.record import Device, Epoch, Extension, Part
+from models.measurements import Epoch
+from models.record import Device, Extension, Part
 from training import SAME_COMMAND, TrainingError
 from training.data import Dataset, cifar10
 from training.files import WriteError, check_writable, replaced, write_text
@@ -206,8 +207,8 @@ def check_made_by(run: Run, run_dir: Path, recipe: Recipe, dataset: Dataset) -> 
     """
     if run.dataset != dataset.sha256:
         raise RunError(
-            f"{run_dir} holds a run on other images than {dataset.name} has now; bring back those "
-            "it was trained on, name another folder with --runs-dir, or use --fresh to start over"
+            f"{run_dir} holds a run on different images than {dataset.name} as it is now; restore "
+            "them, choose another folder with --runs-dir, or use --fresh to start over"
         )
     if replace(recipe, flips=not recipe.flips).matches(run.hyperparameters):
         raise RunError(

@@ -59,7 +59,7 @@ def extend(
         raise ExtendError(f"how {folder} was trained is not recorded; train without --extend")
     if record.dataset is None or record.dataset.sha256 != dataset.sha256:
         raise ExtendError(
-            f"{folder} was trained on other images than {dataset.name} has now; use those"
+            f"{folder} was not trained on {dataset.name} as it is now; extend it on its own images"
         )
     for option, found, given in (
         ("--seed", record.seed, seed),

@@ -8,7 +8,7 @@ processes can share a study: each trains runs that no other process trains.
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from models.record import Score
+from models.measurements import Score
 from models.study import Result, Setting
 from training.data import Dataset, Split
 from training.files import check_writable, write_text
