@@ -139,7 +139,7 @@ def _read_parts(most: int) -> list[tuple[MultipartSegment, bytes]]:
     except (MultipartError, UnicodeError) as error:
         if parts:
             raise BadRequestError(
-                f"Malformed multipart body after {len(parts)} parts: {error}."
+                f"Malformed multipart body after part {len(parts)}: {error}."
             ) from error
         raise BadRequestError(
             f"Malformed multipart body: {error}. The Content-Type header has the boundary "

@@ -22,7 +22,7 @@ from serving.images.decode import decode
 
 MEMORY_LIMIT = 2 * 2**30  # maximum bytes of address space, unless the pixels need more
 PIXEL_MEMORY = 22  # maximum bytes to decode a pixel
-OTHER_MEMORY = 2**30  # bytes, of which the libraries take 200 MB
+OTHER_MEMORY = 2**30  # bytes; the libraries take 200 MB of it
 MAX_BYTES = 256 * 2**20  # of a file; the default maximum of pixels takes 201 MB as 8-bit RGBA
 
 

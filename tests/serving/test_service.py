@@ -110,7 +110,7 @@ def test_bad_requests_are_refused_with_a_sentence(
             requests.post(f"{url}?version={version}", files=upload(("a.png", good))),
             404,
             f"version '{version}'",
-            "versions are",
+            "available versions",
         )
     for query in ("top_k=0", "top_k=1.0", "top_k=two", "resize=maybe"):
         check_problem(
