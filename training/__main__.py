@@ -1,7 +1,10 @@
 """The command line: `python -m training --help`."""
 
+import csv
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -45,7 +48,7 @@ def main() -> None:
 
 @main.command()
 @data_options
-@config_options("epochs", "seed", "precision")
+@config_options("epochs", "seed", "precision", "tensorboard")
 @options("fresh", "extend", "terms", "force")
 def all_command(
     load_data: LoadData,
@@ -72,7 +75,7 @@ def all_command(
 
 @main.command()
 @data_options
-@config_options("epochs", "seed", "precision")
+@config_options("epochs", "seed", "precision", "tensorboard")
 @options("fresh", "extend")
 @click.option(
     "--distribute",
@@ -222,6 +225,37 @@ def verify_command(
 
 
 @main.command()
+@click.option("--model", "name", default="first", help="Model whose versions to compare.")
+@click.option("--top", type=click.IntRange(min=1), default=100, help="Images to list at most.")
+@click.option(
+    "--images",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write the listed images to, as <index>.png.",
+)
+@data_options
+@options("models_dir")
+def memorized_command(
+    name: str, top: int, folder: Path | None, load_data: LoadData, models_dir: Path
+) -> None:
+    """List training images that version 1 has memorized, as CSV.
+
+    These are images whose given label version 1 answers, and version 2 does not; those with the
+    highest confidence of version 1 come first. An index counts the images to train on from 0. Needs
+    only the exported files, no run folder and no TensorFlow.
+    """
+    from training.measure.memorized import Memorized, memorized, write_images
+
+    dataset = load_data()
+    found = memorized(models_dir / name, dataset)[:top]
+    if folder is not None:
+        write_images(found, dataset, folder)
+    rows = csv.writer(sys.stdout, lineterminator="\n")
+    rows.writerow(field.name for field in fields(Memorized))
+    rows.writerows(map(astuple, found))
+
+
+@main.command()
 @data_options
 @options("models_dir")
 def familiarity_command(load_data: LoadData, models_dir: Path) -> None:
@@ -255,7 +289,7 @@ def report_command(models_dir: Path, check: bool) -> None:
 @main.command()
 @options("model", "techniques", "seeds", "vary")
 @data_options
-@options("epochs", "precision", "models_dir", "runs_dir")
+@options("epochs", "precision", "models_dir", "runs_dir", "tensorboard")
 def study_command(
     model: str,
     techniques: Sequence[str],
@@ -266,6 +300,7 @@ def study_command(
     load_data: LoadData,
     models_dir: Path,
     runs_dir: Path,
+    tensorboard: bool,
 ) -> None:
     """Measure a recipe's variants against each other.
 
@@ -302,6 +337,7 @@ def study_command(
         dataset,
         runs_dir=runs_dir,
         models_dir=models_dir,
+        tensorboard=tensorboard,
     )
 
 
