@@ -5,7 +5,7 @@ import math
 from models.record import Record
 from serving.http.answers import Worth, rounded
 
-_FEWEST = 30  # images for a share; its standard error is then below 10 points
+_FEWEST = 30  # minimum images for a share; its standard error is then below 10 points
 
 
 def worth(record: Record, best: int, confidence: float) -> Worth:

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def observe(app: Flask, metrics: Metrics, batcher: Batcher) -> None:
-    """Log and count every request that reaches the application, and return its ID."""
+    """Log and count every request that reaches the application, and send its ID back."""
 
     @app.before_request
     def begin() -> None:
