@@ -18,7 +18,7 @@ RUN rm -f .venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime_provi
        .venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime_providers_tensorrt.so
 
 FROM ${BASE_IMAGE} AS runtime
-ARG VERSION=0.4.0
+ARG VERSION=0.5.0
 LABEL org.opencontainers.image.title="Image classification service" \
       org.opencontainers.image.description="Image classification over HTTP with bundled CNNs trained on CIFAR-10" \
       org.opencontainers.image.licenses="MIT" \

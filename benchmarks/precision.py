@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from benchmarks.service import ROOT
-from models.record import INT8_MODEL_FILE, MODEL_FILE
+from models.bundle import INT8_MODEL_FILE, MODEL_FILE
 from serving.inference.classifier import Classifier
 from serving.inference.registry import load_classifiers
 from serving.settings import Settings

@@ -6,6 +6,7 @@
 import re
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,8 +15,7 @@ import tensorflow as tf
 from jax.profiler import ProfileData  # reads TensorFlow's traces, too
 from keras import layers
 
-from training.data import cifar10 as data
-from training.data.cifar10 import Split
+from training.data import Dataset, load
 from training.networks.architectures import ARCHITECTURES
 from training.networks.recipes import ARTICLE
 from training.runs.train import train
@@ -37,19 +37,19 @@ KINDS = {
 }
 
 
-def plain(name: str, split: Split) -> list[float]:
+def plain(name: str, dataset: Dataset) -> list[float]:
     """Train as the article's script does; return the seconds of each epoch, with validation."""
-    *hidden, _ = ARCHITECTURES[name].layers()
+    hidden = ARCHITECTURES[name].layers()
     model = keras.Sequential([*hidden, layers.Dense(10, activation="softmax")])
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     began: list[float] = []
     ended: list[float] = []
     model.fit(
-        split.images,
-        split.labels,
+        dataset.train.images,
+        dataset.train.labels,
         batch_size=128,
         epochs=EPOCHS,
-        validation_split=0.2,
+        validation_data=(dataset.validation.images, dataset.validation.labels),
         callbacks=[
             keras.callbacks.LambdaCallback(
                 on_epoch_begin=lambda *_: began.append(time.perf_counter()),
@@ -60,13 +60,13 @@ def plain(name: str, split: Split) -> list[float]:
     return [end - begin for begin, end in zip(began, ended, strict=True)]
 
 
-def ours(name: str, split: Split, precision: str, epochs: int = EPOCHS) -> list[float]:
+def ours(name: str, dataset: Dataset, precision: str, epochs: int = EPOCHS) -> list[float]:
     """Train with the article's recipe; return the same seconds."""
     with tempfile.TemporaryDirectory() as folder:
         run = train(
             name,
             ARTICLE[name],
-            split,
+            dataset,
             epochs=epochs,
             seed=0,
             precision=precision,
@@ -75,14 +75,14 @@ def ours(name: str, split: Split, precision: str, epochs: int = EPOCHS) -> list[
     return [epoch.seconds for epoch in run.history]
 
 
-def profile(name: str, split: Split, precision: str) -> tuple[dict[str, float], float]:
+def profile(name: str, dataset: Dataset, precision: str) -> tuple[dict[str, float], float]:
     """Return each kind's share of the operations' time, and the share of a step with none.
 
     Operations overlap, especially the two gradients of a convolution.
     """
     with tempfile.TemporaryDirectory() as folder:
         with tf.profiler.experimental.Profile(folder):
-            ours(name, split, precision, epochs=1)
+            ours(name, dataset, precision, epochs=1)
         [file] = Path(folder).rglob("*.xplane.pb")
         plane = ProfileData.from_file(str(file)).find_plane_with_name("/host:CPU")
         operations = sorted(
@@ -106,7 +106,7 @@ def profile(name: str, split: Split, precision: str) -> tuple[dict[str, float], 
     return {kind: of_one / total for kind, of_one in seconds.items()}, 1 - busy / (last - first)
 
 
-def compare(train_set: Split, rounds: int) -> None:
+def compare(dataset: Dataset, rounds: int) -> None:
     """Print a table of the images per second that each network trains on, validation included.
 
     Each figure is that of the fastest epoch: other load only slows epochs down.
@@ -116,32 +116,36 @@ def compare(train_set: Split, rounds: int) -> None:
     )
     print("|---|---:|---:|---:|---:|---:|", flush=True)
     for name in ARCHITECTURES:
-        split = _of(train_set, STEPS[name])
+        few = _of(dataset, STEPS[name])
         seconds: list[list[float]] = [[], [], []]
         for _ in range(rounds):  # in turns, since a shared machine's speed drifts
-            seconds[0] += plain(name, split)[1:]
-            seconds[1] += ours(name, split, "float32")[1:]
-            seconds[2] += ours(name, split, "mixed_bfloat16")[1:]
+            seconds[0] += plain(name, few)[1:]
+            seconds[1] += ours(name, few, "float32")[1:]
+            seconds[2] += ours(name, few, "mixed_bfloat16")[1:]
         script, *others = (STEPS[name] * ARTICLE[name].batch_size / min(times) for times in seconds)
         cells = [f"{rate:,.0f} | {rate / script:.2f}" for rate in others]
         print(f"| `{name}` | {script:,.0f} | {' | '.join(cells)} |", flush=True)
 
 
-def show_profiles(train_set: Split) -> None:
+def show_profiles(dataset: Dataset) -> None:
     """Print where a step's time goes, as a table."""
     print(f"| model | precision | {' | '.join(KINDS)} | none runs |")
     print(f"|---|---|{'---:|' * (len(KINDS) + 1)}", flush=True)
     for name in ARCHITECTURES:
         for precision in ("float32", "mixed_bfloat16"):
-            shares, idle = profile(name, _of(train_set, 4 * STEPS[name]), precision)
+            shares, idle = profile(name, _of(dataset, 4 * STEPS[name]), precision)
             cells = [f"{100 * share:.1f} %" for share in (*shares.values(), idle)]
             print(f"| `{name}` | {precision} | {' | '.join(cells)} |", flush=True)
 
 
-def _of(train_set: Split, steps: int) -> Split:
+def _of(dataset: Dataset, steps: int) -> Dataset:
     """Return the images for an epoch of `steps`, and for its validation."""
-    size = round(steps * ARTICLE["first"].batch_size / (1 - ARTICLE["first"].validation_split))
-    return Split(train_set.images[:size], train_set.labels[:size])
+    size = steps * ARTICLE["first"].batch_size
+    return replace(
+        dataset,
+        train=dataset.train.take(slice(size)),
+        validation=dataset.validation.take(slice(size // 4)),
+    )
 
 
 @click.command(context_settings={"show_default": True})
@@ -150,11 +154,11 @@ def _of(train_set: Split, steps: int) -> Split:
 def main(rounds: int, profiled: bool) -> None:
     """Measure the images per second of `training.runs.train` and of the article's script."""
     keras.config.disable_interactive_logging()  # no progress bars in the table
-    train_set = data.load(data.find(None)).train
+    dataset = load(None)
     if profiled:
-        show_profiles(train_set)
+        show_profiles(dataset)
     else:
-        compare(train_set, rounds)
+        compare(dataset, rounds)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,20 @@ Errors have the type `application/problem+json` ([RFC
 `true` or `false`. An unknown query parameter is an error.
 
 Each route below `/v2/models/{name}` also exists below `/v2/models/{name}/versions/{version}`.
+
+## Bodies
+
+`/predict`, `/stability` and `/explanations` take a form with files in the field `image`, an image
+file itself, or JSON: `{"image": "<base64 or data: URL>"}`, or `{"images": [...]}` for several
+(`/predict` alone). The query parameters may also be in the form or the JSON:
+
+```sh
+curl --json '{"image": "'$(base64 -w 0 serving/static/ship.png)'", "top_k": 1}' http://127.0.0.1:8000/predict
+```
+
+The service fetches nothing: a URL of an image is refused. An image of another size than 32×32
+pixels is cropped to its center square and resampled, unless `resize` is false; the answer says so
+in `resampled`.
 """
 SHIP = Path("serving/static/ship.png")
 ROOT = Path(__file__).parents[1]
@@ -190,6 +204,8 @@ def _words(schema: Json) -> str:
             return f"{_words(items)}, repeatable"
         case {"type": "number" | "integer" as kind, "minimum": least, "maximum": most}:
             return f"{kind}, {least} to {most}"
+        case {"type": "integer", "minimum": least}:
+            return f"integer, at least {least}"
         case {"type": "string"}:
             return "text"
         case {"type": kind}:

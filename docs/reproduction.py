@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from models.study import Result, Study
-from training.report.report import read_records
+from training.bundled import read_records
 from training.report.results import COMPARISONS, repeats_article
 from training.report.tables import Records, reproduction_table
 

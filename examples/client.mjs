@@ -10,7 +10,7 @@ const body = new FormData();
 for (const path of process.argv.slice(2)) {
   body.append("image", await openAsBlob(path), basename(path));
 }
-const response = await fetch(`${service}/predict?resize=true`, { method: "POST", headers, body });
+const response = await fetch(`${service}/predict`, { method: "POST", headers, body });
 const answer = await response.json();
 if (!response.ok) {
   console.error(answer.detail);

@@ -22,7 +22,7 @@ def classify(paths: list[Path]) -> list[dict[str, Any]]:
     for _ in range(TRIES):
         response = requests.post(
             f"{SERVICE}/predict",
-            params={"resize": "true", "partial": "true", "top_k": "3"},
+            params={"partial": "true", "top_k": "3"},
             files=files,
             headers={"X-API-Key": KEY} if KEY else {},
             timeout=30,

@@ -7,6 +7,6 @@ for path; do
     # --retry waits for Retry-After while the service's queue is full.
     curl --silent --show-error --fail-with-body --retry 5 \
         ${API_KEY:+--header "X-API-Key: $API_KEY"} \
-        --form "image=@$path" "$service/predict?resize=true&top_k=1"
+        --form "image=@$path" "$service/predict?top_k=1"
     echo
 done

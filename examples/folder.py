@@ -23,7 +23,7 @@ def classify(path: Path) -> list[object]:
     """Return the file's row."""
     response = requests.post(
         f"{SERVICE}/predict",
-        params={"model": "final", "resize": "true", "top_k": "1"},
+        params={"model": "final", "top_k": "1"},
         files={"image": (path.name, path.read_bytes())},
         headers={"X-API-Key": KEY} if KEY else {},
         timeout=30,

@@ -27,7 +27,7 @@ for record in response.json()["models"]:
     with open(IMAGE, "rb") as file:  # noqa: PTH123  # shorter
         response = requests.post(
             f"{SERVICE}/stability",
-            params={"model": name, "version": version, "resize": "true"},
+            params={"model": name, "version": version},
             files={"image": file},
             headers=HEADERS,
             timeout=10,

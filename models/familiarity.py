@@ -52,7 +52,7 @@ def read_familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
 
 
 def agreement(probabilities: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """Return each image's negative Jensen-Shannon divergence [N] of models' probabilities [N, 10].
+    """Return the negative Jensen-Shannon divergence [N] of models' probabilities [N, classes].
 
     In nats; 0 if they agree entirely (Lin, 1991).
     """

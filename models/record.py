@@ -4,18 +4,18 @@
 """
 
 import re
-from functools import cached_property
-from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
-    Field,
     computed_field,
     model_validator,
 )
+
+from models import IMAGE_SIZE as IMAGE_SIZE  # noqa: PLC0414  # decoders start without pydantic
+from models.measurements import Epoch, Known, Measured, Score, is_unknown
 
 # CIFAR-10's classes, in the order of its labels.
 CLASSES = (
@@ -30,28 +30,12 @@ CLASSES = (
     "ship",
     "truck",
 )
-IMAGE_SIZE = 32  # pixels, both sides
 
-# The ONNX contract: `image`, uint8 [batch, 32, 32, 3] RGB -> `probabilities`, float32 [batch, 10].
+# The ONNX contract: `image`, uint8 [batch, 32, 32, 3] RGB -> `probabilities`, float32
+# [batch, number of classes].
 INPUT = "image"
 OUTPUT = "probabilities"
 BATCH = "batch"
-
-# The files of models/<name>/<version>/.
-MODEL_FILE = "model.onnx"
-INT8_MODEL_FILE = "model.int8.onnx"  # the same model in int8 arithmetic; not every version has it
-RECORD_FILE = "metadata.json"
-CURVES_FILE = "curves.png"
-RELIABILITY_FILE = "reliability.png"
-
-
-def _is_unknown(value: Any) -> bool:
-    return value in (None, "", [], {})
-
-
-_T = TypeVar("_T")
-# A field that a record may lack: what was not measured is left out of files and answers.
-Known = Annotated[_T, Field(exclude_if=_is_unknown)]
 
 
 def short_device(device: str) -> str:
@@ -60,107 +44,6 @@ def short_device(device: str) -> str:
 
 
 Device = Annotated[str, AfterValidator(short_device)]  # records before 0.5 have the path
-
-
-def version_folders(models_dir: Path, name: str = "*") -> list[Path]:
-    """Return the folders <name>/<version>/ of one model, or of all.
-
-    Unfinished folders and those set aside are left out (their name, or their model's, starts with a
-    dot), and so is a disk's lost+found.
-
-    Raises:
-        OSError: one of these folders cannot be read.
-    """
-    if not models_dir.is_dir():
-        return []
-    models = models_dir.iterdir() if name == "*" else [models_dir / name]
-    return [
-        version
-        for model in models
-        if not model.name.startswith(".") and model.name != "lost+found" and model.is_dir()
-        for version in model.iterdir()
-        if version.name.isdecimal() and version.is_dir()
-    ]
-
-
-class Memorization(BaseModel):
-    """How much of the training images a network has memorized, if some have random labels.
-
-    All are fractions, without dropout or augmentation.
-    """
-
-    clean: float | None  # images with true labels answered correctly; null if there are none
-    noisy: float | None  # images with random labels answered with that label
-    restored: float | None  # images with random labels answered with their true class
-
-
-class Epoch(BaseModel):
-    """One finished epoch: means over its training batches, and over the validation set after it.
-
-    The loss is the one that the recipe minimizes, including label smoothing and penalties.
-    Accuracies are fractions.
-    """
-
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
-    seconds: float
-    memorization: Memorization | None = None  # if labels were replaced by random ones
-
-
-class Score(BaseModel):
-    """Mean cross-entropy and top-1 accuracy (a fraction) of the final weights on a set."""
-
-    loss: float
-    accuracy: float
-
-
-class ReliabilityBin(BaseModel):
-    """The images with a top-1 confidence in one equal-width bin; means are null if it is empty."""
-
-    confidence: float | None  # mean
-    accuracy: float | None
-    count: int
-
-
-class Coverage(BaseModel):
-    """The answers that remain above a confidence threshold.
-
-    The accuracy, a fraction, is null if no answer remains.
-    """
-
-    threshold: float  # minimum top-1 confidence
-    coverage: float  # share of images at or above it
-    accuracy: float | None  # of those images
-
-
-class Calibration(BaseModel):
-    """How well confidence matches accuracy on the test set (Guo et al., 2017)."""
-
-    mean_confidence: float  # top-1
-    expected_calibration_error: float  # a fraction, over the reliability bins
-    brier_score: float  # mean over images of squared errors summed over classes, 0 to 2
-    reliability: list[ReliabilityBin]  # of equal width from confidence 0 to 1
-    coverage: list[Coverage]
-
-
-class Stability(BaseModel):
-    """Share of test images that keep their top-1 class when the image changes."""
-
-    images: int  # the first ones of the test set
-    mirrored: float  # left to right
-    # By 2 pixels over a reflected border, in one direction per image: image i left, right, up,
-    # down for i mod 4 = 0, 1, 2, 3.
-    shifted: float
-
-
-class Noise(BaseModel):
-    """A model's predictions for images of uniform noise."""
-
-    most_common_class: str
-    share: float  # of the images, classified as that class
-    confidence: float  # mean top-1 confidence
 
 
 class Article(BaseModel):
@@ -183,6 +66,20 @@ class Part(BaseModel):
     libraries: dict[str, str]
 
 
+class DatasetRecord(BaseModel):
+    """The images that a model was measured on, and trained on if its record has a history."""
+
+    name: str
+    source: str  # what was read
+    counts: dict[str, dict[str, int]]  # images by part (training, validation, test) and class
+    split: str  # how the parts were made
+    duplicates: int  # images that repeat another's pixels
+    contradictions: int  # of those, those with another label than the image that they repeat
+    sha256: str  # over the pixels and labels of training, validation and test images, in order
+    license: Known[str | None] = None
+    md5: Known[dict[str, str]] = {}  # of CIFAR-10's official files
+
+
 class Extension(BaseModel):
     """A bundled version whose weights started a longer training run, with a new optimizer."""
 
@@ -197,43 +94,6 @@ class Provenance(BaseModel):
     commit: str | None  # of the code that exported it, as in a part
     parts: list[Part]  # of the training; empty if it ended before they were recorded
     extensions: list[Extension] = []  # in order; usually none
-
-
-class Measured(BaseModel):
-    """Measurements of one exported file on the 10,000 test images and on noise."""
-
-    test_loss: Known[float | None] = None  # mean cross-entropy
-    confusion_matrix: Known[list[list[int]]] = []  # [true class][predicted class]
-    noise: Known[Noise | None] = None
-    calibration: Known[Calibration | None] = None
-    stability: Known[Stability | None] = None
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        size = len(CLASSES)
-        if self.confusion_matrix and [len(row) for row in self.confusion_matrix] != [size] * size:
-            raise ValueError(f"confusion_matrix is not {size} by {size}")
-        return self
-
-    @computed_field(exclude_if=_is_unknown)
-    @cached_property  # the service reads it for each image
-    def test_accuracy(self) -> float | None:
-        """Top-1 accuracy on the whole test set, if it was measured."""
-        if not self.confusion_matrix:
-            return None
-        correct = sum(self.confusion_matrix[i][i] for i in range(len(CLASSES)))
-        return correct / sum(map(sum, self.confusion_matrix))
-
-    @computed_field(exclude_if=_is_unknown)
-    @property
-    def class_accuracy(self) -> dict[str, float]:
-        """Test accuracy by true class, if it was measured."""
-        if not self.confusion_matrix:
-            return {}
-        return {
-            name: row[i] / sum(row)
-            for i, (name, row) in enumerate(zip(CLASSES, self.confusion_matrix, strict=True))
-        }
 
 
 class Int8(Measured):
@@ -256,6 +116,7 @@ class Record(Measured):
     name: str
     title: str
     version: int
+    network: Known[str] = ""  # the architecture: first, second or final
     layers: Known[str] = ""
     parameters: Known[int | None] = None
     non_trainable_parameters: Known[int | None] = None
@@ -263,16 +124,17 @@ class Record(Measured):
     seed: Known[int | None] = None
     epochs: Known[int | None] = None  # requested; `epochs_completed` counts the finished ones
     precision: Known[str] = ""  # Keras' dtype policy in training; the exported file is float32
+    flips: Known[bool | None] = None  # whether it was trained on mirrored images, too
     history: Known[list[Epoch]] = []
     # Of the exported file: no dropout, no augmentation, no label smoothing.
     evaluated_train: Known[Score | None] = None
     evaluated_validation: Known[Score | None] = None
     # The file divides its logits by this; fitted on the validation set. None: not scaled.
     temperature: Known[float | None] = None
-    article: Known[Article | None] = None
+    article: Known[Article | None] = None  # None: the article has no such model
     classes: list[str]
     sha256: str  # of model.onnx
-    dataset_md5: Known[dict[str, str]] = {}
+    dataset: Known[DatasetRecord | None] = None
     libraries: Known[dict[str, str]] = {}
     export_libraries: Known[dict[str, str]] = {}
     backend: Known[str] = ""
@@ -281,10 +143,25 @@ class Record(Measured):
     provenance: Known[Provenance | None] = None  # None: exported before it was recorded
     int8: Known[Int8 | None] = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _check_form(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and "dataset_md5" in fields:
+            raise ValueError("it is of release 0.4 or earlier; export the model again")
+        return fields
+
     @model_validator(mode="after")
     def _check_classes(self) -> Self:
-        if tuple(self.classes) != CLASSES:
-            raise ValueError(f"classes are {self.classes}, not CIFAR-10's {list(CLASSES)}")
+        size = len(self.classes)
+        for name in self.classes:
+            if self.classes.count(name) > 1:
+                raise ValueError(f"classes has {name!r} twice")
+        files: list[Measured] = [self, self.int8] if self.int8 else [self]
+        for matrix in (file.confusion_matrix for file in files if file.confusion_matrix):
+            if [len(row) for row in matrix] != [size] * size:
+                raise ValueError(f"confusion_matrix is not {size} by {size}, as the classes are")
+            if not all(map(sum, matrix)):
+                raise ValueError("confusion_matrix has a class without a test image")
         return self
 
     def of_int8(self) -> Self:
@@ -305,38 +182,45 @@ class Record(Measured):
         """The extensions in its provenance."""
         return self.provenance.extensions if self.provenance else []
 
+    @computed_field(exclude_if=is_unknown)
+    @property
+    def class_accuracy(self) -> dict[str, float]:
+        """Test accuracy by true class, if it was measured."""
+        by_class = enumerate(zip(self.classes, self.confusion_matrix, strict=False))
+        return {name: row[i] / sum(row) for i, (name, row) in by_class}
+
     @computed_field(exclude_if=lambda epochs: epochs == 0)
     @property
     def epochs_completed(self) -> int:
         """Number of finished epochs; the bundled weights are from the last one."""
         return len(self.history)
 
-    @computed_field(exclude_if=_is_unknown)
+    @computed_field(exclude_if=is_unknown)
     @property
     def best_epoch(self) -> int | None:
         """The epoch, from 1, with the highest validation accuracy."""
         accuracies = [epoch.val_accuracy for epoch in self.history]
         return 1 + accuracies.index(max(accuracies)) if accuracies else None
 
-    @computed_field(exclude_if=_is_unknown)
+    @computed_field(exclude_if=is_unknown)
     @property
     def train_accuracy(self) -> float | None:
         """Accuracy of the exported file on the training images, without augmentation."""
         return self.evaluated_train.accuracy if self.evaluated_train else None
 
-    @computed_field(exclude_if=_is_unknown)
+    @computed_field(exclude_if=is_unknown)
     @property
     def running_train_accuracy(self) -> float | None:
         """Keras' running mean over the last epoch's training batches: the article's own metric."""
         return self.history[-1].accuracy if self.history else None
 
-    @computed_field(exclude_if=_is_unknown)
+    @computed_field(exclude_if=is_unknown)
     @property
     def validation_accuracy(self) -> float | None:
         """Accuracy of the exported file on the validation images."""
         return self.evaluated_validation.accuracy if self.evaluated_validation else None
 
-    @computed_field(exclude_if=_is_unknown)
+    @computed_field(exclude_if=is_unknown)
     @property
     def generalization_gap(self) -> float | None:
         """Training minus validation accuracy: how much the model overfits."""
@@ -344,7 +228,7 @@ class Record(Measured):
             return None
         return self.train_accuracy - self.validation_accuracy
 
-    @computed_field(exclude_if=_is_unknown)
+    @computed_field(exclude_if=is_unknown)
     @property
     def training_seconds(self) -> float | None:
         """Wall time of all finished epochs."""

@@ -5,11 +5,15 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, Field, JsonValue
 
-from models.record import Device, Epoch, Memorization, Part, Score
+from models.measurements import Epoch, Memorization, Score
+from models.record import Device, Part
 
+CIFAR10 = "CIFAR-10"
 STUDY_FILE = "study.json"  # in the models folder
+EXPERIMENTS = ("random-labels", "less-data", "width")  # each in <name>.json beside it
+TRAINING_IMAGES = 40_000  # of CIFAR-10, without the validation images: of all of these studies
 BASELINE = "baseline"  # the recipe unchanged
 
 
@@ -19,11 +23,13 @@ class Setting(BaseModel, frozen=True):
     model: str
     epochs: int  # requested
     precision: str
+    dataset: str = Field(CIFAR10, exclude_if=lambda name: name == CIFAR10)  # the images' name
 
     @property
     def title(self) -> str:
         """The setting on one line, for headings."""
-        return f"{self.model}, {self.epochs} epochs, {self.precision}"
+        images = "" if self.dataset == CIFAR10 else f", {self.dataset}"
+        return f"{self.model}, {self.epochs} epochs, {self.precision}{images}"
 
 
 class Result(BaseModel):

@@ -1,4 +1,4 @@
-"""What libraries expect of the system: the command lines import this before anything else."""
+"""Prepare what libraries expect of the system; the command lines import this first."""
 
 import os
 import sys
@@ -6,9 +6,9 @@ import tempfile
 
 
 def open_streams() -> None:
-    """Open the standard streams that are closed (`2>&-`, pythonw), so that they can be used.
+    """Open standard streams that are closed (`2>&-`, pythonw).
 
-    Else the next file to be opened gets the number of a closed one, and messages end up in it.
+    Otherwise the next opened file gets the number of a closed stream, and messages end up in it.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:

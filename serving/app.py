@@ -2,10 +2,9 @@
 
 from flask import Flask
 
-from serving.http.access import allow_origins, require_key, trust_proxies
 from serving.http.answers import OrjsonProvider
-from serving.http.buffering import buffer_bodies
-from serving.http.compression import compress_answers, decompress_bodies
+from serving.http.headers import allow_origins, compress_answers, isolate_pages, trust_proxies
+from serving.http.intake import take_requests_in
 from serving.http.problems import register_error_handlers
 from serving.images.pool import Decoders
 from serving.inference.batching import Batcher, check_gunicorn
@@ -18,6 +17,8 @@ from serving.routes import health, inference_protocol, insights, models, page, p
 from serving.service import Service
 from serving.settings import Settings
 
+HELD_REQUESTS = 4  # of maximum size, whose images a worker may hold for its decoders
+
 
 def create_app(
     settings: Settings | None = None,
@@ -26,12 +27,12 @@ def create_app(
 ) -> Flask:
     """Load the models and build the application around them; `batcher` runs them for requests.
 
-    Workers count together if they are given the same `shared_metrics`.
+    Workers that get the same `shared_metrics` count together.
 
     Raises:
         StartError: a model is missing or altered, another file in its folder is damaged, the
-            provider does not work here, or the OTEL_ variables ask for what is not installed.
-        AppImportError, RuntimeError: a gunicorn that is not the service's own cannot run it.
+            provider does not work here, or a package that the OTEL_ variables need is missing.
+        AppImportError, RuntimeError: gunicorn was started with options that the service rejects.
     """
     if batcher.needs_gevent:
         check_gunicorn()
@@ -41,7 +42,13 @@ def create_app(
     service = Service(
         settings=settings,
         classifiers=classifiers,
-        decoders=Decoders(settings),
+        decoders=Decoders(
+            settings.decoders,
+            max_pixels=settings.max_pixels,
+            max_held=HELD_REQUESTS * settings.max_body,
+            wait=settings.decoder_timeout,
+            work=settings.decode_timeout,
+        ),
         batcher=batcher(metrics, settings),
         metrics=metrics,
         familiarity=load_familiarity(settings.models_dir),
@@ -49,18 +56,19 @@ def create_app(
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.json = OrjsonProvider(app)
-    # An extra slash is accepted at the end of a path, but not inside it: the redirect that
-    # werkzeug would answer with drops a proxy's path prefix.
+    # Accept a trailing slash, but no double slash within a path: werkzeug's redirect would drop a
+    # proxy's path prefix.
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
     register_error_handlers(app)
-    observe(app, metrics)
     start_tracing(app)
     trust_proxies(app, settings)
+    # Requests pass through these in order, responses in reverse: refusals are counted, and
+    # compressed responses get security headers.
+    observe(app, metrics, service.batcher)
     allow_origins(app, settings)
-    require_key(app, settings)
-    buffer_bodies(app, settings)
-    decompress_bodies(app, settings)
+    take_requests_in(app, settings)
     compress_answers(app)
+    isolate_pages(app, page.DOCS)
     for routes in (predict, insights, models, study, inference_protocol, health, page):
         app.register_blueprint(routes.create_blueprint(service))
     return app

@@ -1,10 +1,7 @@
-"""Domain errors, and the HTTP status that each becomes."""
+"""Domain errors; `http.problems` turns them into responses."""
 
 import os
 import socket
-from http import HTTPStatus
-
-from pydantic import ValidationError
 
 
 class StartError(Exception):
@@ -15,7 +12,7 @@ class AddressError(StartError):
     """The service cannot listen on its address."""
 
     def __init__(self, host: str, port: int, error: OSError) -> None:
-        # gevent adds the address to `strerror`; a name that is not found has no number of errno's.
+        # gevent adds the address to `strerror`; an unknown host name has no errno.
         known = not isinstance(error, socket.gaierror) and error.errno
         super().__init__(
             f"cannot listen on {host}:{port}: {os.strerror(known) if known else error.strerror}; "
@@ -24,15 +21,19 @@ class AddressError(StartError):
 
 
 class ServingError(Exception):
-    """A request that is refused or fails; the message says why, and what to do."""
+    """A request is refused or fails; the message says why and what to do."""
 
 
 class BadRequestError(ServingError):
-    """A parameter, header or body that is malformed."""
+    """A malformed parameter, header or body."""
 
 
 class BrokenImageError(ServingError):
     """Bytes that are not an image, or a broken image."""
+
+
+class FolderError(BrokenImageError):
+    """A folder instead of an image file."""
 
 
 class UnauthorizedError(ServingError):
@@ -40,22 +41,15 @@ class UnauthorizedError(ServingError):
 
 
 class UnsupportedTypeError(ServingError):
-    """A media type or image format that is not supported."""
+    """An unsupported media type or image format."""
 
 
 class UnsupportedCodingError(UnsupportedTypeError):
-    """A Content-Encoding that is not supported."""
+    """An unsupported Content-Encoding."""
 
 
 class ImageSizeError(ServingError):
-    """An image that does not have the models' input size, sent without asking to resize it."""
-
-    def __str__(self) -> str:
-        """Add what to do over HTTP; `args` have what is wrong."""
-        return (
-            f"{super().__str__()} Add ?resize=true (under /v2, the parameter resize) to have its "
-            "center cropped and resampled."
-        )
+    """An image that is not of the models' input size, sent with `resize` off."""
 
 
 class TooLargeError(ServingError):
@@ -85,42 +79,10 @@ class SlowRequestError(ServingError):
 class HungUpError(ServingError):
     """A client that hung up before the work on its request began."""
 
-    def __str__(self) -> str:
-        """Return what a client reads that has closed only its side of the connection."""
-        return "The connection was closed before the answer. Keep it open until then."
-
 
 class NoRoomError(ServingError):
-    """A body that could not be stored: the disk for temporary files is full."""
+    """A body could not be stored because temporary storage is full."""
 
 
 class NotReadyError(ServingError):
     """The service is not ready for requests."""
-
-
-def first_reason(error: ValidationError, whole: str) -> str:
-    """Return the first validation error, after its field, or after `whole` if it has none."""
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"
-
-
-STATUSES: dict[type[ServingError], HTTPStatus] = {
-    BadRequestError: HTTPStatus.BAD_REQUEST,
-    BrokenImageError: HTTPStatus.BAD_REQUEST,
-    UnauthorizedError: HTTPStatus.UNAUTHORIZED,
-    NotFoundError: HTTPStatus.NOT_FOUND,
-    HungUpError: HTTPStatus.REQUEST_TIMEOUT,  # which nobody reads
-    SlowRequestError: HTTPStatus.REQUEST_TIMEOUT,
-    TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    UnsupportedTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    ImageSizeError: HTTPStatus.UNPROCESSABLE_ENTITY,
-    OverloadedError: HTTPStatus.SERVICE_UNAVAILABLE,
-    ModelError: HTTPStatus.SERVICE_UNAVAILABLE,
-    NoRoomError: HTTPStatus.SERVICE_UNAVAILABLE,
-    NotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
-}
-HEADERS: dict[type[ServingError], dict[str, str]] = {
-    OverloadedError: {"Retry-After": "1"},  # seconds
-    UnauthorizedError: {"WWW-Authenticate": "Bearer"},
-    UnsupportedCodingError: {"Accept-Encoding": "gzip, deflate"},
-}

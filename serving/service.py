@@ -1,18 +1,19 @@
 """What the routes share: settings, models, decoders, batcher and metrics."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from models.familiarity import MeasuredFamiliarity
-from serving.errors import NotReadyError, ServingError
-from serving.images.decode import DecodedImage
-from serving.images.pool import Decoders, Upload
+from serving.errors import NotReadyError
+from serving.http.intake import current_request
+from serving.images.decode import DecodedImage, Upload
+from serving.images.pool import Decoders
+from serving.images.process import Outcome
 from serving.inference.batching import Batcher, Images, Probabilities
 from serving.inference.classifier import Classifier
 from serving.inference.registry import Classifiers
 from serving.observability.metrics import Metrics
-from serving.server.connections import watch_client
 from serving.settings import Settings
 
 
@@ -31,44 +32,49 @@ class Service:
         """Decode a request's images in order, up to the first that is refused.
 
         Raises:
-            ServingError: as Decoders.decode(), or there is no room for `runs` more images to wait
-                for models.
+            ServingError: as Decoders.decode(), or the queue has no room for `runs` more images.
         """
         with self._decoding(runs):
-            return self.decoders.decode(uploads, watch_client(), resize=resize)
+            return self.decoders.decode(uploads, current_request().is_abandoned, resize=resize)
 
-    def decode_each(
-        self, uploads: Sequence[Upload], runs: int, *, resize: bool
-    ) -> list[DecodedImage | ServingError]:
+    def decode_each(self, uploads: Sequence[Upload], runs: int, *, resize: bool) -> list[Outcome]:
         """Decode a request's images in order, each to its pixels or its refusal.
 
         Raises:
-            ServingError: as Decoders.decode_each(), or there is no room for `runs` more images to
-                wait for models.
+            ServingError: as Decoders.decode_each(), or the queue has no room for `runs` more
+                images.
         """
         with self._decoding(runs):
-            return list(self.decoders.decode_each(uploads, watch_client(), resize=resize))
+            is_abandoned = current_request().is_abandoned
+            return list(self.decoders.decode_each(uploads, is_abandoned, resize=resize))
 
     @contextmanager
     def _decoding(self, runs: int) -> Iterator[None]:
-        self.batcher.check_room(runs)  # before work is wasted
+        self.batcher.check_room(runs)  # before doing any work
         with self.metrics.time_decoding():
             yield
 
-    def classify(self, classifiers: Iterable[Classifier], images: Images) -> list[Probabilities]:
-        """Return each model's probabilities [N, 10] for a request's images [N, 32, 32, 3], RGB.
+    def classify(
+        self, classifiers: Sequence[Classifier], images: Images, *, count: bool = True
+    ) -> list[Probabilities]:
+        """Return each model's probabilities [N, classes] for images [N, 32, 32, 3], RGB.
+
+        They count as predictions unless `count` is False.
 
         Raises:
             ServingError: as Batcher.classify().
         """
-        return self.batcher.classify(classifiers, images, watch_client())
+        found = self.batcher.classify(classifiers, images, current_request().is_abandoned)
+        if count:
+            self.metrics.count_predictions(classifiers, found)
+        return found
 
     def check_ready(self, *only: Classifier) -> None:
-        """Check that decoders start, and that all models, or `only` these, work.
+        """Check that decoders start and that all models, or `only` these, work.
 
         Raises:
-            NotReadyError: a decoder does not start, or one of the models fails.
+            NotReadyError: no decoder starts, or one of the models fails.
         """
         self.decoders.check_ready()
         if failed := self.batcher.retry_failed(only or None):
-            raise NotReadyError(f"These models fail: {', '.join(failed)}. The log says why.")
+            raise NotReadyError(f"These models failed: {', '.join(failed)}. The log says why.")

@@ -48,7 +48,7 @@ def upload(*files: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:
 def ask(server: str, path: str, file: Path, query: str = "") -> Any:
     """Send a file to be resized; return the answer."""
     files = upload((file.name, file.read_bytes()))
-    return requests.post(f"{server}/{path}?resize=true&{query}", files=files).json()
+    return requests.post(f"{server}/{path}?{query}", files=files).json()
 
 
 def predict(server: str, file: Path, query: str = "") -> Any:

@@ -101,7 +101,7 @@ def test_a_spooled_upload(container: Running) -> None:
     """The server writes a body past 64 KiB to a file, on a root that cannot be written to."""
     image = io.BytesIO()
     Image.new("RGB", (800, 800)).save(image, "BMP")
-    response = requests.post(f"{container.address}/predict?resize=true", data=image.getvalue())
+    response = requests.post(f"{container.address}/predict", data=image.getvalue())
     assert response.status_code == 200, response.text
 
 

@@ -4,7 +4,6 @@ import os
 from typing import IO, Any
 
 import click
-from pydantic import ValidationError
 
 # Set before ONNX Runtime is imported, or it sends telemetry to Microsoft (see its Privacy.md).
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -37,9 +36,3 @@ class StoppedError(TrainingError):
 
 class WorkerError(TrainingError):
     """The workers of a distributed training cannot start together, or one was lost."""
-
-
-def first_reason(error: ValidationError) -> str:
-    """Return the first validation error, prefixed with its field."""
-    first = error.errors()[0]
-    return ": ".join([*map(str, first["loc"]), first["msg"]])

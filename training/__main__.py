@@ -3,14 +3,30 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import click
 
 import models.surroundings  # noqa: F401  # before the libraries that the others import
-from training.command_line import OPTIONS, TrainingGroup, check_name, options
-from training.networks.recipes import ARTICLE
-from training.report.results import COMPARISONS, VARIANTS
+from training.command_line import (
+    IMAGES,
+    LoadData,
+    TrainingGroup,
+    config_options,
+    data_options,
+    options,
+)
+from training.measure_commands import (
+    evaluate_command,
+    familiarity_command,
+    memorized_command,
+    record_command,
+    study_command,
+    verify_command,
+)
+
+if TYPE_CHECKING:
+    from training.config import Config
 
 # Keras and its backend take seconds to import, so each command imports them when it runs.
 
@@ -22,7 +38,7 @@ from training.report.results import COMPARISONS, VARIANTS
     context_settings={"show_default": True},
 )
 def main() -> None:
-    """Train the article's models on CIFAR-10 and export them as verified ONNX files.
+    """Train the article's models on CIFAR-10, or on images of your own, and export them as ONNX.
 
     The default command is `all`. A killed run resumes after its last finished epoch when you start
     it again.
@@ -34,41 +50,36 @@ def main() -> None:
 
 
 @main.command()
-@options(*OPTIONS)
+@data_options
+@config_options("epochs", "seed", "precision", "tensorboard")
+@options("fresh", "extend", "terms", "force")
 def all_command(
-    models: Sequence[str],
-    recipe: str,
-    epochs: int | None,
-    seed: int,
-    precision: str,
-    data_dir: Path | None,
-    models_dir: Path,
-    runs_dir: Path,
+    load_data: LoadData,
+    configs: Sequence["Config"],
     fresh: bool,
     extend: bool,
+    terms: str | None,
     force: bool,
 ) -> None:
     """Train, export, evaluate, quantize and record."""
+    runs_dir, models_dir = configs[0].runs_dir, configs[0].models_dir
+    dataset = load_data(cache=runs_dir / IMAGES)  # an error before Keras is imported
     from training import pipeline
-    from training.data import cifar10 as data
     from training.report import plots, report
 
-    cifar10 = data.load(data.find(data_dir))
-    configs = [
-        pipeline.Config(model, recipe, epochs, seed, precision, runs_dir, models_dir)
-        for model in models
-    ]
     for config in configs:
-        pipeline.check_training(config, force=force)
-    pipeline.train_models(configs, cifar10, fresh=fresh, extend=extend)
-    plots.first_images(cifar10.train, runs_dir / "first-ten-images.png")
+        pipeline.check_training(config, dataset, force=force)
+    pipeline.train_models(configs, dataset, fresh=fresh, extend=extend)
+    plots.first_images(dataset, runs_dir / "first-ten-images.png")
     for config in configs:
-        pipeline.export_model(config, cifar10, force=force)
+        pipeline.export_model(config, dataset, force=force, terms=terms)
     report.write_report(models_dir, skip_broken=True)
 
 
 @main.command()
-@options(*(name for name in OPTIONS if name != "force"))
+@data_options
+@config_options("epochs", "seed", "precision", "tensorboard")
+@options("fresh", "extend")
 @click.option(
     "--distribute",
     is_flag=True,
@@ -76,44 +87,26 @@ def all_command(
     "folder.",
 )
 def train_command(
-    models: Sequence[str],
-    recipe: str,
-    epochs: int | None,
-    seed: int,
-    precision: str,
-    data_dir: Path | None,
-    models_dir: Path,
-    runs_dir: Path,
-    fresh: bool,
-    extend: bool,
-    distribute: bool,
+    load_data: LoadData, configs: Sequence["Config"], fresh: bool, extend: bool, distribute: bool
 ) -> None:
     """Train without exporting, on any Keras backend (for example KERAS_BACKEND=jax)."""
     from training import pipeline
-    from training.data import cifar10 as data
     from training.runs.distribute import distributed
     from training.runs.strategy import ALONE
 
     if extend and distribute:
         raise click.UsageError("--extend does not work with --distribute; leave one of them out")
-    configs = [
-        pipeline.Config(model, recipe, epochs, seed, precision, runs_dir, models_dir)
-        for model in models
-    ]
     with distributed() if distribute else nullcontext(ALONE) as strategy:
-        cifar10 = data.load(data.find(data_dir))
-        pipeline.train_models(configs, cifar10, fresh=fresh, extend=extend, strategy=strategy)
+        dataset = load_data(cache=configs[0].runs_dir / IMAGES)
+        pipeline.train_models(configs, dataset, fresh=fresh, extend=extend, strategy=strategy)
 
 
 @main.command()
-@options("models", "recipe", "data_dir", "models_dir", "runs_dir", "force")
+@data_options
+@config_options()
+@options("terms", "force")
 def export_command(
-    models: Sequence[str],
-    recipe: str,
-    data_dir: Path | None,
-    models_dir: Path,
-    runs_dir: Path,
-    force: bool,
+    load_data: LoadData, configs: Sequence["Config"], terms: str | None, force: bool
 ) -> None:
     """Export, evaluate, quantize and record a run of `train`, finished or not.
 
@@ -121,144 +114,29 @@ def export_command(
     epochs the model was trained for.
     """
     from training import pipeline
-    from training.data import cifar10 as data
     from training.report import report
 
-    configs = [
-        pipeline.Config(model, recipe, runs_dir=runs_dir, models_dir=models_dir) for model in models
-    ]
     for config in configs:
-        pipeline.check_export(config, force=force)
-    cifar10 = data.load(data.find(data_dir))
+        pipeline.check_export(config)
+    dataset = load_data(cache=configs[0].runs_dir / IMAGES)
     for config in configs:
-        pipeline.export_model(config, cifar10, force=force)
-    report.write_report(models_dir, skip_broken=True)
+        pipeline.export_model(config, dataset, force=force, terms=terms)
+    report.write_report(configs[0].models_dir, skip_broken=True)
 
 
 @main.command()
-@options("models", "data_dir", "models_dir")
-def quantize_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
+@data_options
+@options("names", "models_dir")
+def quantize_command(names: Sequence[str], load_data: LoadData, models_dir: Path) -> None:
     """Quantize every exported version again, as `export` does."""
-    from training.data import cifar10 as data
+    from training.bundled import bundled_versions
     from training.report import report
 
-    report.record_files(models, models_dir)  # an error before Keras is imported if there is none
+    bundled_versions(names, models_dir)  # an error before Keras is imported if there is none
     from training import pipeline
 
-    pipeline.quantize_models(list(models), data.load(data.find(data_dir)), models_dir)
+    pipeline.quantize_models(names, load_data(), models_dir)
     report.write_report(models_dir, skip_broken=True)
-
-
-@main.command()
-@options("models", "data_dir", "models_dir")
-def evaluate_command(models: Sequence[str], data_dir: Path | None, models_dir: Path) -> None:
-    """Measure exported versions again, and rewrite their records.
-
-    Needs only the exported files, no run folder and no TensorFlow.
-    """
-    from training.data import cifar10 as data
-    from training.measure.remeasure import remeasure
-    from training.report import report
-    from training.runs.checkpoints import locked
-
-    files = report.record_files(models, models_dir)
-    cifar10 = data.load(data.find(data_dir))
-    for file in files:
-        with locked(models_dir, wait=True):
-            remeasure(file.parent, cifar10)
-    report.write_report(models_dir, skip_broken=True)
-
-
-@main.command()
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option(
-    "--name",
-    required=True,
-    callback=check_name,
-    help="The model's name, of its folder and in requests.",
-)
-@click.option("--version", type=click.IntRange(min=1), default=1, help="Its version.")
-@click.option("--title", help="What the page calls it.  [default: the name]")
-@options("data_dir", "models_dir")
-@click.option("--force", is_flag=True, help="Replace the version that is there.")
-def record_command(
-    file: Path,
-    name: str,
-    version: int,
-    title: str | None,
-    data_dir: Path | None,
-    models_dir: Path,
-    force: bool,
-) -> None:
-    """Measure an ONNX file of any origin, and copy it into the models folder with its record.
-
-    FILE takes `image`, uint8 [batch, 32, 32, 3], RGB, and returns `probabilities`, float32
-    [batch, 10], of CIFAR-10's classes in its order. The record holds what is measured here, and
-    nothing of the training. Needs no TensorFlow.
-    """
-    from training.data import cifar10 as data
-    from training.export.record import check_new, record_file
-    from training.report import report
-
-    check_new(models_dir / name / str(version), force=force)
-    test = data.load_test(data.find(data_dir))
-    record_file(file, test, name=name, version=version, title=title or name, models_dir=models_dir)
-    report.write_report(models_dir, skip_broken=True)
-
-
-@main.command()
-@options("data_dir", "models_dir")
-@click.option(
-    "--provider",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    help="What runs the models; auto uses CUDA if it works.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "int8"]),
-    default="float32",
-    help="Arithmetic of the models.",
-)
-def verify_command(
-    data_dir: Path | None,
-    models_dir: Path,
-    provider: Literal["auto", "cpu", "cuda"],
-    precision: Literal["float32", "int8"],
-) -> None:
-    """Measure every bundled version's test accuracy here, and compare it with the record.
-
-    Exits with status 1 if one differs by more than 0.1 points. Needs no TensorFlow.
-    """
-    from serving.settings import Settings
-    from training.data import cifar10 as data
-    from training.export.verify import DifferenceError, verify
-
-    settings = Settings(models_dir=models_dir, provider=provider, precision=precision)
-    different = []
-    for result in verify(settings, data.load_test(data.find(data_dir))):
-        click.echo(result)
-        if result.differs:
-            different.append(f"{result.name} version {result.version}")
-    if different:
-        raise DifferenceError(f"the accuracy differs from the record: {', '.join(different)}")
-
-
-@main.command()
-@options("data_dir", "models_dir")
-def familiarity_command(data_dir: Path | None, models_dir: Path) -> None:
-    """Measure how well scores detect images outside CIFAR-10's classes.
-
-    It uses the bundled improved models, and writes familiarity.json and FAMILIARITY.md. It needs no
-    TensorFlow.
-    """
-    from training.data import cifar10 as data
-    from training.measure.familiarity import measure_familiarity
-    from training.measure.unfamiliar import unfamiliar_images
-    from training.report import report
-
-    measure_familiarity(models_dir, data.load(data.find(data_dir)), unfamiliar_images())
-    report.write_report(models_dir)
 
 
 @main.command()
@@ -275,78 +153,15 @@ def report_command(models_dir: Path, check: bool) -> None:
     (check_report if check else write_report)(models_dir, checkout)
 
 
-@main.command()
-@click.option(
-    "--model",
-    type=click.Choice(list(ARTICLE)),
-    default="first",
-    help="Model to train.",
-)
-@click.option(
-    "--technique",
-    "techniques",
-    multiple=True,
-    type=click.Choice(VARIANTS),
-    help="A variant to train; repeat for several.  [default: all]",
-)
-@click.option(
-    "--seeds",
-    type=click.IntRange(min=1),
-    default=1,
-    help="How many seeds to train each variant with: 0, 1, 2 and so on.",
-)
-@click.option(
-    "--vary",
-    type=click.Choice(list(COMPARISONS)),
-    default="article",
-    help="What to vary: a recipe's ingredients, or one property of the article's recipe.",
-)
-@options("epochs", "precision", "data_dir", "models_dir", "runs_dir")
-def study_command(
-    model: str,
-    techniques: Sequence[str],
-    seeds: int,
-    vary: str,
-    epochs: int | None,
-    precision: str,
-    data_dir: Path | None,
-    models_dir: Path,
-    runs_dir: Path,
-) -> None:
-    """Measure a recipe's variants against each other.
-
-    `article` adds each regularization technique to the article's recipe, alone and all combined,
-    and removes layers from `final` (study.json). `improved` changes the improved recipe's
-    ingredients, one at a time (ablations.json). The others vary the article's recipe: random
-    labels, less training data, the width of the network.
-
-    After every run, the results, their page and their plot are written to the models folder.
-    Finished runs are skipped, and so are those that another process is training: start the command
-    several times to share the work.
-    """
-    from models.study import BASELINE, Setting
-    from training.data import cifar10 as data
-    from training.runs.study import study
-
-    comparison = COMPARISONS[vary]
-    variants = list(comparison.variants[model])
-    if unknown := set(techniques) - set(variants):
-        raise click.UsageError(
-            f"{vary} of {model} has no variant {min(unknown)}; choose from {', '.join(variants)}"
-        )
-    study(
-        Setting(
-            model=model,
-            epochs=epochs or comparison.variants[model][BASELINE].epochs,
-            precision=precision,
-        ),
-        comparison,
-        techniques or variants,
-        range(seeds),
-        data.load(data.find(data_dir)),
-        runs_dir=runs_dir,
-        models_dir=models_dir,
-    )
+for command in (
+    evaluate_command,
+    record_command,
+    verify_command,
+    memorized_command,
+    familiarity_command,
+    study_command,
+):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -3,18 +3,23 @@
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from serving.options import OpenGroup
 from training import SAME_COMMAND, StoppedError, TrainingError
 from training.networks.recipes import ARTICLE, RECIPES
+from training.report.results import COMPARISONS, VARIANTS
+
+if TYPE_CHECKING:
+    from training.data import Dataset
 
 BACKENDS = ("tensorflow", "jax", "torch")  # Keras' backends that can train
-# What a keras.json may set, and what the commands train with.
+# The settings in a keras.json, with the values that the commands use.
 KERAS_DEFAULTS = {
     "backend": BACKENDS[0],
     "epsilon": 1e-7,
@@ -22,6 +27,21 @@ KERAS_DEFAULTS = {
     "image_data_format": "channels_last",
 }
 PRECISIONS = ("float32", "mixed_bfloat16")  # Keras' names; weights are float32 in both
+
+IMAGES = ".images"  # in the runs folder: pixels that were decoded once
+
+LoadData = Callable[..., "Dataset"]  # with the folder of the cache, if there is one
+
+
+def check_name(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    """Refuse a name that cannot be a model's folder."""
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
+        raise click.BadParameter(
+            f"{name!r} cannot name a model; use letters, digits, dots, dashes and underscores, "
+            "starting with a letter or a digit"
+        )
+    return name
+
 
 OPTIONS = {
     "models": click.option(
@@ -32,6 +52,65 @@ OPTIONS = {
         default=list(ARTICLE),
         help="Model to use; repeat for several.",
     ),
+    "names": click.option(
+        "--model",
+        "names",
+        multiple=True,
+        help="Model to process; repeat for several.  [default: all in the folder]",
+    ),
+    "name": click.option(
+        "--name",
+        callback=check_name,
+        help="Name of the model in the models folder, which can hold a network several times.  "
+        "[default: the network's]",
+    ),
+    "no_flips": click.option(
+        "--no-flips",
+        is_flag=True,
+        help="Do not mirror images in training, as the improved recipe does; for digits, letters "
+        "and other images whose meaning mirroring changes.",
+    ),
+    "model": click.option(
+        "--model",
+        type=click.Choice(list(ARTICLE)),
+        default="first",
+        help="Model to train.",
+    ),
+    "techniques": click.option(
+        "--technique",
+        "techniques",
+        multiple=True,
+        type=click.Choice(VARIANTS),
+        help="A variant to train; repeat for several.  [default: all]",
+    ),
+    "seeds": click.option(
+        "--seeds",
+        type=click.IntRange(min=1),
+        default=1,
+        help="How many seeds to train each variant with: 0, 1, 2 and so on.",
+    ),
+    "vary": click.option(
+        "--vary",
+        type=click.Choice(list(COMPARISONS)),
+        default="article",
+        help="What to vary: a recipe's ingredients, or one property of the article's recipe.",
+    ),
+    "version": click.option(
+        "--version", type=click.IntRange(min=1), default=1, help="Version number."
+    ),
+    "title": click.option("--title", help="Title on the page.  [default: the name]"),
+    "provider": click.option(
+        "--provider",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        help="What runs the models; auto uses CUDA if it works.",
+    ),
+    "served_precision": click.option(
+        "--precision",
+        type=click.Choice(["float32", "int8"]),
+        default="float32",
+        help="Arithmetic of the models.",
+    ),
     "recipe": click.option(
         "--recipe",
         type=click.Choice(list(RECIPES)),
@@ -39,7 +118,9 @@ OPTIONS = {
         help="`article` overfits; `improved` overfits less.",
     ),
     "epochs": click.option(
-        "--epochs", type=click.IntRange(min=1), help="Epochs to train to.  [default: the recipe's]"
+        "--epochs",
+        type=click.IntRange(min=1),
+        help="Epochs to train to.  [default: the recipe's, more of them for fewer images]",
     ),
     "seed": click.option(
         "--seed",
@@ -56,8 +137,18 @@ OPTIONS = {
     "data_dir": click.option(
         "--data-dir",
         type=click.Path(path_type=Path),
-        help="Folder of the official CIFAR-10 batches.  [default: $CIFAR10_DIR, else a download]",
+        help="Folder with a subfolder of images for each class, optionally in train/ and test/; "
+        "an .npz file; or the official CIFAR-10 batches.  [default: $CIFAR10_DIR, else a download]",
     ),
+    "classes": click.option(
+        "--classes", help="Names of an .npz file's labels from 0, separated by commas."
+    ),
+    "skip_broken": click.option(
+        "--skip-broken",
+        is_flag=True,
+        help="Leave out files that are not readable images, even if they are more than 1 %.",
+    ),
+    "terms": click.option("--license", "terms", help="License of the images, for the record."),
     "models_dir": click.option(
         "--models-dir",
         type=click.Path(path_type=Path, file_okay=False),
@@ -71,13 +162,20 @@ OPTIONS = {
         help="Folder of checkpoints, from which a killed run resumes.",
     ),
     "fresh": click.option("--fresh", is_flag=True, help="Start over instead of resuming."),
+    "tensorboard": click.option(
+        "--tensorboard/--no-tensorboard",
+        default=True,
+        help="Write event files for TensorBoard; only the TensorFlow backend does.",
+    ),
     "extend": click.option(
         "--extend",
         is_flag=True,
         help="Train the bundled version for more epochs, up to --epochs; needs no run folder.",
     ),
     "force": click.option(
-        "--force", is_flag=True, help="Replace a bundled version that was trained longer."
+        "--force",
+        is_flag=True,
+        help="Replace a bundled version that was trained longer, or on different images.",
     ),
 }
 
@@ -93,14 +191,48 @@ def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
     return decorate
 
 
-def check_name(_: click.Context, __: click.Parameter, name: str) -> str:
-    """Refuse a name that cannot be a model's folder."""
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
-        raise click.BadParameter(
-            f"{name!r} cannot name a model; use letters, digits, dots, dashes and underscores, "
-            "starting with a letter or a digit"
-        )
-    return name
+def data_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of its images, and `load_data`, which loads them."""
+
+    @options("data_dir", "classes", "skip_broken")
+    @wraps(command)
+    def with_data(
+        *, data_dir: Path | None, classes: str | None, skip_broken: bool, **others: Any
+    ) -> None:
+        # Imported here because --help does not need it.
+        from training import data  # noqa: PLC0415
+
+        load_data = partial(data.load, data_dir, classes=classes, skip_broken=skip_broken)
+        command(load_data=load_data, **others)
+
+    return with_data
+
+
+def config_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of what it trains, these among them, and `configs` of them."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @options("models", "recipe", *names, "name", "no_flips", "models_dir", "runs_dir")
+        @wraps(command)
+        def with_configs(
+            *, models: Sequence[str], recipe: str, name: str | None, no_flips: bool, **others: Any
+        ) -> None:
+            # Imported here because --help does not need it.
+            from training.config import Config  # noqa: PLC0415
+
+            if name and len(models) > 1:
+                raise click.UsageError("--name names one model; choose it with --model")
+            if name in ARTICLE and name not in models:
+                raise click.UsageError(f"--name {name} is another network's; choose another name")
+            chosen = {of: others.pop(of) for of in (*names, "models_dir", "runs_dir")}
+            configs = [
+                Config(model, recipe, name=name, flips=not no_flips, **chosen) for model in models
+            ]
+            command(configs=configs, **others)
+
+        return with_configs
+
+    return decorate
 
 
 class TrainingGroup(OpenGroup):
@@ -114,8 +246,8 @@ class TrainingGroup(OpenGroup):
                 f"KERAS_BACKEND is {backend!r}; set it to {', '.join(BACKENDS[:-1])} or "
                 f"{BACKENDS[-1]}, or unset it"
             )
-        # Keras imports Matplotlib, which refuses a notebook's backend outside of the notebook's
-        # environment. Set here and not on import, which a notebook may do.
+        # Keras imports Matplotlib, which fails with a notebook's backend outside of the notebook's
+        # environment. Set here and not on import, because a notebook may import this.
         os.environ["MPLBACKEND"] = "agg"
         _ignore_keras_file(backend)
         try:
@@ -132,7 +264,7 @@ class TrainingGroup(OpenGroup):
 
 
 def _ignore_keras_file(backend: str) -> None:
-    """Keep Keras from reading keras.json, which may be another project's; say what it sets."""
+    """Keep Keras from reading keras.json, which may be another project's; print what it sets."""
     home = os.environ.get("KERAS_HOME") or "~/.keras"
     path = Path(home, "keras.json").expanduser()
     try:
@@ -146,7 +278,7 @@ def _ignore_keras_file(backend: str) -> None:
     ]
     if ignored:
         click.echo(
-            f"{path} sets {', '.join(ignored)}; this command does not use it, and runs Keras with "
+            f"{path} sets {', '.join(ignored)}; this command ignores that and runs Keras with "
             f"{backend} (KERAS_BACKEND), float32 and channels_last",
             err=True,
         )

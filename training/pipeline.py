@@ -3,26 +3,28 @@
 import datetime
 import hashlib
 import math
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import click
 import keras
 
-from models.record import CLASSES, MODEL_FILE, Int8, Provenance, Record
+from models.bundle import MODEL_FILE, read_record
+from models.record import Int8, Provenance, Record
 from training import TrainingError
-from training.data import cifar10 as data
+from training.bundled import bundled_versions, of_images
+from training.config import Config
+from training.data import Dataset, cifar10
 from training.export.publish import check_replaceable, newest_version, publish
 from training.files import check_writable
 from training.measure.evaluate import measure, score_training
 from training.measure.predict import predict
-from training.measure.remeasure import read_file
+from training.measure.remeasure import read_served
 from training.networks.architectures import ARCHITECTURES, describe
-from training.networks.recipes import RECIPES, VERSIONS, Recipe
-from training.report.report import read_record, record_files
-from training.runs.checkpoints import Run, check_recipe, locked, read_run
+from training.report.findings import findings
+from training.runs.checkpoints import Run, check_made_by, locked, read_run
 from training.runs.provenance import commit
 from training.runs.strategy import ALONE, SingleProcess
 from training.runs.train import load_trained_model, train
@@ -30,57 +32,9 @@ from training.runs.train import load_trained_model, train
 ONNX_RUNTIME = packages_distributions()["onnxruntime"]  # onnxruntime-gpu, or the plain one
 
 
-@dataclass(frozen=True)
-class Config:
-    """A model, how to train it, and where its run and its bundled version go."""
-
-    model: str
-    recipe_name: str = "article"
-    epochs: int | None = None  # to train to; None: the recipe's
-    seed: int = 0
-    precision: str = "float32"  # Keras' dtype policy in training
-    runs_dir: Path = Path("runs")
-    models_dir: Path = Path("models")
-
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe for this model.
-
-        Raises:
-            TrainingError: the recipe is for other models.
-        """
-        of_model = RECIPES[self.recipe_name]
-        if self.model not in of_model:
-            raise TrainingError(
-                f"there is no {self.recipe_name} recipe for {self.model}; choose --model "
-                f"{' or '.join(of_model)}"
-            )
-        return of_model[self.model]
-
-    @property
-    def planned_epochs(self) -> int:
-        """The epochs to train to."""
-        return self.epochs or self.recipe.epochs
-
-    @property
-    def version(self) -> int:
-        """The version number of the recipe."""
-        return VERSIONS[self.recipe_name]
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the bundled version."""
-        return self.models_dir / self.model / str(self.version)
-
-    @property
-    def run_dir(self) -> Path:
-        """The folder of the run's checkpoint."""
-        return self.runs_dir / self.model / str(self.version)
-
-
 def train_models(
     configs: Sequence[Config],
-    cifar10: data.Cifar10,
+    dataset: Dataset,
     *,
     fresh: bool = False,
     extend: bool = False,
@@ -89,37 +43,39 @@ def train_models(
     """Train the models one after the other; `extend` starts from their bundled versions."""
     if extend:
         for config in configs:
-            extend_bundled(config, cifar10, fresh=fresh)
+            extend_bundled(config, dataset, fresh=fresh)
     for config in configs:
-        train_model(config, cifar10, fresh=fresh and not extend, strategy=strategy)
+        train_model(config, dataset, fresh=fresh and not extend, strategy=strategy)
 
 
 def train_model(
     config: Config,
-    cifar10: data.Cifar10,
+    dataset: Dataset,
     *,
     fresh: bool = False,
     strategy: SingleProcess = ALONE,
 ) -> Run:
     """Train one model in its run folder, resuming after its last finished epoch unless `fresh`."""
+    epochs = config.planned_epochs(dataset)
     click.echo(
-        f"{config.model}, {config.recipe_name} recipe: training to {config.planned_epochs} epochs "
-        f"in {config.run_dir}"
+        f"{config.published}, {config.recipe_name} recipe, on {len(dataset.train):,} images: "
+        f"training to {epochs} epochs in {config.run_dir}"
     )
     return train(
         config.model,
         config.recipe,
-        cifar10.train,
-        epochs=config.planned_epochs,
+        dataset,
+        epochs=epochs,
         seed=config.seed,
         precision=config.precision,
         run_dir=config.run_dir,
         fresh=fresh,
         strategy=strategy,
+        tensorboard=config.tensorboard,
     )
 
 
-def extend_bundled(config: Config, cifar10: data.Cifar10, *, fresh: bool = False) -> None:
+def extend_bundled(config: Config, dataset: Dataset, *, fresh: bool = False) -> None:
     """Start the run with the bundled version's epochs, unless the run already extends it.
 
     `fresh` replaces any run in the run folder.
@@ -136,8 +92,8 @@ def extend_bundled(config: Config, cifar10: data.Cifar10, *, fresh: bool = False
         extend(
             config.folder,
             config.recipe,
-            cifar10.train,
-            epochs=config.planned_epochs,
+            dataset,
+            epochs=config.planned_epochs(dataset),
             seed=config.seed,
             precision=config.precision,
             run_dir=config.run_dir,
@@ -149,74 +105,81 @@ def extend_bundled(config: Config, cifar10: data.Cifar10, *, fresh: bool = False
         )
 
 
-def check_training(config: Config, *, force: bool = False) -> None:
+def check_training(config: Config, dataset: Dataset, *, force: bool = False) -> None:
     """Check before the first epoch that the result of a training run can be exported.
 
     Raises:
         TrainingError: the backend cannot export, a folder is not writable, or a version that was
-            trained longer would be replaced without `force`.
+            trained longer, or on other images, would be replaced without `force`.
     """
     _check_backend()
     check_writable(config.run_dir)
-    check_replaceable(config.folder, config.planned_epochs, force=force)
+    check_replaceable(config.folder, config.planned_epochs(dataset), dataset.sha256, force=force)
 
 
-def check_export(config: Config, *, force: bool = False) -> Run:
-    """Return the run to export; raise an error if it cannot be, as `check_training` does."""
+def check_export(config: Config) -> Run:
+    """Return the run to export, if there is one and this backend exports it."""
     _check_backend()
     run = read_run(config.run_dir)
     if run is None:
         raise TrainingError(
-            f"{config.run_dir} holds no finished epoch; train {config.model} first: "
+            f"{config.run_dir} holds no finished epoch; train {config.published} first: "
             f"python -m training train --model {config.model} --recipe {config.recipe_name}"
         )
-    check_recipe(run, config.run_dir, config.recipe)
+    if run.model != config.model:
+        raise TrainingError(f"{config.run_dir} holds a run of {run.model}; add --model {run.model}")
     if run.extensions and run.extensions[-1].after == len(run.history):
         raise TrainingError(
             f"{config.run_dir} has no finished epoch beyond those of {config.folder}; resume it"
         )
-    check_replaceable(config.folder, len(run.history), force=force)
     return run
 
 
-def export_model(config: Config, cifar10: data.Cifar10, *, force: bool = False) -> Record:
-    """Bundle the last finished epoch: export, evaluate, quantize, record and publish it."""
-    run = check_export(config, force=force)
+def export_model(
+    config: Config, dataset: Dataset, *, force: bool = False, terms: str | None = None
+) -> Record:
+    """Bundle the last finished epoch: export, evaluate, quantize, record and publish it.
+
+    `terms` names the images' licence.
+    """
+    run = check_export(config)
+    check_made_by(run, config.run_dir, config.recipe, dataset)
+    check_replaceable(config.folder, len(run.history), dataset.sha256, force=force)
     # Imported here because it needs TensorFlow, which training does not.
     from training.export.export import export, verify  # noqa: PLC0415
 
-    model = load_trained_model(run, config.recipe, config.run_dir)
-    onnx_bytes = export(model)
-    verify(predict(onnx_bytes, cifar10.test.images), model, cifar10.test.images)
+    model = load_trained_model(run, config.recipe, dataset.task, config.run_dir)
+    onnx_bytes = export(model, config.published, dataset.classes)
+    verify(predict(onnx_bytes, dataset.test.images), model, dataset.test.images)
     temperature = None
     if config.recipe_name != "article":  # its overconfidence is the symptom to show
         # Imported here because it needs onnx, which training does not.
         from training.export.calibrate import calibrate  # noqa: PLC0415
 
-        _, validation = cifar10.train.split_at(1 - config.recipe.validation_split)
-        onnx_bytes, temperature = calibrate(onnx_bytes, validation)
-    int8_bytes, int8 = _quantize(onnx_bytes, cifar10)
-    record = _record(config, run, model, onnx_bytes, temperature, int8, cifar10)
+        onnx_bytes, temperature = calibrate(onnx_bytes, dataset.validation)
+    int8_bytes, int8 = _quantize(onnx_bytes, dataset)
+    record = _record(config, run, model, onnx_bytes, temperature, int8, dataset, terms)
     with locked(config.models_dir, wait=True):
         folder = publish(onnx_bytes, record, config.models_dir, int8_bytes)
     newest = newest_version(folder.parent)
     click.echo(
-        f"{config.model}: {record.epochs_completed} of {record.epochs} epochs, test accuracy "
+        f"{record.name}: {record.epochs_completed} of {record.epochs} epochs, test accuracy "
         f"{record.test_accuracy:.2%} ({int8.test_accuracy:.2%} in int8), written to {folder}; by "
         f"default the service answers with "
         f"{'it' if newest == record.version else f'version {newest}'}"
     )
+    click.echo(findings(record))
     return record
 
 
-def quantize_models(names: list[str], cifar10: data.Cifar10, models_dir: Path) -> None:
-    """Quantize each exported version of the named models again."""
-    for file in record_files(names, models_dir):
+def quantize_models(names: Sequence[str], dataset: Dataset, models_dir: Path) -> None:
+    """Quantize each exported version of the named models, or of all, again."""
+    for folder in of_images(bundled_versions(names, models_dir), dataset):
         # A training run that ends meanwhile must not lose the version that it exports.
         with locked(models_dir, wait=True):
-            record = read_record(file)
-            onnx_bytes = read_file(file.parent / MODEL_FILE, record.sha256)
-            int8_bytes, int8 = _quantize(onnx_bytes, cifar10)
+            record = read_record(folder)
+            onnx_bytes = read_served(folder / MODEL_FILE, len(record.classes), record.sha256)
+            int8_bytes, int8 = _quantize(onnx_bytes, dataset)
             publish(onnx_bytes, record.model_copy(update={"int8": int8}), models_dir, int8_bytes)
         click.echo(
             f"{record.name} version {record.version} in int8: test accuracy "
@@ -232,16 +195,17 @@ def _check_backend() -> None:
         )
 
 
-def _quantize(onnx_bytes: bytes, cifar10: data.Cifar10) -> tuple[bytes, Int8]:
+def _quantize(onnx_bytes: bytes, dataset: Dataset) -> tuple[bytes, Int8]:
     """Return the int8 file and its measurements."""
     # Imported here because it needs onnx, which training does not.
-    from training.export.quantize import CALIBRATION_IMAGES, quantize  # noqa: PLC0415
+    from training.export.quantize import calibration_images, quantize  # noqa: PLC0415
 
-    int8_bytes = quantize(onnx_bytes, cifar10.train.images[:CALIBRATION_IMAGES])
+    images = calibration_images(dataset.train.images)
+    int8_bytes = quantize(onnx_bytes, images)
     return int8_bytes, Int8(
         sha256=hashlib.sha256(int8_bytes).hexdigest(),
-        calibration_images=min(CALIBRATION_IMAGES, len(cifar10.train.images)),
-        **dict(measure(int8_bytes, cifar10.test)),
+        calibration_images=len(images),
+        **dict(measure(int8_bytes, dataset)),
     )
 
 
@@ -252,17 +216,17 @@ def _record(
     onnx_bytes: bytes,
     temperature: float | None,
     int8: Int8,
-    cifar10: data.Cifar10,
+    dataset: Dataset,
+    terms: str | None,
 ) -> Record:
     """Return the record of the exported file, with its measurements."""
     architecture = ARCHITECTURES[config.model]
-    training_score, validation_score = score_training(
-        onnx_bytes, cifar10.train, config.recipe.validation_split
-    )
+    training_score, validation_score = score_training(onnx_bytes, dataset)
     return Record(
-        name=config.model,
-        title=architecture.title,
+        name=config.published,
+        title=config.name or architecture.title,
         version=config.version,
+        network=config.model,
         layers=describe(model),
         parameters=model.count_params(),
         non_trainable_parameters=sum(math.prod(v.shape) for v in model.non_trainable_weights),
@@ -270,15 +234,16 @@ def _record(
         seed=run.seed,
         epochs=run.epochs,
         precision=run.precision,
+        flips=config.recipe.flips_and_shifts and config.recipe.flips,
         history=run.history,
         evaluated_train=training_score,
         evaluated_validation=validation_score,
-        **dict(measure(onnx_bytes, cifar10.test)),
+        **dict(measure(onnx_bytes, dataset)),
         temperature=temperature,
-        article=architecture.article,
-        classes=list(CLASSES),
+        article=architecture.article if dataset.sha256 == cifar10.SHA256 else None,
+        classes=list(dataset.classes),
         sha256=hashlib.sha256(onnx_bytes).hexdigest(),
-        dataset_md5=data.MD5,
+        dataset=dataset.record(terms),
         libraries=run.libraries,
         export_libraries={
             library: version(library)
@@ -288,7 +253,7 @@ def _record(
         device=run.device,
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         provenance=Provenance(
-            command=_command(run),
+            command=_command(config, run, dataset),
             commit=commit(),
             parts=run.parts,
             extensions=run.extensions,
@@ -297,10 +262,16 @@ def _record(
     )
 
 
-def _command(run: Run) -> str:
+def _command(config: Config, run: Run, dataset: Dataset) -> str:
     """Return the command that repeats the run, without the folders of this machine."""
     backend = "" if run.backend == "tensorflow" else f"KERAS_BACKEND={run.backend} "
-    options = f"--model {run.model} --recipe {run.recipe}"
+    options = shlex.join(
+        [
+            *(*dataset.options, "--model", run.model, "--recipe", run.recipe),
+            *(("--name", config.name) if config.name else ()),
+            *(() if config.flips else ("--no-flips",)),
+        ]
+    )
     trainings = [
         f"{backend}python -m training train {options} --epochs {epochs} --seed {run.seed} "
         f"--precision {run.precision}{' --extend --fresh' if i else ''}"

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import onnxruntime
 from PIL import Image
 
-from models.record import CLASSES, INPUT, MODEL_FILE, OUTPUT
+from models.bundle import MODEL_FILE
+from models.record import CLASSES, INPUT, OUTPUT
 from serving.inference.classifier import session_options, usable_threads
 
 MODELS = Path(__file__).parents[2] / "models"

@@ -3,23 +3,18 @@
 import codecs
 import glob
 import os
-import signal
-import stat
-import sys
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
-from itertools import islice
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
-from queue import SimpleQueue
 
-from loky import cpu_count
+import gevent
+from gevent.pool import Pool
+from gevent.queue import LifoQueue
 
-from serving.errors import ImageSizeError, ServingError
-from serving.images.decode import MAX_PIXELS, DecodedImage, decode
+from serving.errors import FolderError, ImageSizeError, ServingError
+from serving.images.decode import MAX_PIXELS, DecodedImage
+from serving.images.process import DecoderCrashError, DecoderTimeoutError, Process
+from serving.inference.classifier import usable_threads
 
 # The files in a folder that count as images. They include unsupported formats: each such file
 # gets a row that says so.
@@ -34,12 +29,16 @@ _MARKS = {  # byte order marks; UTF-32's begin as UTF-16's do
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
-GROUP = 32  # small files given to a process at a time
-MAX_BYTES = 256 * 2**20  # of a file; the most pixels by default take 201 MB as 8-bit RGBA
-DEADLINE = 10.0  # seconds for a process to decode what it was given
+GROUP = 16  # maximum files per process at a time; the answer fits into a pipe
+GROUP_BYTES = 2**18  # maximum bytes of several; large images gain nothing from groups
+DEADLINE = 10.0  # seconds for a process to decode a group
+ADVICE: dict[type[ServingError], str] = {
+    FolderError: " Add --folders to classify the images in it.",
+    ImageSizeError: " Omit --no-resize to crop and resample its center.",
+}
 
 Group = tuple[str, ...]  # paths of files that are decoded together
-Decoded = tuple[str, DecodedImage | str]  # a path with its image, or with what is wrong
+Decoded = tuple[str, DecodedImage | str]  # a path with its image, or with an error message
 
 
 class ListError(Exception):
@@ -49,7 +48,7 @@ class ListError(Exception):
 def find_files(paths: Iterable[str], *, walk: bool = True) -> Iterator[str]:
     """Yield the requested files: paths, and with `walk` the images in folders at any depth.
 
-    Missing files are yielded as well, so that each gets an error in its place.
+    Missing files are included, so that each gets an error in its place.
     """
     for path in paths:
         if walk and os.path.isdir(path):  # noqa: PTH112  # Path's raises for one that it may not see
@@ -59,11 +58,11 @@ def find_files(paths: Iterable[str], *, walk: bool = True) -> Iterator[str]:
 
 
 def match_files(path: str) -> list[str]:
-    """Return what a glob matches that no shell has expanded; any other path as it is."""
+    """Expand a glob that no shell has expanded; return any other path unchanged."""
     if not glob.has_magic(path) or os.path.lexists(path):
         return [path]
     found = map(Path, glob.glob(path, recursive=True))  # noqa: PTH207  # Path's takes no absolute one
-    # Under links that lead in a circle, ** finds the same many times.
+    # With circular links, ** finds the same file many times.
     longest_first = sorted(found, key=lambda match: (len(match.parts), match), reverse=True)
     matches = {match.parent.resolve() / match.name: str(match) for match in longest_first}
     return sorted(matches.values()) or [path]
@@ -73,7 +72,7 @@ def _walk(folder: str) -> Iterator[str]:
     """Yield the images in a folder at any depth, and in folders elsewhere that it links to."""
     root = Path(folder).resolve()
     unreadable: list[str] = []
-    seen: set[Path] = set()  # as links may lead in a circle
+    seen: set[Path] = set()  # since links may be circular
     for parent, folders, files in os.walk(
         folder, onerror=lambda e: unreadable.append(e.filename), followlinks=True
     ):
@@ -95,7 +94,7 @@ def read_list(content: bytes, *, null: bool = False) -> list[str]:
     With `null`, NUL alone separates them.
 
     Raises:
-        ListError: the list is not in the encoding that its byte order mark says, or it is likely
+        ListError: the list is not valid in the encoding of its byte order mark, or it is probably
             UTF-16 without one.
     """
     text = os.fsdecode(content) if null else _decode_list(content)
@@ -104,7 +103,7 @@ def read_list(content: bytes, *, null: bool = False) -> list[str]:
         # In UTF-16, there is a NUL before or after each character of ASCII.
         if not null and any(len(path) == 1 for path in paths):
             raise ListError(
-                "the list has NUL bytes, as UTF-16 has; save it as UTF-8, or add -0 if NUL "
+                "the list has NUL bytes, as in UTF-16; save it as UTF-8, or add -0 if NUL "
                 "separates its paths"
             )
     else:
@@ -119,7 +118,8 @@ def _decode_list(content: bytes) -> str:
                 return content[len(mark) :].decode(encoding)
             except UnicodeDecodeError as error:
                 raise ListError(
-                    f"the list begins as {encoding.upper()}, and is not: {error}; save it as UTF-8"
+                    f"the list has a byte order mark of {encoding.upper()}, but is not valid: "
+                    f"{error}; save it as UTF-8"
                 ) from error
     return os.fsdecode(content)
 
@@ -127,121 +127,66 @@ def _decode_list(content: bytes) -> str:
 def decode_files(
     paths: Iterable[str], *, resize: bool, max_pixels: int = MAX_PIXELS
 ) -> Generator[Decoded]:
-    """Decode files in parallel, and yield them in order.
+    """Decode files in parallel and yield them in order.
 
-    This takes processes, because one that a file hangs or crashes can be replaced. Only the next
-    few files are decoded ahead, so memory does not grow with their number.
+    Only the next few files are decoded ahead, so memory does not grow with their number.
     """
-    workers: int = cpu_count()
-    # Large images take longer to decode than to pass on; small ones are passed on together.
-    size = 1 if resize else GROUP
-    decoders = [_Decoder(resize, max_pixels) for _ in range(workers)]
-    free: SimpleQueue[_Decoder] = SimpleQueue()
-    for decoder in decoders:
-        free.put(decoder)
+    processes = [Process(max_pixels) for _ in range(usable_threads())]
+    free = LifoQueue()  # last in, first out, so that few files do not start all
+    for process in processes:
+        free.put(process)
 
     def decode_group(group: Group) -> list[Decoded]:
-        decoder = free.get()
+        process = free.get()
         try:
-            return decoder.decode(group)
+            return _decode_group(process, group, resize)
         finally:
-            free.put(decoder)
+            free.put(process)
 
-    with ThreadPoolExecutor(workers) as threads:
-        try:
-            window: deque[Future[list[Decoded]]] = deque()
-            left = iter(paths)
-            while group := tuple(islice(left, size)):
-                window.append(threads.submit(decode_group, group))
-                if len(window) > 2 * workers:
-                    yield from window.popleft().result()
-            while window:
-                yield from window.popleft().result()
-        finally:
-            threads.shutdown(wait=False, cancel_futures=True)
-            for decoder in decoders:
-                decoder.stop()
-
-
-class _Decoder:
-    """A process that decodes files, replaced when one hangs or crashes it.
-
-    It needs a pipe alone, while pools share semaphores, for which /dev/shm must have room.
-    """
-
-    def __init__(self, resize: bool, max_pixels: int) -> None:
-        self._options = (resize, max_pixels)
-        self._is_stopped = False
-        self._start()
-
-    def _start(self) -> None:
-        if sys.platform == "win32":
-            context = get_context("spawn")
-        else:  # a fork of this process would have the locks of ONNX Runtime's threads without them
-            context = get_context("forkserver")
-            context.set_forkserver_preload([__name__])
-        self._connection, there = context.Pipe()
-        self._process = context.Process(target=_answer, args=(there, _decode_group), daemon=True)
-        self._process.start()
-        there.close()
-
-    def decode(self, group: Group) -> list[Decoded]:
-        """Decode files in order, each to its pixels or to what is wrong."""
-        problem = "The decoder broke down on the file."
-        try:
-            self._connection.recv()  # it is ready; its start is not the files' time
-            self._connection.send((group, *self._options))
-            if self._connection.poll(DEADLINE):
-                images: list[Decoded] = self._connection.recv()
-                return images
-            problem = f"The file takes more than {DEADLINE:.0f} seconds to decode."
-        except (EOFError, OSError):  # it has ended
-            pass
-        if self._is_stopped:
-            return []
-        self._process.kill()
-        self._connection.close()
-        self._start()
-        if len(group) == 1:
-            return [(group[0], problem)]
-        return [one for path in group for one in self.decode((path,))]  # which of them?
-
-    def stop(self) -> None:
-        """End the process, and what waits for it."""
-        self._is_stopped = True
-        self._process.kill()
-
-
-def _answer(orders: Connection, decode_group: Callable[[Group, bool, int], list[Decoded]]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this
-    with suppress(EOFError, OSError):  # the command has ended
-        while True:
-            orders.send("ready")
-            orders.send(decode_group(*orders.recv()))
-
-
-def _decode_group(paths: Group, resize: bool, max_pixels: int) -> list[Decoded]:
-    return [(path, _decode_file(path, resize, max_pixels)) for path in paths]
-
-
-def _decode_file(path: str, resize: bool, max_pixels: int) -> DecodedImage | str:
+    pool = Pool(len(processes))
+    decoded = pool.imap(decode_group, _groups(paths), maxsize=2 * len(processes))
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return "It is not a file."
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            return f"The file has more than {MAX_BYTES // 2**20} MiB. Save it smaller."
-        return decode(content, name="The file", resize=resize, max_pixels=max_pixels)
-    except IsADirectoryError:
-        return "It is a folder. Add --folders to classify the images in it."
-    except OSError as error:
-        return f"{error.strerror}."
-    except ImageSizeError as error:
-        return f"{error.args[0]} Add --resize to have its center cropped and resampled."
-    except ServingError as error:
-        return str(error)
+        for group in decoded:
+            yield from group
+            gevent.sleep(0)  # so that the processes get their next groups
+    finally:
+        decoded.kill()
+        pool.kill()
+        for process in processes:
+            process.end()
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe may never have a writer
+def _groups(paths: Iterable[str]) -> Iterator[Group]:
+    group: list[str] = []
+    room = GROUP_BYTES
+    for path in paths:
+        size = 0
+        with suppress(OSError, ValueError):  # the decoder reports the error
+            size = os.stat(path).st_size  # noqa: PTH116  # faster than Path's
+        if group and (size > room or len(group) == GROUP):
+            yield tuple(group)
+            group, room = [], GROUP_BYTES
+        group.append(path)
+        room -= size
+    if group:
+        yield tuple(group)
+
+
+def _decode_group(process: Process, group: Group, resize: bool) -> list[Decoded]:
+    """Decode files in order, each to its pixels or an error message."""
+    here = os.getcwd()  # noqa: PTH109  # decoders run elsewhere
+    files = [os.path.join(here, path) for path in group]  # noqa: PTH118  # Path is five times slower
+    try:
+        outcomes, _ = process.decode(files, name="The file", resize=resize, limit=DEADLINE)
+    except (DecoderTimeoutError, DecoderCrashError) as error:
+        if len(group) > 1:  # find out which
+            return [one for path in group for one in _decode_group(process, (path,), resize)]
+        if isinstance(error, DecoderCrashError):
+            return [(group[0], "The file crashed its decoder.")]
+        return [(group[0], f"The file takes more than {DEADLINE:.0f} seconds to decode.")]
+    return [
+        (path, f"{outcome}{ADVICE.get(type(outcome), '')}")
+        if isinstance(outcome, ServingError)
+        else (path, outcome)
+        for path, outcome in zip(group, outcomes, strict=True)
+    ]

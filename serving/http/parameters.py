@@ -1,79 +1,154 @@
-"""Request parameters, from the query or the form; unknown ones are refused."""
+"""Request parameters: models that validate queries, forms and JSON, and describe OpenAPI."""
 
-import math
-from collections.abc import Collection
+import reprlib
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Annotated, Any, Self
 
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from werkzeug.datastructures import MultiDict
 
+from models.record import IMAGE_SIZE
 from serving.errors import BadRequestError
 
 Sent = MultiDict[str, str]
 
 
-def check_names(sent: Sent, known: Collection[str], *, also: str = "") -> None:
-    """Check that every parameter is known; a misspelled one would be ignored silently.
+def as_boolean(sent: object) -> object:
+    """Parse a boolean in any letter case, since generated clients vary.
 
     Raises:
-        BadRequestError: naming the known ones, followed by `also`.
+        PydanticCustomError: it is neither true nor false.
     """
-    for name in sent:
-        if name not in known:
+    text = str(sent).lower() if isinstance(sent, bool | str) else ""
+    if text not in {"true", "false"}:
+        raise PydanticCustomError("boolean", "it must be 'true' or 'false'")
+    return text == "true"
+
+
+Boolean = Annotated[bool, BeforeValidator(as_boolean)]
+Version = Annotated[
+    str | None,
+    Field(description="Version of the models; by default, each model's newest."),
+    BeforeValidator(
+        lambda sent: str(sent) if type(sent) is int else sent,  # as in responses
+        json_schema_input_type=str | int | None,
+    ),
+]
+Names = Annotated[
+    list[str],
+    BeforeValidator(
+        lambda sent: [sent] if isinstance(sent, str) else sent,
+        json_schema_input_type=list[str] | str,
+    ),
+]
+
+
+class Parameters(BaseModel):
+    """A route's parameters, none by default. Unknown ones are errors, since they may be typos.
+
+    JSON values have the types that OpenAPI shows; in queries and forms, numbers are strings.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @classmethod
+    def read(cls, texts: Sent, members: Mapping[str, Any] | None = None, *, also: str = "") -> Self:
+        """Parse the parameters in a query and form (`texts`), and in JSON (`members`).
+
+        Raises:
+            BadRequestError: one is invalid, or unknown; `also` then ends the message.
+        """
+        sent = {name: cls._value(name, values) for name, values in texts.lists()}
+        for name in sent.keys() & (members or {}).keys():
+            raise BadRequestError(f"{name} is in both the query and the JSON; send one.")
+        try:
+            return cls.model_validate({**sent, **(members or {})})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0])
+            if first["type"] == "extra_forbidden":
+                raise BadRequestError(
+                    f"Unknown parameter {name!r}; known parameters: "
+                    f"{', '.join(cls.model_fields) or 'none'}.{also}"
+                ) from error
+            expected = first["msg"].replace("Input should", "it must")
             raise BadRequestError(
-                f"There is no parameter {name!r}; known: {', '.join(known) or 'none'}.{also}"
+                f"{name} is {reprlib.repr(first['input'])}; {expected}."
+            ) from error
+
+    @classmethod
+    def _value(cls, name: str, texts: list[str]) -> Any:
+        """Convert a parameter's strings for the model."""
+        annotation = cls.model_fields[name].annotation if name in cls.model_fields else None
+        if annotation == list[str]:
+            return texts
+        different = list(dict.fromkeys(texts))
+        if len(different) > 1:
+            raise BadRequestError(
+                f"{name} has several values, {', '.join(map(repr, different))}; send one."
             )
+        if annotation in {int | None, float}:
+            with suppress(orjson.JSONDecodeError):
+                number = orjson.loads(different[0])
+                return number if isinstance(number, int | float) else different[0]
+        return different[0]
 
 
-def single(sent: Sent, name: str) -> str | None:
-    """Return a parameter's only value, or None if it is absent.
+class VersionParameter(Parameters):
+    """The parameter of routes about one model."""
 
-    Raises:
-        BadRequestError: it has several.
-    """
-    values = list(dict.fromkeys(sent.getlist(name)))
-    if len(values) > 1:
-        raise BadRequestError(f"{name} is sent as {' and as '.join(map(repr, values))}; send one.")
-    return values[0] if values else None
+    version: Version = None
 
 
-def boolean(sent: Sent, name: str) -> bool:
-    """Return a boolean parameter, in any letter case, since generated clients vary.
+class ImageParameters(Parameters):
+    """Parameters of every route that accepts images."""
 
-    Raises:
-        BadRequestError: it is neither 'true' nor 'false'.
-    """
-    value = single(sent, name)
-    if value is not None and value.lower() not in {"true", "false"}:
-        raise BadRequestError(f"{name} is {value!r}; it must be 'true' or 'false'.")
-    return value is not None and value.lower() == "true"
-
-
-def whole_number(sent: Sent, name: str, *, most: int) -> int | None:
-    """Return an integer parameter from 1 to `most`, or None if it is absent.
-
-    Raises:
-        BadRequestError: it is not such a number.
-    """
-    value = single(sent, name)
-    if value is None:
-        return None
-    if value not in map(str, range(1, most + 1)):
-        raise BadRequestError(f"{name} is {value!r}; it must be a whole number from 1 to {most}.")
-    return int(value)
+    model: Names = Field([], description="Model to run; repeat for several. By default, all.")
+    version: Version = None
+    resize: Boolean = Field(
+        True,
+        description="Crop images of other sizes to their center square and resample it to "
+        f"{IMAGE_SIZE}×{IMAGE_SIZE}; if false, refuse them.",
+    )
 
 
-def fraction(sent: Sent, name: str) -> float | None:
-    """Return a fraction from 0 to 1, or None if it is absent.
+class StabilityParameters(ImageParameters):
+    """Parameters of /stability."""
 
-    Raises:
-        BadRequestError: it is not such a number.
-    """
-    value = single(sent, name)
-    if value is None:
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= 1:
-        raise BadRequestError(f"{name} is {value!r}; it must be a number from 0 to 1, such as 0.8.")
-    return number
+    images: Boolean = Field(False, description="Also return the 32×32 images that the models saw.")
+
+
+class PredictParameters(ImageParameters):
+    """Parameters of /predict."""
+
+    top_k: int | None = Field(
+        None,
+        ge=1,
+        description="Return only the k most likely classes, best first, or all of a model with "
+        "fewer.",
+    )
+    min_confidence: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="Below this confidence, the class is null and best_guess has the most likely "
+        "one. The record's calibration.coverage gives the share of test images answered and the "
+        "accuracy on them, by threshold.",
+    )
+    partial: Boolean = Field(
+        False,
+        description="If some images are refused, return a problem for each of them and predictions "
+        "for the others.",
+    )
+    details: Boolean = Field(
+        False,
+        description="Add to each answer the test accuracy of similar answers, and to each image "
+        "whether it looks familiar (with the bundled improved models only).",
+    )
+    crop: Boolean = Field(
+        False,
+        description=f"Also return the {IMAGE_SIZE}×{IMAGE_SIZE} image that the models saw.",
+    )

@@ -1,4 +1,4 @@
-"""Turns an uploaded file's bytes into the pixels that the models see, or refuses it clearly."""
+"""Decodes uploaded files to the pixels that the models see, or says why it refuses them."""
 
 import re
 import warnings
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from models.record import IMAGE_SIZE
+from models import IMAGE_SIZE
 from serving.errors import (
     BrokenImageError,
     ImageSizeError,
@@ -22,12 +22,21 @@ from serving.images.formats import find_damage, name_format
 from serving.images.readers import avif, bmp, gif, jpeg, png, webp
 from serving.images.readers.encoded import EncodedImage, UnreadVariantError
 
-__all__ = ["ACCEPTED", "FORMATS", "MAX_PIXELS", "MIMETYPES", "DecodedImage", "decode", "is_small"]
+__all__ = [
+    "ACCEPTED",
+    "FORMATS",
+    "MAX_PIXELS",
+    "MIMETYPES",
+    "DecodedImage",
+    "Upload",
+    "decode",
+    "is_small",
+]
 
 MIMETYPES = frozenset(
     f"image/{kind}" for kind in ("png", "jpeg", "jpg", "webp", "gif", "bmp", "x-ms-bmp", "avif")
 )
-MAX_PIXELS = 8192 * 6144  # of an image to resize, by default; the largest of 50-megapixel phones
+MAX_PIXELS = 8192 * 6144  # of an image to resize, by default; as of 50-megapixel phones
 MAX_SCANS = 100  # in a JPEG; each costs a pass over the image, and may take only 42 bytes
 MAX_SCANNED_PIXELS = 1_000_000_000  # in all scans of a JPEG; about a second
 SMALL_FILE = 2**14  # bytes; a plain image of 32×32 pixels has up to 4,300
@@ -55,8 +64,17 @@ _TRANSPOSES = {
 _PROFILES = (b"iCCP", b"ICC_PROFILE\0", b"ICCP", b"DEBM")  # of PNG, JPEG, WebP and BMP
 _SPOKEN_VOWEL = re.compile("[AEIO]|HTML|M[NP]|RTF|SVG|XML")
 
-# Pillow warns of what decode() refuses or ignores, in lines that do not fit the log.
+# Pillow warns about problems that decode() refuses or ignores, in lines that do not fit the log.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An image as it was sent; error messages call it `name`."""
+
+    filename: str | None
+    name: str
+    content: bytes
 
 
 @dataclass(frozen=True)
@@ -67,19 +85,25 @@ class DecodedImage:
     width: int
     height: int
 
+    @property
+    def resampled(self) -> bool:
+        """Whether the image was cropped to its center and resampled."""
+        return (self.width, self.height) != SIZE
+
 
 def decode(
     content: bytes, *, name: str, resize: bool, max_pixels: int = MAX_PIXELS
 ) -> DecodedImage:
-    """Decode an image in one of `FORMATS`; of several frames, the first.
+    """Decode the first frame of an image in one of `FORMATS`.
 
-    The orientation is applied, colors that the file describes are converted to sRGB,
+    The orientation is applied, colors are converted to sRGB as the file describes them,
     transparency is composited over white, and any other mode becomes 8-bit RGB. With `resize`, the
-    largest centered square is resampled to 32×32. Error messages call the image `name`.
+    largest centered square of an image of another size is resampled to 32×32. Error messages call
+    the image `name`.
 
     Raises:
         BrokenImageError: the bytes are empty, not an image, or a broken one.
-        UnsupportedTypeError: they are in another format, or in a variant that is not supported.
+        UnsupportedTypeError: they are in another format, or in an unsupported variant.
         ImageSizeError: the image is not 32×32 and `resize` is off.
         TooLargeError: the image to resize has more than `max_pixels`, or takes too much memory.
     """
@@ -96,12 +120,12 @@ def decode(
     try:
         encoded = _READERS[found](content)
         _check(encoded, name=name, resize=resize, max_pixels=max_pixels)
-        pixels = _load(encoded, resize=resize)
+        pixels = _load(encoded)
     except ServingError:
         raise
     except UnreadVariantError as error:
         raise UnsupportedTypeError(
-            f"{name} is {error}, which is not read; send a plain {ACCEPTED} file."
+            f"{name} is {error}, which is not supported; send a plain {ACCEPTED} file."
         ) from error
     except Image.DecompressionBombError as error:
         raise _too_many_pixels(name, max_pixels) from error
@@ -114,6 +138,11 @@ def decode(
             f"{name} is a broken or truncated {found} file. Send the whole file."
         ) from error
     return DecodedImage(pixels, *_displayed(encoded))
+
+
+def resample(image: Image.Image) -> Image.Image:
+    """Return the largest centered square, resampled to 32×32."""
+    return ImageOps.fit(image, SIZE, Image.Resampling.BICUBIC)
 
 
 def is_small(content: bytes) -> bool:
@@ -130,19 +159,19 @@ def is_small(content: bytes) -> bool:
 
 
 def _check(encoded: EncodedImage, *, name: str, resize: bool, max_pixels: int) -> None:
-    """Refuse an image by its header, before it costs anything."""
+    """Refuse an image by its header, before decoding it."""
     if not encoded.width or not encoded.height:
         raise ValueError("it has no pixels")
     pixels = encoded.width * encoded.height + encoded.hidden
     scanned = encoded.scans * min(pixels, max_pixels)  # larger ones are refused below
     if encoded.scans > MAX_SCANS or scanned > MAX_SCANNED_PIXELS:
         raise BrokenImageError(
-            f"{name} has too many scans ({encoded.scans:,}). Save it as a plain JPEG."
+            f"{name} has too many scans ({encoded.scans:,}). Save it as a baseline JPEG."
         )
     width, height = _displayed(encoded)
     if not resize and (width, height) != SIZE:
         raise ImageSizeError(
-            f"{name} is {width}×{height} pixels, and the models take {IMAGE_SIZE}×{IMAGE_SIZE}."
+            f"{name} is {width}×{height} pixels; the models take {IMAGE_SIZE}×{IMAGE_SIZE}."
         )
     if pixels > max_pixels:
         raise _too_many_pixels(name, max_pixels)
@@ -153,10 +182,11 @@ def _displayed(encoded: EncodedImage) -> tuple[int, int]:
     return (encoded.height, encoded.width) if turned else (encoded.width, encoded.height)
 
 
-def _load(encoded: EncodedImage, *, resize: bool) -> npt.NDArray[np.uint8]:
-    image = encoded.load(resize)
-    if resize:
-        image = ImageOps.fit(image, SIZE, Image.Resampling.BICUBIC)
+def _load(encoded: EncodedImage) -> npt.NDArray[np.uint8]:
+    other_size = _displayed(encoded) != SIZE
+    image = encoded.load(other_size)
+    if other_size:
+        image = resample(image)
     if encoded.orientation in _TRANSPOSES:
         image = image.transpose(_TRANSPOSES[encoded.orientation])
     return np.asarray(to_srgb(image, encoded.color))

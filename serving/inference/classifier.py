@@ -1,4 +1,4 @@
-"""An ONNX Runtime session over a model: images to probabilities."""
+"""An ONNX Runtime session for a model: from images to probabilities."""
 
 import time
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnxruntime
 from loky import cpu_count
 
-from models.record import BATCH, CLASSES, IMAGE_SIZE, INPUT, OUTPUT, Record
+from models.record import BATCH, IMAGE_SIZE, INPUT, OUTPUT, Record
 from serving.errors import StartError
 
 _ACTIVATIONS = onnxruntime.OrtMemoryInfo(
@@ -25,7 +25,7 @@ class Classifier:
     record: Record
     curves: Path
     session: onnxruntime.InferenceSession
-    max_batch: int  # images in one run; more are no faster, and take memory
+    max_batch: int  # images in one run; larger batches only take more memory
 
     @property
     def provider(self) -> str:
@@ -34,7 +34,7 @@ class Classifier:
         return provider
 
     def classify(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Return probabilities [N, 10] for images [N, 32, 32, 3], RGB."""
+        """Return probabilities [N, classes] for images [N, 32, 32, 3], RGB."""
         [probabilities] = self.session.run([OUTPUT], {INPUT: images})
         return probabilities  # type: ignore[no-any-return]  # ONNX Runtime is untyped
 
@@ -43,7 +43,7 @@ class Classifier:
 class Run:
     """A batch's results: from all models, or from those before the one that failed."""
 
-    probabilities: list[npt.NDArray[np.float32]]  # [N, 10] for each model
+    probabilities: list[npt.NDArray[np.float32]]  # [N, classes] for each model
     seconds: list[float]
     error: Exception | None = None
 
@@ -64,7 +64,7 @@ def run_each(classifiers: Sequence[Classifier], images: npt.NDArray[np.uint8]) -
 def usable_threads(workers: int = 1) -> int:
     """Return each worker's share of the cores that this process may use.
 
-    By itself, ONNX Runtime would use all of the host's, whatever the affinity or container quota.
+    By default, ONNX Runtime uses all the host's cores, whatever the affinity or container quota.
     """
     cores: int = cpu_count()
     return max(1, cores // workers)
@@ -90,11 +90,12 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
 def start_session(
     path: Path,
     onnx_file: bytes,
+    classes: int,
     options: onnxruntime.SessionOptions,
     providers: list[str],
     provider_options: list[dict[str, str]],
 ) -> onnxruntime.InferenceSession:
-    """Load a model's file and check that it takes images and returns probabilities.
+    """Load a model and check that it maps images to `classes` probabilities.
 
     Raises:
         StartError: it is not a model, has other inputs and outputs, or does not run on the first
@@ -111,10 +112,10 @@ def start_session(
     found = [(v.name, v.type, v.shape) for v in (*session.get_inputs(), *session.get_outputs())]
     contract = [
         (INPUT, "tensor(uint8)", [BATCH, IMAGE_SIZE, IMAGE_SIZE, 3]),
-        (OUTPUT, "tensor(float)", [BATCH, len(CLASSES)]),
+        (OUTPUT, "tensor(float)", [BATCH, classes]),
     ]
     if found != contract:
-        raise StartError(f"{path} has inputs and outputs {found}, not {contract}")
+        raise StartError(f"{path} has inputs and outputs {found}; expected {contract}")
     if session.get_providers()[0] != providers[0]:
         raise StartError(f"{path} does not run on {providers[0]}")
     return session
@@ -130,9 +131,7 @@ def warm_up(classifier: Classifier, path: Path) -> None:
         try:
             classifier.classify(np.zeros((size, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8))
         except Exception as error:  # ONNX Runtime's exceptions share no narrower base
-            raise StartError(
-                f"{path} is loaded, but fails on {words}: {one_line(error)}"
-            ) from error
+            raise StartError(f"{path} loads, but fails on {words}: {one_line(error)}") from error
 
 
 def one_line(error: Exception) -> str:

@@ -1,7 +1,6 @@
 """The models folder: read, checked against its records, loaded and warmed up."""
 
 import ctypes
-import hashlib
 import logging
 import math
 import sys
@@ -9,17 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from models.record import (
+from models.bundle import (
     CURVES_FILE,
     INT8_MODEL_FILE,
     MODEL_FILE,
-    RECORD_FILE,
-    Record,
+    BundleError,
+    read_model,
+    read_record,
     version_folders,
 )
-from serving.errors import StartError, UnknownModelError, first_reason
+from models.record import Record
+from serving.errors import StartError, UnknownModelError
 from serving.inference.classifier import (
     Classifier,
     session_options,
@@ -46,7 +45,7 @@ class Classifiers:
             newest = next(iter(versions[name].values()))
             return newest.record.parameters or math.inf, name
 
-        # The article's order: its models grow. Those of unknown size come last.
+        # The article's order, by size; models of unknown size come last.
         self._versions = {name: versions[name] for name in sorted(versions, key=size)}
 
     def __iter__(self) -> Iterator[Classifier]:
@@ -77,14 +76,14 @@ class Classifiers:
         """
         if name not in self._versions:
             raise UnknownModelError(
-                f"There is no model {name!r}; the models are {', '.join(self._versions)}."
+                f"Unknown model {name!r}; available models: {', '.join(self._versions)}."
             )
         versions = self._versions[name]
         if version is None:
             return next(iter(versions.values()))
         if version not in versions:
             raise UnknownModelError(
-                f"There is no version {version!r} of the model {name}; the versions are "
+                f"Unknown version {version!r} of model {name}; available versions: "
                 f"{', '.join(versions)}."
             )
         return versions[version]
@@ -96,31 +95,28 @@ def load_classifiers(settings: Settings) -> Classifiers:
     With int8, the records are those of the int8 files.
 
     Raises:
-        StartError: there is no model; one is missing, altered or of another form; or the provider
-            is `cuda`, but CUDA does not work here or the precision is int8.
+        StartError: there are no models; one is missing, altered or invalid; or the provider is
+            `cuda`, but CUDA does not work here or the precision is int8.
     """
     models_dir, provider, precision = settings.models_dir, settings.provider, settings.precision
     if precision == "int8":
         if provider == "cuda":
             raise StartError(
-                "precision int8 is faster on the CPU alone, and provider cuda is set; "
+                "precision int8 runs only on the CPU, but provider cuda is set; "
                 "set --provider or SERVING_PROVIDER to cpu, "
                 "or --precision or SERVING_PRECISION to float32"
             )
         provider = "cpu"
-    files = []
-    for folder in _version_folders(models_dir):
-        record = _read_record(folder)
-        if precision == "int8":
-            files.append((folder / INT8_MODEL_FILE, _of_int8(record, folder)))
-        else:
-            files.append((folder / MODEL_FILE, record))
-    if not files:
+    try:
+        models = [_read(folder, precision) for folder in version_folders(models_dir)]
+    except BundleError as error:
+        raise StartError(str(error)) from error
+    if not models:
         raise StartError(
-            f"{models_dir.resolve()} {'holds no models' if models_dir.is_dir() else 'is no folder'}"
-            "; set --models-dir or SERVING_MODELS_DIR to the one with <name>/<version>/"
+            f"{models_dir.resolve()} "
+            f"{'contains no models' if models_dir.is_dir() else 'is not a folder'}; "
+            "set --models-dir or SERVING_MODELS_DIR to the folder with <name>/<version>/"
         )
-    models = [(path, record, _read_model(path, record)) for path, record in files]
     providers = choose_providers(provider, settings, models[0][2])
     try:
         classifiers = _start(models, providers, settings)
@@ -151,7 +147,9 @@ def _start(
         classifier = Classifier(
             record=record,
             curves=path.with_name(CURVES_FILE).resolve(),
-            session=start_session(path, onnx_file, options, providers, provider_options),
+            session=start_session(
+                path, onnx_file, len(record.classes), options, providers, provider_options
+            ),
             max_batch=max_batch,
         )
         warm_up(classifier, path)
@@ -171,56 +169,21 @@ def _summary(record: Record) -> str:
     return f"{record.name} version {record.version}{recipe}: {measured}{epochs}"
 
 
-def _version_folders(models_dir: Path) -> list[Path]:
-    try:
-        return version_folders(models_dir)
-    except OSError as error:
-        raise StartError(f"cannot read {error.filename}: {error.strerror}") from error
-
-
-def _read_record(folder: Path) -> Record:
-    path = folder / RECORD_FILE
-    try:
-        record = Record.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise StartError(f"cannot read {path}: {error.strerror}") from error
-    except ValidationError as error:
-        raise StartError(
-            f"{path} is not a model's record: {first_reason(error, 'the file')}"
-        ) from error
-    if (record.name, str(record.version)) != (folder.parent.name, folder.name):
-        raise StartError(
-            f"{path} is the record of {record.name} version {record.version}, not of this folder"
-        )
-    return record
-
-
-def _of_int8(record: Record, folder: Path) -> Record:
-    try:
-        return record.of_int8()
-    except ValueError as error:
-        raise StartError(
-            f"{folder} has no {INT8_MODEL_FILE}; make it with python -m training quantize, "
-            "or set --precision or SERVING_PRECISION to float32"
-        ) from error
-
-
-def _read_model(path: Path, record: Record) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise StartError(f"cannot read {path}: {error.strerror}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != record.sha256:
-        raise StartError(
-            f"{path} is damaged or altered: its SHA-256 is {found}, "
-            f"and {RECORD_FILE} beside it says {record.sha256}"
-        )
-    return content
+def _read(folder: Path, precision: str) -> tuple[Path, Record, bytes]:
+    record, path = read_record(folder), folder / MODEL_FILE
+    if precision == "int8":
+        try:
+            record, path = record.of_int8(), folder / INT8_MODEL_FILE
+        except ValueError as error:
+            raise StartError(
+                f"{folder} has no {INT8_MODEL_FILE}; create it with python -m training quantize, "
+                "or set --precision or SERVING_PRECISION to float32"
+            ) from error
+    return path, record, read_model(path, record.sha256)
 
 
 def _return_freed_memory() -> None:
-    """Give back what loading has freed, of which glibc would keep tens of MiB for the process."""
+    """Return memory freed by loading to the system; glibc would keep tens of MiB of it."""
     if sys.platform == "linux":
         with suppress(AttributeError):  # another libc
             ctypes.CDLL(None).malloc_trim(0)

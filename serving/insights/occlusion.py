@@ -30,9 +30,9 @@ def sensitivity(
 ) -> npt.NDArray[np.float32]:
     """Return how much the predicted class's probability drops at each position.
 
-    Takes the probabilities [10] for the whole image and [COUNT, 10] for the occluded ones. The map
-    is float32 [POSITIONS, POSITIONS]; where it is negative, the model is more confident without
-    that part.
+    Takes the probabilities [classes] for the whole image and [COUNT, classes] for the occluded
+    ones. The map is float32 [POSITIONS, POSITIONS]; where it is negative, the model is more
+    confident without that part.
     """
     predicted = whole.argmax()
     lost: npt.NDArray[np.float32] = whole[predicted] - occluded[:, predicted]

@@ -3,12 +3,14 @@
 import logging
 import sys
 
-from flask import g, has_request_context
+from flask import has_request_context
 from pythonjsonlogger.orjson import OrjsonFormatter
+
+from serving.http.intake import current_request
 
 
 def configure_logging() -> None:
-    """Log to standard error: lines for a person on a terminal, JSON for a collector elsewhere."""
+    """Log to standard error: plain lines on a terminal, JSON lines elsewhere."""
     handler = logging.StreamHandler()
     handler.addFilter(_add_request_id)
     if sys.stderr.isatty():
@@ -25,5 +27,5 @@ def configure_logging() -> None:
 
 
 def _add_request_id(record: logging.LogRecord) -> bool:
-    record.request_id = g.get("request_id") if has_request_context() else None
+    record.request_id = current_request().id if has_request_context() else None
     return True

@@ -1,7 +1,9 @@
-"""What Prometheus reads at /metrics, summed over the workers if there are several."""
+"""The Prometheus metrics at /metrics, summed over the workers."""
 
+import logging
 import os
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -20,7 +22,6 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.samples import Sample
 
-from models.record import CLASSES
 from serving.errors import OverloadedError
 from serving.http.problems import status_of
 from serving.inference.classifier import Classifier
@@ -28,10 +29,14 @@ from serving.inference.registry import Classifiers
 from serving.observability.processes import Processes
 from serving.observability.shared_metrics import SharedMetrics
 
-MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own way, under others' gunicorn
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's mode for several processes
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+MOST_CLASSES = 100  # of a model whose predictions are counted by class
 _CONFIDENCES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
+
+
+logger = logging.getLogger(__name__)
 
 
 class Metrics:
@@ -57,30 +62,29 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self.requests_here = 0  # being answered by this process; the batcher reads it
-        self._in_flight = Gauge(
+        self.in_flight = Gauge(
             "serving_http_requests_in_flight",
-            "Requests being answered.",
+            "Requests in progress.",
             multiprocess_mode="livesum",
             registry=registry,
         )
         model_requests = Counter(
             "serving_model_requests",
-            "Requests that asked a model.",
+            "Requests to a model.",
             ["model", "version", "status"],
             registry=registry,
         )
         model_seconds = Histogram(
             "serving_model_duration_seconds",
-            "Time of a model's requests (success, fail), of their waits in the queue, and of its "
-            "runs (infer).",
+            "Duration of a model's requests (success, fail), of their time in the queue, and of "
+            "its runs (infer).",
             ["model", "version", "stage"],
             buckets=_SECONDS,
             registry=registry,
         )
         model_images = Counter(
             "serving_model_images",
-            "Images that a model ran on.",
+            "Images run through a model.",
             ["model", "version"],
             registry=registry,
         )
@@ -93,7 +97,7 @@ class Metrics:
         )
         self._decode_seconds = Histogram(
             "serving_decode_duration_seconds",
-            "Time of decoding a request's images, with the wait for a decoder.",
+            "Time to decode a request's images, including the wait for a decoder.",
             buckets=_SECONDS,
             registry=registry,
         )
@@ -104,33 +108,35 @@ class Metrics:
             buckets=(1, 2, 4, 8, 16, 32, 64, 128),
             registry=registry,
         )
-        self.queue_depth = Gauge(
+        self._queue_depth = Gauge(
             "serving_queue_images",
-            "Images that wait for a model or run.",
+            "Images queued or running.",
             multiprocess_mode="livesum",
             registry=registry,
         )
         predictions = Counter(
             "serving_predictions",
-            "Classified images, by the class that a model took them for.",
+            "Classified images by predicted class; without the class for models with more than "
+            f"{MOST_CLASSES}.",
             ["model", "version", "class"],
             registry=registry,
         )
         confidence = Histogram(
             "serving_prediction_confidence",
-            "The probability of the class that a model took an image for.",
+            "Confidence of predictions: the probability of the predicted class.",
             ["model", "version"],
             buckets=_CONFIDENCES,
             registry=registry,
         )
         agreement = Counter(
             "serving_prediction_agreement",
-            "Images that several models classified, by whether they took them for the same class.",
+            "Images classified by several models with the same classes, by whether they predicted "
+            "the same class.",
             ["agree"],
             registry=registry,
         )
         self._agree, self._disagree = agreement.labels("yes"), agreement.labels("no")
-        # Looking up a series by its labels costs as much as counting.
+        # Cached, since looking up a series by its labels costs as much as counting.
         self.requests = cache(requests.labels)
         self.seconds = cache(seconds.labels)
         self._batch_size = cache(batch_size.labels)
@@ -149,7 +155,7 @@ class Metrics:
         )
         accuracy = Gauge(
             "serving_model_test_accuracy",
-            "Recorded share of right answers on CIFAR-10's test set.",
+            "Recorded accuracy on the model's test set.",
             ["model", "version"],
             multiprocess_mode="livemax",
             registry=registry,
@@ -157,22 +163,18 @@ class Metrics:
         for classifier in classifiers:
             record = classifier.record
             info.labels(record.name, record.version, record.recipe, classifier.provider).set(1)
+            if len(record.classes) > MOST_CLASSES:
+                logger.warning(
+                    "%s version %d has %d classes: serving_predictions_total counts its answers "
+                    "without the class",
+                    *(record.name, record.version, len(record.classes)),
+                )
             if record.test_accuracy is not None:
                 accuracy.labels(record.name, record.version).set(record.test_accuracy)
 
-    def begin_request(self) -> None:
-        """Count a request that is being answered."""
-        self.requests_here += 1
-        self._in_flight.inc()
-
-    def end_request(self) -> None:
-        """Count a request that has its answer."""
-        self.requests_here -= 1
-        self._in_flight.dec()
-
     @contextmanager
     def time_decoding(self) -> Iterator[None]:
-        """Time the decoding of a request's images, unless there was no room for them."""
+        """Time the decoding of a request's images, unless the queue was full."""
         begun = time.perf_counter()
         decoded = True
         try:
@@ -186,12 +188,12 @@ class Metrics:
 
     @contextmanager
     def count_models(self, classifiers: Iterable[Classifier]) -> Iterator[None]:
-        """Count a request to these models, with the status that the block ends in."""
+        """Count a request to these models, with the status in which the block ends."""
         status = 200
         begun = time.perf_counter()
         try:
             yield
-        except BaseException as error:  # at the graceful timeout, gevent ends a request by one
+        except BaseException as error:  # gevent raises one at the graceful timeout
             status = int(status_of(error))
             raise
         finally:
@@ -201,6 +203,10 @@ class Metrics:
                 record = classifier.record
                 self._model_requests(record.name, record.version, status).inc()
                 self._model_seconds(record.name, record.version, stage).observe(seconds)
+
+    def count_waiting(self, images: int) -> None:
+        """Add to the images queued or running; a negative number subtracts."""
+        self._queue_depth.inc(images)
 
     def count_wait(self, classifiers: Iterable[Classifier], seconds: float) -> None:
         """Count a request's wait for its first run."""
@@ -219,17 +225,21 @@ class Metrics:
     def count_predictions(
         self, classifiers: Sequence[Classifier], probabilities: Sequence[npt.NDArray[np.float32]]
     ) -> None:
-        """Count each model's answers, [N, 10], to N images."""
+        """Count each model's predictions, from its probabilities [N, classes]."""
         best = [of_model.argmax(axis=1).tolist() for of_model in probabilities]
-        for classifier, of_model, classes in zip(classifiers, probabilities, best, strict=True):
+        by_classes = defaultdict(list)
+        for classifier, of_model, places in zip(classifiers, probabilities, best, strict=True):
             record = classifier.record
+            by_classes[tuple(record.classes)].append(places)
             confidence = self._confidence(record.name, record.version)
-            for found, highest in zip(classes, of_model.max(axis=1).tolist(), strict=True):
-                self._predictions(record.name, record.version, CLASSES[found]).inc()
+            for place, highest in zip(places, of_model.max(axis=1).tolist(), strict=True):
+                found = record.classes[place] if len(record.classes) <= MOST_CLASSES else ""
+                self._predictions(record.name, record.version, found).inc()
                 confidence.observe(highest)
-        if len(best) > 1:
-            for found in zip(*best, strict=True):
-                (self._agree if len(set(found)) == 1 else self._disagree).inc()
+        for comparable in by_classes.values():
+            if len(comparable) > 1:
+                for answers in zip(*comparable, strict=True):
+                    (self._agree if len(set(answers)) == 1 else self._disagree).inc()
 
     def exposition(self) -> bytes:
         """Return Prometheus text, for all workers if they share their metrics."""

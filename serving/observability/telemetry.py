@@ -2,21 +2,19 @@
 
 import logging
 import os
-import re
 import time
-import uuid
 from importlib.util import find_spec
 from urllib.parse import quote
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 
 from serving import NAME
 from serving.errors import StartError
+from serving.http.intake import REQUEST_ID, current_request
+from serving.inference.batching import Batcher
 from serving.observability.metrics import Metrics
 
-REQUEST_ID = "X-Request-ID"
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST"})
-_ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")  # nothing that could forge a log line
 
 # Defaults for unset variables: Prometheus has the metrics, and gRPC would block gevent's loop.
 _TRACING = {
@@ -30,30 +28,30 @@ _TRACING = {
 logger = logging.getLogger(__name__)
 
 
-def observe(app: Flask, metrics: Metrics) -> None:
-    """Give every request that reaches the application an ID, a log line and its counts."""
+def observe(app: Flask, metrics: Metrics, batcher: Batcher) -> None:
+    """Log and count every request that reaches the application, and send its ID back."""
 
     @app.before_request
     def begin() -> None:
-        g.started = time.perf_counter()
-        sent = request.headers.get(REQUEST_ID, "")
-        g.request_id = sent if _ACCEPTED_ID.fullmatch(sent) else str(uuid.uuid4())
-        metrics.begin_request()
+        batcher.requests += 1
+        metrics.in_flight.inc()
 
     @app.after_request
     def end(response: Response) -> Response:
-        seconds = time.perf_counter() - g.started
+        request = current_request()
+        seconds = time.perf_counter() - request.started
         route = request.url_rule.rule if request.url_rule else "none"
-        metrics.end_request()
-        # A client may invent methods, and each would be a new series forever.
+        batcher.requests -= 1
+        metrics.in_flight.dec()
+        # Clients may invent methods, and each would be a new series forever.
         method = request.method if request.method in METHODS else "other"
         metrics.requests(method, route, response.status_code).inc()
         metrics.seconds(route).observe(seconds)
-        response.headers[REQUEST_ID] = g.request_id
+        response.headers[REQUEST_ID] = request.id
         logger.info(
             "%s %s %d",
             method,
-            quote(request.path),  # nothing that could forge a log line here either
+            quote(request.path),  # so that it cannot forge a log line
             response.status_code,
             extra={
                 "method": request.method,
@@ -68,10 +66,10 @@ def observe(app: Flask, metrics: Metrics) -> None:
 
 
 def start_tracing(app: Flask) -> None:
-    """Send OpenTelemetry traces as its usual variables say; without them, do nothing.
+    """Send OpenTelemetry traces if its standard variables are set.
 
     Raises:
-        StartError: they ask for something that is not installed.
+        StartError: they are invalid, or need a package that is not installed.
     """
     variables = (
         "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -98,5 +96,5 @@ def start_tracing(app: Flask) -> None:
     try:
         OpenTelemetryConfigurator().configure()
     except (RuntimeError, ValueError) as error:
-        raise StartError(f"the OTEL_ variables ask for what is not there: {error}") from error
+        raise StartError(f"cannot start tracing as the OTEL_ variables say: {error}") from error
     FlaskInstrumentor().instrument_app(app)

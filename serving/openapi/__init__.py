@@ -1,4 +1,4 @@
-"""The API's description, OpenAPI 3.1: paths are written here, answers derived from their types.
+"""The OpenAPI 3.1 document: paths are written here, schemas are derived from types.
 
 Schemathesis checks it against the service.
 
@@ -6,22 +6,23 @@ The libraries that generate one (flask-openapi3, APIFlask, flask-smorest, spectr
 request parsing, and none of them describes a body that is either a form or the image itself.
 """
 
+from models.record import IMAGE_SIZE
 from serving import NAME, VERSION
-from serving.http.access import KEY_HEADER
+from serving.http.intake import KEY_HEADER
+from serving.http.parameters import VersionParameter
 from serving.inference.registry import Classifiers
-from serving.openapi.answers import answer_schemas
+from serving.openapi.answers import all_schemas
 from serving.openapi.images import image_paths
 from serving.openapi.parts import (
     Json,
     as_bytes,
     as_json,
     in_path,
+    in_query,
     operation,
     problems,
-    query,
 )
 from serving.openapi.protocol import protocol_paths
-from serving.openapi.protocol_schemas import request_schemas
 from serving.settings import Settings
 
 PROBES = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
@@ -30,27 +31,25 @@ OPEN_PATHS = PROBES | {"/metrics"}
 
 def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
     """Return the OpenAPI document; it names the loaded models."""
-    version = query("version", {"type": "string"}, "Without it, each model's newest answers.")
+    [version] = in_query(VersionParameter, classifiers.names)
     document: Json = {
         "openapi": "3.1.0",
         "info": {
             "title": NAME,
             "version": VERSION,
-            "description": "Classifies 32×32 images with convolutional networks trained on "
-            "CIFAR-10; each answer carries the model's recorded test accuracy.",
+            "description": "Classifies images with convolutional networks whose input is "
+            f"{IMAGE_SIZE}×{IMAGE_SIZE} pixels. Each answer includes the model's recorded test "
+            "accuracy.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": ".", "description": "where this document is"}],
+        "servers": [{"url": ".", "description": "the server of this document"}],
         "paths": {
-            **image_paths(classifiers, version),
+            **image_paths(classifiers),
             **_paths(classifiers, version),
             **protocol_paths(classifiers),
         },
         "components": {
-            "schemas": {
-                **answer_schemas(),
-                **request_schemas(settings.max_images),
-            }
+            "schemas": all_schemas(),
         },
     }
     if settings.api_key:
@@ -76,7 +75,7 @@ def _paths(classifiers: Classifiers, version: Json) -> Json:
     name = in_path("name", classifiers.names)
     refused = problems(400, 404)
     return {
-        "/models": {"get": operation("Every model's records", as_json("Models"), **problems(400))},
+        "/models": {"get": operation("All models' records", as_json("Models"), **problems(400))},
         "/models/{name}": {
             "parameters": [name, version],
             "get": operation("A model's record", as_json("Record"), **refused),
@@ -87,15 +86,13 @@ def _paths(classifiers: Classifiers, version: Json) -> Json:
         },
         "/study": {
             "get": operation(
-                "Regularization techniques, measured, and every version's curves, calibration "
-                "and confusion",
+                "Measured regularization techniques and experiments, and every version's learning "
+                "curves and calibration",
                 as_json("Study"),
                 **problems(400),
             )
         },
-        "/health/live": {"get": operation("Is the process alive?", as_json("Status"))},
-        "/health/ready": {
-            "get": operation("Will it answer requests?", as_json("Status"), **problems(503))
-        },
-        "/metrics": {"get": operation("Prometheus' metrics", as_bytes("text/plain"))},
+        "/health/live": {"get": operation("Liveness probe", as_json("Status"))},
+        "/health/ready": {"get": operation("Readiness probe", as_json("Status"), **problems(503))},
+        "/metrics": {"get": operation("Prometheus metrics", as_bytes("text/plain"))},
     }

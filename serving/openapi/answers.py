@@ -1,4 +1,4 @@
-"""The schemas of the answers, from their types in `responses` of `serving` and the protocol."""
+"""The schemas of requests and responses, derived from their types."""
 
 from typing import Any
 
@@ -16,6 +16,7 @@ from serving.http.answers import (
 )
 from serving.openapi.parts import Json
 from serving.protocol import responses as protocol
+from serving.protocol.requests import IndexRequest, InferenceRequest
 
 ANSWERS = (
     Predictions,
@@ -35,6 +36,9 @@ ANSWERS = (
 )
 
 
+REQUESTS = (InferenceRequest, IndexRequest)
+
+
 class _Closed(GenerateJsonSchema):
     def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> dict[str, Any]:
         return super().typed_dict_schema(schema) | {"additionalProperties": False}
@@ -49,7 +53,7 @@ class _Closed(GenerateJsonSchema):
 def _if_present(
     field: core_schema.ModelField | core_schema.ComputedField, described: dict[str, Any]
 ) -> dict[str, Any]:
-    """Leave out the null and the default of a field that is left out instead."""
+    """Drop null and the default from the schema of a field that is omitted instead."""
     if "serialization_exclude_if" not in field:
         return described
     choices = described.get("anyOf", [])
@@ -57,10 +61,13 @@ def _if_present(
     return others | next((choice for choice in choices if choice != {"type": "null"}), {})
 
 
-def answer_schemas() -> Json:
-    """Return a schema for each type of answer, and for the types in them."""
+def all_schemas() -> Json:
+    """Return a schema for each type of request and response, and for the types in them."""
     _, schemas = TypeAdapter.json_schemas(
-        [(answer, "serialization", TypeAdapter(answer)) for answer in ANSWERS],
+        [
+            *((answer, "serialization", TypeAdapter(answer)) for answer in ANSWERS),
+            *((asked, "validation", TypeAdapter(asked)) for asked in REQUESTS),
+        ],
         ref_template="#/components/schemas/{model}",
         schema_generator=_Closed,
     )

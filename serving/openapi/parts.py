@@ -1,23 +1,21 @@
-"""What OpenAPI documents are made of: operations, answers and JSON schemas."""
+"""Parts of an OpenAPI document: operations, responses and schemas."""
 
 from http import HTTPStatus
 from typing import Any
 
+from serving.http.parameters import Parameters
 from serving.http.problems import CONTENT_TYPE
 
 Json = dict[str, Any]
 
-STRING_OR_NULL: Json = {"type": ["string", "null"]}
-INTEGER: Json = {"type": "integer"}
-COUNT: Json = {**INTEGER, "minimum": 0}
-BOOLEAN: Json = {"type": "boolean"}
+COUNT: Json = {"type": "integer", "minimum": 0}
 
-# Any request with a body may be refused so, before its route sees it.
+# The service may refuse any request with a body so, before its route sees it.
 OF_BODIES = (400, 408, 413, 415, 503)
 
 
 def operation(summary: str, content: Json, **responses: Json) -> Json:
-    """Describe a method of a path: the content of its answer, and its other answers by status."""
+    """Describe an operation: the content of its 200 response, and other responses by status."""
     return {
         "summary": summary,
         "responses": {"200": {"description": "OK", "content": content}, **responses},
@@ -25,7 +23,7 @@ def operation(summary: str, content: Json, **responses: Json) -> Json:
 
 
 def problems(*statuses: int) -> Json:
-    """Describe the answers to errors."""
+    """Describe error responses."""
     return {
         str(status): {
             "description": HTTPStatus(status).phrase,
@@ -35,9 +33,29 @@ def problems(*statuses: int) -> Json:
     }
 
 
-def query(name: str, schema: Json, description: str) -> Json:
-    """Describe a query parameter."""
-    return {"name": name, "in": "query", "schema": schema, "description": description}
+def members(kind: type[Parameters], models: list[str]) -> Json:
+    """Describe parameters as members of a JSON object; `models` are those that may be named."""
+    properties: Json = kind.model_json_schema()["properties"]
+    for described in properties.values():
+        del described["title"]
+    if "model" in properties:
+        name = {"type": "string", "enum": models}
+        properties["model"]["anyOf"] = [{"type": "array", "items": name}, name]
+    return properties
+
+
+def in_query(kind: type[Parameters], models: list[str]) -> list[Json]:
+    """Describe parameters in the query, none of which is null or has several types."""
+    found = []
+    for name, member in members(kind, models).items():
+        schema = {key: value for key, value in member.items() if key != "description"}
+        schema |= schema.pop("anyOf", [{}])[0]
+        if schema["default"] in (None, []):
+            del schema["default"]
+        found.append(
+            {"name": name, "in": "query", "schema": schema, "description": member["description"]}
+        )
+    return found
 
 
 def in_path(name: str, choices: list[str]) -> Json:
@@ -61,21 +79,6 @@ def reference(schema: str) -> Json:
     return {"$ref": f"#/components/schemas/{schema}"}
 
 
-def object_of(optional: Json | None = None, **properties: Json) -> Json:
-    """Return the schema of an object with `properties`, perhaps `optional`, and no others."""
-    return {
-        "type": "object",
-        "properties": {**properties, **(optional or {})},
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
 def list_of(items: Json) -> Json:
     """Return the schema of a list."""
     return {"type": "array", "items": items}
-
-
-def fixed(value: str) -> Json:
-    """Return the schema of one fixed text."""
-    return {"type": "string", "const": value}

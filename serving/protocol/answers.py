@@ -1,4 +1,4 @@
-"""The answer to an inference request: JSON, with the probabilities in it or after it."""
+"""The response to an inference request: JSON, with the probabilities in it or after it."""
 
 import json
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from models.record import CLASSES, OUTPUT
+from models.record import OUTPUT
 from serving.inference.classifier import Classifier
 from serving.protocol import elements
 from serving.protocol.requests import InferenceRequest, OutputForm
@@ -20,10 +20,10 @@ def write_answer(
     form: OutputForm,
     probabilities: npt.NDArray[np.float32],
 ) -> tuple[bytes, bytes | None]:
-    """Return an answer's JSON with the probabilities, [N, 10], and the binary data, if any."""
+    """Return a response's JSON for probabilities [N, classes], and its binary data, if any."""
     content: bytes | list[str] | list[float]
     if form.classes:
-        texts = list(_classifications(probabilities, form.classes))
+        texts = list(_classifications(probabilities, classifier.record.classes, form.classes))
         tensor = _tensor("BYTES", len(probabilities), form.classes)
         content = elements.pack(text.encode() for text in texts) if form.binary else texts
     else:
@@ -48,9 +48,11 @@ def _tensor(datatype: Literal["FP32", "BYTES"], *shape: int) -> OutputTensor:
     return {"name": OUTPUT, "datatype": datatype, "shape": list(shape)}
 
 
-def _classifications(probabilities: npt.NDArray[np.float32], count: int) -> Iterator[str]:
-    """Yield each image's likeliest classes as value:index:label, the likeliest first."""
+def _classifications(
+    probabilities: npt.NDArray[np.float32], classes: list[str], count: int
+) -> Iterator[str]:
+    """Yield each image's most likely classes as value:index:label, best first."""
     best_first = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
     for of_image, places in zip(probabilities.tolist(), best_first.tolist(), strict=True):
         for place in places:
-            yield f"{of_image[place]:f}:{place}:{CLASSES[place]}"
+            yield f"{of_image[place]:f}:{place}:{classes[place]}"

@@ -1,6 +1,9 @@
-"""What the protocol's clients ask about a model before they use it."""
+"""Model metadata, configuration and index entries, which clients read before inference."""
 
-from models.record import CLASSES, INPUT, OUTPUT
+import csv
+import io
+
+from models.record import INPUT, OUTPUT
 from serving.images.decode import ACCEPTED
 from serving.inference.classifier import Classifier
 from serving.inference.providers import CUDA
@@ -10,24 +13,25 @@ from serving.protocol.responses import IndexEntry, ModelConfig, ModelMetadata
 PLATFORM = "onnxruntime_onnx"
 
 
-def metadata(name: str, versions: list[str]) -> ModelMetadata:
-    """Return what a model takes and returns.
+def metadata(classifier: Classifier, versions: list[str]) -> ModelMetadata:
+    """Return a model's inputs and outputs; `versions` lists all its versions.
 
-    It names one input, since clients send all that they find; `parameters` says how else to send
-    it.
+    There is one input, since clients send every one listed; `parameters` describes its other forms.
     """
     return {
-        "name": name,
+        "name": classifier.record.name,
         "versions": versions,
         "platform": PLATFORM,
         "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [-1, *IMAGE_SHAPE]}],
-        "outputs": [{"name": OUTPUT, "datatype": "FP32", "shape": [-1, len(CLASSES)]}],
+        "outputs": [
+            {"name": OUTPUT, "datatype": "FP32", "shape": [-1, len(classifier.record.classes)]}
+        ],
         "parameters": {
-            "encoded_images": f"{INPUT} may be BYTES of the shape [N] or [N, 1], each element a "
-            f"{ACCEPTED} file; in JSON as base64",
-            "resize": "true as a parameter of the request or of the tensor takes such files of any "
-            "size: their center is cropped and resampled",
-            "labels": ",".join(CLASSES),
+            "encoded_images": f"{INPUT} may also be BYTES of shape [N] or [N, 1], each element a "
+            f"{ACCEPTED} file (base64 in JSON)",
+            "resize": "files of other sizes are cropped to their center and resampled; the "
+            "parameter resize=false of the request or the tensor refuses them",
+            "labels": _labels(classifier),
         },
     }
 
@@ -58,8 +62,8 @@ def configuration(classifier: Classifier, max_images: int) -> ModelConfig:
             {
                 "name": OUTPUT,
                 "data_type": "TYPE_FP32",
-                "dims": [len(CLASSES)],
-                "label_filename": "",  # there is no such file; classification names them
+                "dims": [len(classifier.record.classes)],
+                "label_filename": "",  # there is none; the classification extension has them
                 "is_shape_tensor": False,
             }
         ],
@@ -68,9 +72,16 @@ def configuration(classifier: Classifier, max_images: int) -> ModelConfig:
             "max_queue_delay_microseconds": 0,
         },
         "instance_group": [{"name": classifier.record.name, "kind": kind, "count": 1}],
-        "parameters": {"labels": {"string_value": ",".join(CLASSES)}},
+        "parameters": {"labels": {"string_value": _labels(classifier)}},
         "model_transaction_policy": {"decoupled": False},
     }
+
+
+def _labels(classifier: Classifier) -> str:
+    """Return the classes as a line of CSV (RFC 4180)."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(classifier.record.classes)
+    return line.getvalue()
 
 
 def index_entry(classifier: Classifier, *, fails: bool) -> IndexEntry:
@@ -79,5 +90,5 @@ def index_entry(classifier: Classifier, *, fails: bool) -> IndexEntry:
         "name": classifier.record.name,
         "version": str(classifier.record.version),
         "state": "UNAVAILABLE" if fails else "READY",
-        "reason": "It failed when it ran last; the log says why." if fails else "",
+        "reason": "Its last run failed; the log says why." if fails else "",
     }

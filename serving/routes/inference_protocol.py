@@ -15,7 +15,7 @@ from serving.protocol.images import read_encoded, read_pixels, read_tensor
 from serving.protocol.requests import (
     ENCODED,
     InferenceRequest,
-    flag,
+    first_of,
     read_index_request,
     read_output,
     read_request,
@@ -55,8 +55,7 @@ def create_blueprint(service: Service) -> Blueprint:
     @blueprint.get("/models/<name>")
     @blueprint.get("/models/<name>/versions/<version>")
     def model_metadata(name: str, version: str | None = None) -> ModelMetadata:
-        classifiers.find(name, version)
-        return metadata(name, classifiers.versions(name))
+        return metadata(classifiers.find(name, version), classifiers.versions(name))
 
     @blueprint.get("/models/<name>/ready")
     @blueprint.get("/models/<name>/versions/<version>/ready")
@@ -89,11 +88,10 @@ def create_blueprint(service: Service) -> Blueprint:
         with metrics.count_models([classifier]):
             length = request.headers.get(HEADER_LENGTH)
             asked, binary = read_request(request.get_data(cache=False), length, max_images)
-            form = read_output(asked)
+            form = read_output(asked, len(classifier.record.classes))
             images = read_images(asked, binary)
-            del binary  # megabytes, which need not wait for the model
+            del binary  # free megabytes while the model runs
             [probabilities] = service.classify([classifier], images)
-        metrics.count_predictions([classifier], [probabilities])
         header, content = write_answer(classifier, asked, form, probabilities)
         if content is None:
             return Response(header, content_type="application/json")
@@ -108,9 +106,9 @@ def create_blueprint(service: Service) -> Blueprint:
         tensor = read_tensor(asked, max_images)
         if tensor.datatype != ENCODED:
             return read_pixels(tensor, binary)
-        resize = flag(tensor.parameters, "resize", default=flag(asked.parameters, "resize"))
+        resize = first_of(tensor.parameters.resize, asked.parameters.resize, default=True)
         uploads = read_encoded(tensor, binary)
-        tensor.data = None  # megabytes, which need not wait for a decoder
+        tensor.data = None  # free megabytes while the files wait for a decoder
         images = service.decode(uploads, len(uploads), resize=resize)
         return np.stack([image.pixels for image in images])
 
@@ -126,8 +124,8 @@ def create_blueprint(service: Service) -> Blueprint:
     @blueprint.post("/repository/models/<name>/unload")
     def load(name: str) -> NoReturn:
         raise BadRequestError(
-            f"Requests neither load nor unload models, such as {name!r}. Change the models folder, "
-            "then send SIGHUP to the service's main process (kill -HUP): it reloads them all."
+            f"Requests cannot load or unload models such as {name!r}. Change the models folder, "
+            "then send SIGHUP to the service's main process (kill -HUP) to reload all models."
         )
 
     return blueprint

@@ -4,7 +4,7 @@ from flask import Blueprint, Response, request, send_file
 from flask.typing import ResponseReturnValue
 
 from serving.errors import NotFoundError
-from serving.http.parameters import check_names, single
+from serving.http.parameters import Parameters, VersionParameter
 from serving.inference.classifier import Classifier
 from serving.service import Service
 
@@ -15,7 +15,7 @@ def create_blueprint(service: Service) -> Blueprint:
 
     @blueprint.get("")
     def models() -> ResponseReturnValue:
-        check_names(request.args, (), also=" /models/<name> takes version.")
+        Parameters.read(request.args, also=" /models/<name> takes version.")
         return {"models": [c.record.model_dump(mode="json") for c in service.classifiers]}
 
     @blueprint.get("/<name>")
@@ -31,7 +31,6 @@ def create_blueprint(service: Service) -> Blueprint:
         return send_file(classifier.curves)
 
     def find(name: str) -> Classifier:
-        check_names(request.args, ("version",))
-        return service.classifiers.find(name, single(request.args, "version"))
+        return service.classifiers.find(name, VersionParameter.read(request.args).version)
 
     return blueprint

@@ -1,6 +1,6 @@
-"""The page to try the service with, and the API's documentation."""
+"""The demo page and the API documentation."""
 
-from flask import Blueprint, Response, current_app, redirect, request
+from flask import Blueprint, Response, current_app, redirect
 from flask.typing import ResponseReturnValue
 from flask_swagger_ui import get_swaggerui_blueprint
 
@@ -9,24 +9,13 @@ from serving.openapi import describe_api
 from serving.service import Service
 
 DOCS = "/docs"
-# The page loads nothing from elsewhere and cannot be framed by another page.
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-# Swagger UI has an inline script, styles and images, and shows images from answers.
-DOCS_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
-)
 
 
 def create_blueprint(service: Service) -> Blueprint:
-    """Return the page, the documentation and the headers that isolate both."""
+    """Return the page and the documentation."""
     blueprint = Blueprint("page", __name__)
-    # Every URL in the page and the documentation is relative, so that a proxy may put the service
-    # under a path of its own.
+    # Every URL in the page and the documentation is relative, so that a proxy may serve them under
+    # a path prefix.
     swagger_ui = get_swaggerui_blueprint(
         ".",
         "../openapi.json",
@@ -46,14 +35,5 @@ def create_blueprint(service: Service) -> Blueprint:
     @blueprint.get("/openapi.json")
     def openapi() -> ResponseReturnValue:
         return api
-
-    @blueprint.after_app_request
-    def add_security_headers(response: Response) -> Response:
-        of_docs = request.path.startswith(f"{DOCS}/")
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Content-Security-Policy"] = (
-            DOCS_SECURITY_POLICY if of_docs else CONTENT_SECURITY_POLICY
-        )
-        return response
 
     return blueprint

@@ -1,14 +1,18 @@
 """POST /predict: read the request, decode its images, classify them, respond."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from flask import Blueprint
 
-from models.record import CLASSES
 from serving.errors import ServingError
-from serving.http.answers import Answer, Familiarity, Prediction, Predictions, Refusal, rounded
-from serving.http.parameters import boolean, fraction, single, whole_number
+from serving.http.answers import (
+    Answer,
+    Familiarity,
+    Prediction,
+    Predictions,
+    describe_image,
+    rounded,
+)
+from serving.http.parameters import PredictParameters
 from serving.http.problems import problem_document
 from serving.http.uploads import read_uploads
 from serving.images.decode import DecodedImage
@@ -18,20 +22,6 @@ from serving.insights.reliability import worth
 from serving.insights.thumbnails import to_data_url
 from serving.service import Service
 
-# Every model's answer, and the image's familiarity if it was requested.
-Answers = tuple[list[Answer], Familiarity | None]
-
-PARAMETERS = (
-    "model",
-    "version",
-    "top_k",
-    "min_confidence",
-    "resize",
-    "partial",
-    "details",
-    "crop",
-)
-
 
 def create_blueprint(service: Service) -> Blueprint:
     """Return the route that classifies images."""
@@ -40,101 +30,70 @@ def create_blueprint(service: Service) -> Blueprint:
 
     @blueprint.post("/predict")
     def predict() -> Predictions:
-        uploads, sent = read_uploads(service.settings.max_images, PARAMETERS)
-        chosen = classifiers.choose(sent.getlist("model"), single(sent, "version"))
+        uploads, sent = read_uploads(service.settings.max_images, PredictParameters)
+        chosen = classifiers.choose(sent.model, sent.version)
         with metrics.count_models(chosen):
-            top_k = whole_number(sent, "top_k", most=len(CLASSES))
-            least = fraction(sent, "min_confidence") or 0.0
-            details, crop = boolean(sent, "details"), boolean(sent, "crop")
-            resize, partial = boolean(sent, "resize"), boolean(sent, "partial")
-            decode = service.decode_each if partial else service.decode
-            outcomes = decode(uploads, len(uploads) * len(chosen), resize=resize)
+            decode = service.decode_each if sent.partial else service.decode
+            outcomes = decode(uploads, len(uploads) * len(chosen), resize=sent.resize)
             filenames = [upload.filename for upload in uploads]
-            del uploads  # megabytes, which need not wait for the models
-            images = [outcome for outcome in outcomes if isinstance(outcome, DecodedImage)]
-            answers = _classify(service, chosen, images, top_k, least, details)
+            del uploads  # free megabytes while the models run
+            images = {i: o.pixels for i, o in enumerate(outcomes) if isinstance(o, DecodedImage)}
+            batch = np.stack([*images.values()]) if images else None  # all may be refused
+            probabilities = [] if batch is None else service.classify(chosen, batch)
+        rows = zip(*(of_model.tolist() for of_model in probabilities), strict=True)
+        models = (
+            [_answer(*each, sent) for each in zip(chosen, of_image, strict=True)]
+            for of_image in rows
+        )
+        measured = service.familiarity if sent.details else None
+        familiarity = familiarity_of(measured, chosen, probabilities)
+        answers = dict(zip(images, zip(models, familiarity, strict=True), strict=True))
         return {
             "predictions": [
-                _prediction(filename, outcome, answers, crop)
-                for filename, outcome in zip(filenames, outcomes, strict=True)
+                {"filename": filename, "problem": problem_document(outcome)}
+                if isinstance(outcome, ServingError)
+                else _prediction(filename, outcome, *answers[place], sent.crop)
+                for place, (filename, outcome) in enumerate(zip(filenames, outcomes, strict=True))
             ]
         }
 
     return blueprint
 
 
-def _classify(
-    service: Service,
-    chosen: list[Classifier],
-    images: list[DecodedImage],
-    top_k: int | None,
-    least: float,
-    details: bool,
-) -> Iterator[Answers]:
-    """Return every model's answer to each image."""
-    if not images:  # all were refused
-        return iter(())
-    batch = np.stack([image.pixels for image in images])
-    probabilities = service.classify(chosen, batch)
-    service.metrics.count_predictions(chosen, probabilities)
-    measured = service.familiarity if details else None
-    familiarity = familiarity_of(measured, chosen, probabilities)
-    rows = [of_model.tolist() for of_model in probabilities]
-    answers = (
-        [
-            _answer(classifier, of_model[i], top_k, least, details)
-            for classifier, of_model in zip(chosen, rows, strict=True)
-        ]
-        for i in range(len(images))
-    )
-    return zip(answers, familiarity, strict=True)
-
-
 def _prediction(
     filename: str | None,
-    outcome: DecodedImage | ServingError,
-    answers: Iterator[Answers],
+    image: DecodedImage,
+    models: list[Answer],
+    familiarity: Familiarity | None,
     crop: bool,
-) -> Prediction | Refusal:
-    if isinstance(outcome, ServingError):
-        return {"filename": filename, "problem": problem_document(outcome)}
-    models, familiarity = next(answers)
-    prediction: Prediction = {
-        "filename": filename,
-        "width": outcome.width,
-        "height": outcome.height,
-        "models": models,
-    }
+) -> Prediction:
+    described = describe_image(image, filename)
+    prediction: Prediction = {**described, "models": models}  # type: ignore[typeddict-item]
     if familiarity is not None:
         prediction["familiarity"] = familiarity
     if crop:
-        prediction["crop"] = to_data_url(outcome.pixels)
+        prediction["crop"] = to_data_url(image.pixels)
     return prediction
 
 
-def _answer(
-    classifier: Classifier,
-    probabilities: list[float],
-    top_k: int | None,
-    least: float,
-    details: bool,
-) -> Answer:
-    best_first = sorted(range(len(CLASSES)), key=probabilities.__getitem__, reverse=True)
-    shown = range(len(CLASSES)) if top_k is None else best_first[:top_k]
+def _answer(classifier: Classifier, probabilities: list[float], sent: PredictParameters) -> Answer:
+    classes = classifier.record.classes
+    best_first = sorted(range(len(classes)), key=probabilities.__getitem__, reverse=True)
+    shown = range(len(classes)) if sent.top_k is None else best_first[: sent.top_k]
     best = best_first[0]
     confidence = rounded(probabilities[best])
     answer: Answer = {
         "model": classifier.record.name,
         "version": classifier.record.version,
-        "class": CLASSES[best],
+        "class": classes[best],
         "confidence": confidence,
-        "probabilities": {CLASSES[i]: rounded(probabilities[i]) for i in shown},
+        "probabilities": {classes[i]: rounded(probabilities[i]) for i in shown},
     }
     if (accuracy := classifier.record.test_accuracy) is not None:
         answer["test_accuracy"] = accuracy
-    if confidence < least:
+    if confidence < sent.min_confidence:
         answer["class"] = None
-        answer["best_guess"] = CLASSES[best]
-    if details and accuracy is not None:
+        answer["best_guess"] = classes[best]
+    if sent.details and accuracy is not None:
         answer["details"] = worth(classifier.record, best, confidence)
     return answer

@@ -1,42 +1,56 @@
-"""GET /study: the regularization techniques measured, and each model's recipes compared."""
+"""GET /study: measured techniques and experiments, and a comparison of each model's recipes."""
+
+from pathlib import Path
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 
-from models.study import STUDY_FILE, read_study
-from serving.errors import StartError, first_reason
+from models.bundle import first_reason
+from models.study import EXPERIMENTS, STUDY_FILE, TRAINING_IMAGES, Study, read_study
+from serving.errors import StartError
 from serving.http.answers import ComparedVersion
-from serving.http.parameters import check_names
+from serving.http.parameters import Parameters
 from serving.service import Service
 
 
 def create_blueprint(service: Service) -> Blueprint:
-    """Return the route of the study, which is read once.
+    """Return the route of the studies, which it reads once.
 
     Raises:
-        StartError: its file cannot be read, or has another form.
+        StartError: a file is unreadable or not a valid study.
     """
     blueprint = Blueprint("study", __name__)
-    file = service.settings.models_dir / STUDY_FILE
-    try:
-        measured = read_study(file)
-    except OSError as error:
-        raise StartError(f"cannot read {file}: {error.strerror}") from error
-    except ValidationError as error:
-        raise StartError(f"{file} is not a study: {first_reason(error, 'the file')}") from error
+    folder = service.settings.models_dir
+    measured = _read(folder / STUDY_FILE)
     compared = set(ComparedVersion.__annotations__)
-    versions = [
-        c.record.model_dump(mode="json", include=compared)
-        for c in service.classifiers
-        if c.record.history and c.record.recipe
-    ]
-    comparisons = [found.model_dump(mode="json") for found in measured.compared]
-    answer = measured.model_dump(mode="json") | {"compared": comparisons, "versions": versions}
+    answer = {
+        **measured.model_dump(mode="json"),
+        "compared": [found.model_dump(mode="json") for found in measured.compared],
+        "experiments": {
+            name: _read(folder / f"{name}.json").model_dump(mode="json")["results"]
+            for name in EXPERIMENTS
+        },
+        "training_images": TRAINING_IMAGES,
+        "versions": [
+            c.record.model_dump(mode="json", include=compared)
+            for c in service.classifiers
+            if c.record.history and c.record.recipe
+        ],
+    }
 
     @blueprint.get("/study")
     def study() -> ResponseReturnValue:
-        check_names(request.args, ())
+        Parameters.read(request.args)
         return answer
 
     return blueprint
+
+
+def _read(file: Path) -> Study:
+    try:
+        return read_study(file)
+    except OSError as error:
+        raise StartError(f"cannot read {file}: {error.strerror}") from error
+    except ValidationError as error:
+        raise StartError(f"{file} is not a valid study: {first_reason(error)}") from error

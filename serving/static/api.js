@@ -39,12 +39,11 @@ export async function askForJson(url, options) {
   }
 }
 
-/** Send an image as is for the service to crop and resample, and return its answer. */
+/** Send an image as is; the service crops and resamples it. Return its answer. */
 export async function post(path, query, file) {
   const form = new FormData();
   form.append("image", file, file.name ?? "image");
-  const asked = new URLSearchParams([["resize", "true"], ...query]);
-  return askForJson(`${path}?${asked}`, { method: "POST", body: form });
+  return askForJson(`${path}?${new URLSearchParams(query)}`, { method: "POST", body: form });
 }
 
 /** Wait until the visitor has entered a key. */

@@ -7,12 +7,9 @@ import { vary } from "./stability.js";
 /** Buttons that show more about an image's answers; `asked` are their request's parameters. */
 export function closerLook(file, card, asked) {
   const place = element("div");
-  const stability = toggle("Does the answer hold?", async () => {
-    const models = await vary(file, card);
-    place.append(...models);
-    return models;
-  });
-  const explanation = toggle("What does it look at?", () => explain(file, card, asked));
+  const stability = toggle("Does the answer hold?", place, () => vary(file, card));
+  const explanation = toggle("What does it look at?", place, () => explain(file, card, asked));
+  stability.button.classList.add("hold");
   return element(
     "div",
     {},
@@ -23,8 +20,8 @@ export function closerLook(file, card, asked) {
   );
 }
 
-/** A button that shows and hides the elements that `load` makes at the first press, and its status. */
-function toggle(text, load) {
+/** A button that shows and hides in `place` what `load` makes at the first press, and its status. */
+function toggle(text, place, load) {
   const button = element("button", { type: "button", "aria-pressed": "false" }, text);
   const status = element("p", { role: "status", class: "quiet" });
   let parts = null;
@@ -37,6 +34,7 @@ function toggle(text, load) {
       status.textContent = "The networks are being asked …";
       try {
         parts = await load();
+        place.append(...parts);
         status.textContent = "";
       } catch (error) {
         status.className = "problem";

@@ -6,7 +6,7 @@ import { recipeName } from "./records.js";
 export function confusionTable(version) {
   const { classes, confusion_matrix: matrix, test_accuracy: accuracy } = version;
   const made = table(
-    `With ${recipeName(version)}: right on ${percent(accuracy)}`,
+    `With ${recipeName(version)}: test accuracy ${percent(accuracy)}`,
     ["", ...classes],
     classes.map((name, i) => [name, ...matrix[i].map(String)]),
   );
@@ -19,15 +19,5 @@ export function confusionTable(version) {
       cell.style.setProperty("--share", count / sum);
     }
   }
-  return element(
-    "figure",
-    {},
-    scrolling(made),
-    element(
-      "figcaption",
-      {},
-      "Each row’s test images show one class, each column is an answer: off the diagonal are the " +
-        "mistakes.",
-    ),
-  );
+  return scrolling(made);
 }

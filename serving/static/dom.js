@@ -59,6 +59,29 @@ export function choice(label, options, choose) {
   return element("label", {}, `${label} `, select);
 }
 
+let radioGroups = 0;
+
+/** A choice of one of a few `options`, [value, text], the first at the start. */
+export function radios(legend, options, choose) {
+  const name = `choice-${++radioGroups}`;
+  return element(
+    "fieldset",
+    { class: "radios" },
+    element("legend", {}, legend),
+    ...options.map(([value, text], i) => {
+      const input = element("input", { type: "radio", name, value, checked: i === 0 });
+      input.addEventListener("change", () => choose(value));
+      return element("label", {}, input, ` ${text}`);
+    }),
+  );
+}
+
+/** A finding: the sentence above a chart. */
+export function say(...parts) {
+  return element("p", { class: "finding" }, ...parts);
+}
+
+export const thousands = (count) => count.toLocaleString("en");
 // A dash stands for what was not measured.
 export const percent = (fraction) => (fraction === undefined ? "–" : `${points(fraction)} %`);
 export const points = (fraction) => (fraction === undefined ? "–" : (100 * fraction).toFixed(1));

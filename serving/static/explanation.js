@@ -2,35 +2,32 @@
 
 import { post } from "./api.js";
 import { element, points } from "./dom.js";
+import { titleOf } from "./records.js";
 
 const SIZE = 32; // pixels that the models see
 const SCALE = 5;
 const COLOR = [236, 0, 140];
 const STRONGEST = 0.8; // opacity where hiding costs most
 
-/** Explain an image: add a figure to each answer on its card, and return them. */
+/** Explain an image: return a box of figures, one for each model's answer. */
 export async function explain(file, card, asked) {
-  // Found before the answer comes: the card may show another version by then.
   const crop = card.querySelector(".crop");
-  const details = new Map(
-    [...card.querySelectorAll("[data-model]")].map((of) => [of.dataset.model, of.querySelector("details")]),
-  );
   const { models, patch, step } = await post("explanations", asked, file);
-  return models.map(({ model, class: name, map }) => {
+  const figures = models.map(({ model, class: name, map }) => {
     const words = inWords(name, map, patch, step);
     const canvas = element("canvas", { width: SIZE * SCALE, height: SIZE * SCALE });
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", words);
     draw(canvas, crop, perPixel(map, patch, step));
-    const figure = element(
+    return element(
       "figure",
-      { class: "map" },
+      { class: "map", "data-model": model },
+      element("h3", {}, titleOf(model)),
       canvas,
       element("figcaption", {}, `Pink is what makes it ${name}: hidden by a gray square, it costs confidence. ${words}`),
     );
-    details.get(model).before(figure);
-    return figure;
   });
+  return [element("div", { class: "maps" }, ...figures)];
 }
 
 /** Spread the map over the pixels: the mean of all positions of the square that hide one. */

@@ -2,15 +2,14 @@
 
 import { showCard } from "./card.js";
 import { listen } from "./choosing.js";
-import { $, element, showError } from "./dom.js";
-import { showModels } from "./models.js";
-import { addVersions, loadRecords, modelNames, records } from "./records.js";
-import { classifyAgain, judgeAgain, see } from "./results.js";
-import { showStudy } from "./study.js";
+import { element, showError } from "./dom.js";
+import { showOverfitting } from "./overfitting.js";
+import { addVersions, loadRecords, modelNames, showClasses } from "./records.js";
+import { classifyAgain, judgeAgain, see, showStability } from "./results.js";
 import { addThreshold, showThreshold } from "./threshold.js";
 
 const TITLE = document.title;
-const VIEWS = { try: () => {}, study: showStudy, card: showCard };
+const VIEWS = { try: () => {}, overfitting: showOverfitting, card: showCard };
 
 let latest = 0; // number of the newest call of `showView`
 
@@ -21,14 +20,13 @@ async function start() {
   } catch (error) {
     return showError(error.message, start);
   }
-  $("classes").textContent = records[0].classes.join(", ");
   addVersions(() => {
-    showModels();
+    showClasses();
     showThreshold();
     classifyAgain();
   });
   addThreshold(judgeAgain);
-  showModels();
+  showClasses();
   listen((files) => {
     location.hash = "#try";
     showView(); // at once, so that its answers can be scrolled to
@@ -38,12 +36,23 @@ async function start() {
     .querySelector("nav")
     .append(element("a", { href: `#card/${modelNames()[0]}` }, "Model cards"));
   window.addEventListener("hashchange", openView);
-  await showView();
+  await openView();
 }
 
-/** Show the view that the URL names, and move the focus to it. */
+/** Show the view that the URL names, and move the focus to it, or to the chapter that the URL names. */
 async function openView() {
-  if (await showView()) document.querySelector(".view:not([hidden]) > h2[tabindex]")?.focus();
+  if (location.hash === "#stability") return tryStability();
+  if (!(await showView())) return;
+  const chapter = document.getElementById(location.hash.slice(1));
+  chapter?.scrollIntoView();
+  (chapter ?? document.querySelector(".view:not([hidden]) > h2[tabindex]"))?.focus();
+}
+
+/** Look closer at the last image, or at the example that shows overfitting. */
+async function tryStability() {
+  location.replace("#try");
+  await showView();
+  if (!showStability()) document.querySelector("[data-example='frog.png']").click();
 }
 
 /** Show the view that the URL names: #card/first, say. Return whether it is still the newest. */

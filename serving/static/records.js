@@ -3,6 +3,8 @@
 import { askForJson } from "./api.js";
 import { $, element } from "./dom.js";
 
+const FEW = 5; // classes named; the rest is folded
+
 export let records = []; // of every model and version; a model's newest first
 
 export async function loadRecords() {
@@ -17,14 +19,39 @@ export function modelNames() {
   return [...new Set(records.map((record) => record.name))];
 }
 
+/** A model's title; its name where it is not loaded but measured. */
 export function titleOf(name) {
-  return versionsOf(name)[0].title;
+  return versionsOf(name)[0]?.title ?? name;
 }
 
 /** How a version was made; its number if that is not known. */
 export function recipeName({ recipe, version }) {
   if (!recipe) return `version ${version}`;
   return recipe === "article" ? "the article’s recipe" : `the ${recipe} recipe`;
+}
+
+/** What a network knows: a few classes by name, the rest folded. */
+export function classesOf(classes, whose = "It knows") {
+  const knows = `${whose} ${classes.length} classes: `;
+  if (classes.length <= FEW) return element("p", { class: "quiet" }, `${knows}${classes.join(", ")}.`);
+  const first = `${knows}${classes.slice(0, FEW).join(", ")} and ${classes.length - FEW} more`;
+  return element(
+    "details",
+    { class: "quiet" },
+    element("summary", {}, first),
+    element("p", {}, classes.join(", ")),
+  );
+}
+
+/** What the shown models know, said once for those that know the same. */
+export function showClasses() {
+  const groups = [...Map.groupBy(shownRecords(), ({ classes }) => JSON.stringify(classes)).values()];
+  $("classes").replaceChildren(
+    ...groups.map((of) => {
+      const whose = groups.length === 1 ? "All answers are among" : `${of.map((r) => r.title).join(", ")}:`;
+      return classesOf(of[0].classes, whose);
+    }),
+  );
 }
 
 /** Which figures are the int8 file's, if the service runs that; otherwise nothing. */

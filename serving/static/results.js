@@ -5,8 +5,10 @@ import { closerLook } from "./closer.js";
 import { $, element, of100, percent, showError } from "./dom.js";
 import { chosenVersion, shownRecords, titleOf } from "./records.js";
 import { leastConfidence } from "./threshold.js";
+import { word } from "./words.js";
 
 let images = []; // of the last choice: each one's file, its card, and the models' answers
+let isStabilityNext = false; // whether the next answers are looked at closer without a click
 let latest = 0; // number of the newest round; answers to older ones are no longer shown
 
 /** Show a card for each file, and fill them in one by one. */
@@ -14,8 +16,9 @@ export async function see(files) {
   images = files.map((file) => ({ file, card: element("section", { class: "result" }) }));
   $("results").replaceChildren(...images.map(({ card }) => card));
   showError("");
-  scrollToAnswers();
-  await classifyAgain();
+  const classified = classifyAgain();
+  scrollToAnswers(); // once there are cards that wait
+  await classified;
 }
 
 /** Move the answers up if they begin in the lower half of the screen, or above it. */
@@ -76,6 +79,19 @@ function summary(failed) {
     : `All ${images.length} images are classified.`;
 }
 
+/** Show whether the answers to the last image hold; false if there is none, then of the next one. */
+export function showStability() {
+  const last = images.at(-1);
+  isStabilityNext = !last?.answers;
+  if (!isStabilityNext) openStability(last.card);
+  return Boolean(last);
+}
+
+function openStability(card) {
+  card.querySelector(".hold[aria-pressed=false]")?.click();
+  card.querySelector(".hold").scrollIntoView();
+}
+
 function showWaiting({ file, card }) {
   card.setAttribute("aria-label", file.name);
   card.setAttribute("aria-busy", "true");
@@ -90,9 +106,18 @@ function showProblem({ file, card }, message) {
   );
 }
 
-const UNFAMILIAR =
-  "This looks like nothing that the networks were trained on: they disagree on it more than on 95 " +
-  "of 100 images that are like those.";
+const CALIBRATED = 0.05; // accuracy this close to confidence
+const BEST = 5; // classes shown; the rest is folded
+
+function unfamiliar() {
+  return element(
+    "p",
+    { class: "unfamiliar" },
+    "Possibly ",
+    word("out of distribution"),
+    ": the networks disagree on it more than on images like those they were trained on.",
+  );
+}
 
 function showPrediction(image, { crop, models, width, height, familiarity }) {
   const { file, card } = image;
@@ -103,88 +128,125 @@ function showPrediction(image, { crop, models, width, height, familiarity }) {
     element(
       "figcaption",
       {},
-      `What the networks see: its center, as 32 × 32 pixels. It has ${width} × ${height} pixels.`,
+      `What the networks see: 32 × 32 pixels, from ${width} × ${height} pixels.`,
     ),
   );
   const alone = images.length === 1; // its verdict is the page's
-  const answers = models.map((answer) => answerOf(answer, alone));
   card.setAttribute("aria-busy", "false");
   card.replaceChildren(
     element("h2", {}, file.name),
     element("p", { class: "verdict", hidden: alone }),
-    ...(familiarity?.familiar === false ? [element("p", { class: "unfamiliar" }, UNFAMILIAR)] : []),
-    element("div", { class: "beside" }, seen, element("div", { class: "answers" }, ...answers)),
+    ...(familiarity?.familiar === false ? [unfamiliar()] : []),
+    element("div", { class: "beside" }, seen, element("div", { class: "answers" }, head(), ...models.map(answerOf))),
     closerLook(file, card, asked()),
   );
   showAnswers(image);
+  if (isStabilityNext) openStability(card);
+  isStabilityNext = false;
 }
 
 function showAnswers({ card, answers }) {
   for (const answer of answers) {
-    card.querySelector(`[data-model="${answer.model}"] .said`).replaceChildren(...said(answer));
+    const row = card.querySelector(`.answer[data-model="${answer.model}"]`);
+    const abstains = answered(answer) === null;
+    row.querySelector(".class").textContent = abstains ? "no answer" : answer.class;
+    row.querySelector(".guess").textContent = abstains ? ` best guess: ${answer.class}` : "";
   }
   card.querySelector(".verdict").textContent = verdict(answers);
 }
 
-/** The class that counts as the answer; null if the model is less sure than the threshold. */
+/** The class that counts as the answer; null if the model's confidence is below the threshold. */
 function answered(answer) {
   return answer.confidence < leastConfidence() ? null : answer.class;
 }
 
-function answerOf(answer, open) {
+function head() {
   return element(
-    "article",
-    { class: "answer", "data-model": answer.model },
-    element("h3", {}, titleOf(answer.model)),
-    element("p", { class: "said" }),
-    element("p", { class: "worth" }, worth(answer)),
-    element(
-      "details",
-      { open },
-      element("summary", {}, "All ten classes"),
-      element("dl", { class: "probabilities" }, ...bars(answer)),
-    ),
+    "div",
+    { class: "row head" },
+    element("span", {}, "class"),
+    element("span", {}, word("confidence")),
+    element("span", { class: "tested" }, word("test accuracy")),
   );
 }
 
-function said(answer) {
-  const sure = `${percent(answer.confidence)} sure`;
-  const abstains = answered(answer) === null;
+/** A row that compares: class, confidence, test accuracy and how far to trust it; details folded. */
+function answerOf(answer) {
+  const { model, confidence, test_accuracy: accuracy } = answer;
+  return element(
+    "details",
+    { class: "answer", "data-model": model },
+    element(
+      "summary",
+      { class: "row" },
+      element(
+        "span",
+        {},
+        element("span", { class: "who" }, titleOf(model)),
+        element("strong", { class: "class" }),
+        element("span", { class: "guess" }),
+      ),
+      element("span", { class: "sure" }, bar(confidence), element("span", { class: "confidence" }, percent(confidence))),
+      element("span", { class: "tested" }, percent(accuracy)),
+      element("span", { class: "trust" }, trust(answer)),
+    ),
+    element("p", { class: "worth" }, ...worth(answer)),
+    ...probabilities(answer),
+    element("p", {}, element("a", { href: `#card/${model}` }, `${titleOf(model)}’s card`)),
+  );
+}
+
+/** One line with a mark: does accuracy hold what this confidence promises? */
+function trust({ confidence, details }) {
+  const accuracy = details?.accuracy_at_confidence ?? null;
+  if (accuracy === null) return "– calibration not measured at this confidence";
+  const off = accuracy - confidence;
+  const is =
+    Math.abs(off) <= CALIBRATED ? "≈ calibrated" : off < 0 ? "▼ overconfident" : "▲ underconfident";
+  return `${is}: correct on ${of100(accuracy)} of 100 test images at this confidence`;
+}
+
+function bar(fraction) {
+  return element("progress", { value: fraction, "aria-hidden": "true" }); // the number beside it says the same
+}
+
+/** The likeliest classes; the others are folded. */
+function probabilities({ probabilities }) {
+  const sorted = Object.entries(probabilities).sort(([, one], [, other]) => other - one);
+  const rest = sorted.slice(BEST);
   return [
-    element("strong", { class: "class" }, abstains ? "no answer" : answer.class),
-    " ",
-    element("span", { class: "confidence" }, abstains ? `best guess: ${answer.class}, ${sure}` : sure),
+    bars(sorted.slice(0, BEST)),
+    ...(rest.length
+      ? [element("details", {}, element("summary", {}, `${rest.length} more classes`), bars(rest))]
+      : []),
   ];
 }
 
-function bars({ class: best, probabilities }) {
-  return Object.entries(probabilities).flatMap(([name, probability]) => [
-    element("dt", { class: name === best ? "best" : "" }, name),
-    element(
-      "dd",
-      {},
-      // The number beside it says the same.
-      element("progress", { value: probability, "aria-hidden": "true" }),
-      element("span", {}, percent(probability)),
-    ),
+function bars(of) {
+  const rows = of.flatMap(([name, probability]) => [
+    element("dt", {}, name),
+    element("dd", {}, bar(probability), element("span", {}, percent(probability))),
   ]);
+  return element("dl", { class: "probabilities" }, ...rows);
 }
 
 /** What the model's test says about such an answer. */
 function worth({ class: name, details }) {
-  if (!details) return "How often it is right was not measured.";
-  const sentences = [];
-  if (details.right_when_this_sure !== null) {
-    sentences.push(`When it is this sure it is right ${of100(details.right_when_this_sure)} times in 100.`);
+  if (!details) return ["How often it is right was not measured."];
+  const { accuracy_at_confidence: accuracy, precision, top_confusions: confusions } = details;
+  const parts = [];
+  if (accuracy !== null) {
+    parts.push(word("accuracy at this confidence", "Accuracy at this confidence"), `: ${percent(accuracy)}. `);
   }
-  if (details.right_when_this_class !== null) {
-    const really = details.most_often_really.map((c) => `${c.true_class} (${of100(c.share)})`);
-    const others = really.length ? `; the others are most often: ${really.join(", ")}` : "";
-    sentences.push(
-      `Of 100 test images that it calls ${name}, ${of100(details.right_when_this_class)} are${others}.`,
+  if (precision !== null) {
+    const others = confusions.map((c) => `${c.true_class} (${percent(c.share)})`).join(", ");
+    parts.push(
+      word("precision for this class", "Precision for this class"),
+      `: ${percent(precision)} of the test images called ${name} are`,
+      others ? `; most of the others are ${others}.` : ".",
     );
   }
-  return sentences.join(" ");
+  return parts;
 }
 
 function verdict(answers) {

@@ -6,7 +6,7 @@ import { modelNames, recipeName, titleOf, versionsOf } from "./records.js";
 
 /** Ask every version of the models that a card shows, and return the elements to show. */
 export async function vary(file, card) {
-  const names = modelNames().filter((name) => card.querySelector(`[data-model="${name}"]`));
+  const names = modelNames().filter((name) => card.querySelector(`.answer[data-model="${name}"]`));
   const versions = new Map(names.map((name) => [name, versionsOf(name).toReversed()]));
   const answers = new Map(); // by version, one after another: each runs the models many times
   for (const version of new Set([...versions.values()].flat().map((record) => record.version))) {
@@ -72,7 +72,7 @@ function onTestImages({ stability }) {
 }
 
 function variantOf({ name, image }, change, kept) {
-  const says = change ? `${change.class}, ${percent(change.confidence)} sure` : `still ${kept}`;
+  const says = change ? `${change.class}, confidence ${percent(change.confidence)}` : `still ${kept}`;
   const text = `${name}: ${says}`;
   return element(
     "li",

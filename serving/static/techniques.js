@@ -1,130 +1,102 @@
 // Changes to the article's recipe: accuracy and gap with their spread over the seeds.
 
-import { choice, element, points, scrolling, shape, table } from "./dom.js";
-import { spread, written } from "./spread.js";
+import { dotChart } from "./charts.js";
+import { choice, element, percent, points, say, scrolling, table } from "./dom.js";
+import { titleOf } from "./records.js";
+import { gapOf, seeds, spread, written } from "./spread.js";
 
 const MEASURES = [
   ["training", (run) => run.train.accuracy],
   ["validation", (run) => run.validation.accuracy],
-  ["gap", (run) => run.train.accuracy - run.validation.accuracy],
+  ["gap", gapOf],
   ["test", (run) => run.test.accuracy],
 ];
-const [WIDTH, ROW, LEFT, RIGHT, BELOW] = [360, 22, 124, 346, 20];
+const [BASELINE, COMBINED] = ["baseline", "combined"];
 
-/** A section per setting in which techniques compare: two charts, a comparison, all figures. */
-export function techniques(results, compared) {
+/** The settings in which techniques compare, each with its techniques' figures. */
+export function measured({ results, compared }) {
   return compared.map(({ setting, seeds }) => {
     const same = JSON.stringify(setting);
     const runs = results.filter((run) => JSON.stringify(run.setting) === same && seeds.includes(run.seed));
-    const { model, epochs } = setting;
-    const figures = [...Map.groupBy(runs, (run) => run.technique)].map(([name, of]) => ({
+    const techniques = [...Map.groupBy(runs, (run) => run.technique)].map(([name, of]) => ({
       name,
       runs: of,
       ...Object.fromEntries(MEASURES.map(([measure, read]) => [measure, spread(of.map(read))])),
     }));
-    const place = element("div");
-    const said = element("p", { "aria-live": "polite" });
-    const chosen = [figures[0].name, figures.at(-1).name];
-    const show = () => {
-      const two = chosen.map((name) => figures.find((figure) => figure.name === name));
-      place.replaceChildren(...charts(figures, chosen), comparison(...two));
-      said.textContent = inWords(...two);
-    };
-    const selects = ["Compare", "with"].map((label, i) => {
-      const select = choice(label, figures.map(({ name }) => [name, name]), (name) => {
-        chosen[i] = name;
-        show();
-      });
-      select.querySelector("select").value = chosen[i];
-      return select;
-    });
-    show();
-    return element(
-      "section",
-      { class: "techniques" },
-      element(
-        "p",
-        {},
-        `The article’s recipe, here the baseline, and changes to it, on the ${model} model for up ` +
-          `to ${epochs} epochs.`,
-        figures.some(({ name }) => name === "combined") ? " “combined” is all of them at once." : "",
-      ),
-      element("p", {}, selects[0], " ", selects[1]),
-      said,
-      place,
-      element("details", {}, element("summary", {}, "All figures"), scrolling(allFigures(figures))),
-    );
+    return { setting, techniques };
   });
 }
 
-function charts(figures, chosen) {
-  return [
-    element(
-      "div",
-      { class: "pair" },
-      chart(
-        "test",
-        "Test accuracy, %",
-        "How often the network is right on images that it has not seen: farther right is better.",
-        figures,
-        chosen,
-      ),
-      chart(
-        "gap",
-        "Gap, in points",
-        "Training minus validation accuracy: farther left is less overfitting.",
-        figures,
-        chosen,
-      ),
-    ),
-  ];
-}
-
-function chart(measure, title, help, figures, chosen) {
-  const reaches = figures.flatMap(({ [measure]: { mean, deviation } }) => [
-    mean - (deviation ?? 0),
-    mean + (deviation ?? 0),
-  ]);
-  const low = Math.floor(10 * Math.min(...reaches)) / 10;
-  const high = Math.max(Math.ceil(10 * Math.max(...reaches)) / 10, low + 0.1);
-  const x = (value) => LEFT + ((value - low) / (high - low)) * (RIGHT - LEFT);
-  const bottom = ROW * figures.length;
-  const svg = shape("svg", {
-    viewBox: `0 0 ${WIDTH} ${bottom + BELOW}`,
-    role: "img",
-    "aria-label": `${title}: ${figures.map((f) => `${f.name} ${written(f[measure])}`).join(", ")}`,
-  });
-  for (let at = low; at < high + 0.01; at += 0.1) {
-    svg.append(
-      shape("line", { class: "grid", x1: x(at), x2: x(at), y1: 0, y2: bottom }),
-      shape("text", { x: x(at), y: bottom + 14, "text-anchor": "middle" }, points(at).replace(".0", "")),
-    );
-  }
-  for (const [i, figure] of figures.entries()) {
-    const { mean, deviation } = figure[measure];
-    const y = ROW * i + ROW / 2;
-    const row = shape("g", { class: chosen.includes(figure.name) ? "chosen" : "" });
-    row.append(
-      shape("text", { x: LEFT - 8, y: y + 4, "text-anchor": "end" }, figure.name),
-      shape("circle", { cx: x(mean), cy: y, r: 4 }),
-    );
-    if (deviation !== null) {
-      row.append(shape("line", { x1: x(mean - deviation), x2: x(mean + deviation), y1: y, y2: y }));
-    }
-    svg.append(row);
-  }
-  return element(
-    "figure",
-    { "data-measure": measure },
-    element("strong", {}, title),
-    svg,
-    element("figcaption", {}, `${help} A dot is the mean of the seeds, a line the standard deviation.`),
+/** The technique of the highest test accuracy, alone and combined, and which ones it hardly beats. */
+export function best({ techniques }) {
+  const baseline = techniques.find(({ name }) => name === BASELINE);
+  const others = techniques.filter((of) => of !== baseline).sort((one, other) => other.test.y - one.test.y);
+  const [alone, ...less] = others.filter(({ name }) => name !== COMBINED);
+  const close = less.filter((of) => isWithinSpread(difference(of, alone, (run) => run.test.accuracy)));
+  const near = close.length ? ` (within the spread of it: ${close.map(({ name }) => name).join(", ")})` : "";
+  const combined = others.find(({ name }) => name === COMBINED);
+  return (
+    `Of the techniques alone, ${alone.name} has the highest test accuracy, ${percent(alone.test.y)} instead of ` +
+    `${percent(baseline.test.y)}${near}, and a gap of ${points(alone.gap.y)} instead of ${points(baseline.gap.y)} points.` +
+    (combined ? ` All combined: ${percent(combined.test.y)}, gap ${points(combined.gap.y)} points.` : "")
   );
+}
+
+/** The charts of one setting, a choice of it, and any two techniques compared. */
+export function techniques(settings) {
+  if (!settings.length) return [];
+  const place = element("div", { class: "techniques" });
+  const show = (i) => place.replaceChildren(...techniquesOf(settings[i]));
+  show(0);
+  const options = settings.map(({ setting: { model, epochs }, techniques }, i) => [
+    i,
+    `${titleOf(model)}, ${epochs} epochs, ${seeds(techniques[0].runs)}`,
+  ]);
+  return [...(settings.length > 1 ? [element("p", {}, choice("Measured with", options, show))] : []), place];
+}
+
+function techniquesOf(setting) {
+  const { techniques } = setting;
+  const place = element("div");
+  const said = element("p", { "aria-live": "polite" });
+  const chosen = [techniques[0].name, techniques.at(-1).name];
+  const show = () => {
+    const two = chosen.map((name) => techniques.find((technique) => technique.name === name));
+    place.replaceChildren(
+      chart("test", "Test accuracy, %", "Farther right is better.", techniques, chosen),
+      chart("gap", "Gap, points", "Farther left is less overfitting.", techniques, chosen),
+      comparison(...two),
+    );
+    said.textContent = inWords(...two);
+  };
+  const selects = ["Compare", "with"].map((label, i) => {
+    const select = choice(label, techniques.map(({ name }) => [name, name]), (name) => {
+      chosen[i] = name;
+      show();
+    });
+    select.querySelector("select").value = chosen[i];
+    return select;
+  });
+  show();
+  return [say(best(setting)), element("p", {}, selects[0], " ", selects[1]), said, place];
+}
+
+function chart(measure, label, help, techniques, chosen) {
+  const [figure] = dotChart({
+    title: `${label} by technique`,
+    reading: `${help} A dot is the mean of ${seeds(techniques[0].runs)}, a line the standard deviation.`,
+    label,
+    format: points,
+    rows: techniques.map(({ name, runs, [measure]: of }) => ({ x: name, n: runs.length, ...of })),
+    chosen,
+  });
+  figure.dataset.measure = measure;
+  return figure;
 }
 
 function comparison(one, other) {
   const rows = MEASURES.map(([measure, read]) => [
-    measure === "gap" ? "gap, in points" : measure,
+    measure === "gap" ? "gap, points" : measure,
     written(one[measure]),
     written(other[measure]),
     signed(difference(one, other, read)),
@@ -148,10 +120,10 @@ function inWords(one, other) {
     ["test accuracy", "test", ["higher", "lower"]],
     ["gap", "gap", ["wider", "narrower"]],
   ].map(([title, measure, [more, less]]) => {
-    const { mean, deviation } = difference(one, other, Object.fromEntries(MEASURES)[measure]);
-    const by = `its ${title} is ${points(Math.abs(mean))} points ${mean > 0 ? more : less}`;
+    const { y, deviation } = difference(one, other, Object.fromEntries(MEASURES)[measure]);
+    const by = `its ${title} is ${points(Math.abs(y))} points ${y > 0 ? more : less}`;
     if (deviation === null) return `${by}, its spread not known`;
-    return Math.abs(mean) > 2 * deviation ? by : `${by}, which is within the spread`;
+    return isWithinSpread({ y, deviation }) ? `${by}, which is within the spread` : by;
   });
   return `${other.name} against ${one.name}: ${differences.join("; ")}.`;
 }
@@ -162,18 +134,10 @@ function difference(one, other, read) {
   return spread(other.runs.map((run) => read(run) - before.get(run.seed)));
 }
 
-function signed({ mean, deviation }) {
-  return `${mean < 0 ? "−" : "+"}${written({ mean: Math.abs(mean), deviation })}`;
+function isWithinSpread({ y, deviation }) {
+  return deviation !== null && Math.abs(y) <= 2 * deviation;
 }
 
-function allFigures(figures) {
-  return table(
-    "Means in per cent and points, ± the standard deviation over n seeds",
-    ["", "n", ...MEASURES.map(([measure]) => measure)],
-    figures.map((figure) => [
-      figure.name,
-      String(figure.runs.length),
-      ...MEASURES.map(([measure]) => written(figure[measure])),
-    ]),
-  );
+function signed({ y, deviation }) {
+  return `${y < 0 ? "−" : "+"}${written({ y: Math.abs(y), deviation })}`;
 }

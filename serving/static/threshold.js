@@ -35,9 +35,8 @@ export function showThreshold() {
 
 function buys(record, least) {
   const { coverage, accuracy } = coverageAt(record, least);
-  const at = least ? `at ${of100(least)} %` : "asked always,";
-  const right = accuracy === null ? "" : `, ${percent(accuracy)} of them rightly`;
-  return `${record.title}: ${at} it answers ${percent(coverage)} of the test images${right}.`;
+  const correct = accuracy === null ? "" : `, ${percent(accuracy)} correct`;
+  return `${record.title}: answers ${percent(coverage)}${correct}`;
 }
 
 function coverageAt({ calibration }, least) {

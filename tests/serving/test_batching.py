@@ -114,18 +114,17 @@ def test_a_short_run_stays_in_the_thread_of_the_only_request(
     classifiers: Classifiers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("serving.inference.batching.SHORT_RUN", 60.0)  # even on a busy machine
-    metrics = Metrics(classifiers)
-    batcher = Batcher(metrics, Settings())
+    batcher = Batcher(Metrics(classifiers), Settings())
     first = classifiers.find("first")
     model = replace(first, session=Switch(first.session))
     model.session.go.set()
     image = np.zeros((1, 32, 32, 3), dtype=np.uint8)
-    metrics.begin_request()
+    batcher.requests = 1
     batcher.classify([model], image)  # its length is not known yet
     batcher.classify([model], image)
-    metrics.begin_request()
+    batcher.requests = 2
     batcher.classify([model], image)
-    metrics.end_request()
+    batcher.requests = 1
     batcher.classify([model], np.repeat(image, 128, axis=0))
     monkeypatch.setattr("serving.inference.batching.SHORT_RUN", 0.0)
     batcher.classify([model], image)

@@ -20,6 +20,7 @@ from PIL import Image
 from serving.__main__ import main
 from serving.classify import files
 from serving.classify.rows import CsvRows, JsonRows, Key, OutputError, Row, open_output
+from serving.images import process
 from serving.images.decode import DecodedImage
 from tests.helpers import ROOT, SHIP, error_line, wait_for
 
@@ -186,12 +187,12 @@ def test_a_folder_in_a_list_is_searched_where_it_is_asked_for(folder: Path) -> N
 def test_an_image_of_another_size_is_told_the_commands_option(tmp_path: Path) -> None:
     path = tmp_path / "wide.png"
     Image.new("RGB", (96, 32)).save(path)
-    [row] = rows(run(path, status=1).stdout)
+    [row] = rows(run("--no-resize", path, status=1).stdout)
     assert "is 96×32 pixels" in row["error"]
-    assert row["error"].endswith("Add --resize to have its center cropped and resampled.")
-    [row] = rows(run("--resize", path).stdout)
+    assert row["error"].endswith("Omit --no-resize to crop and resample its center.")
+    [row] = rows(run(path).stdout)
     assert row["class"]
-    [row] = rows(run("--resize", "--max-pixels", "3071", path, status=1).stdout)
+    [row] = rows(run("--max-pixels", "3071", path, status=1).stdout)
     assert "at most 3,071" in row["error"]
 
 
@@ -301,7 +302,7 @@ def test_a_full_disk_is_reported() -> None:
 def test_wrong_names() -> None:
     for options, words in (
         (("--model", "fist"), "the models are first, second, final"),
-        (("--version", "7"), "the versions are"),
+        (("--version", "7"), "available versions"),
     ):
         assert words in run(SHIP, *options, status=2).stderr
     assert "no images in serving/classify" in run("serving/classify", status=1).stderr
@@ -349,16 +350,21 @@ def test_a_closed_output_is_an_error(folder: Path) -> None:
     assert "standard output is closed" in error_line(result.returncode, result.stderr)
 
 
-def misbehave(paths: tuple[str, ...], resize: bool, max_pixels: int) -> list[files.Decoded]:
-    """Decode files, but hang or crash on those that are called so."""
-    if "hangs" in paths:
+# A decoder that hangs or crashes on files that are called so.
+MISBEHAVE = """
+import os, signal
+from serving.images import worker
+
+def misbehave(path):
+    if path.endswith("/hangs"):
         signal.pause()
-    if "crashes" in paths:
+    if path.endswith("/crashes"):
         os.kill(os.getpid(), signal.SIGKILL)
-    return decode_group(paths, resize, max_pixels)
+    return read_file(path)
 
-
-decode_group = files._decode_group
+read_file, worker.read_file = worker.read_file, misbehave
+worker.main()
+"""
 
 
 @pytest.mark.parametrize("resize", [False, True])
@@ -367,7 +373,7 @@ def test_files_that_hang_or_crash_a_decoder(
 ) -> None:
     # No such file is known: images.decode() bounds its work. That they get an end is tested all
     # the same, since the next flaw in a C library will not announce itself.
-    monkeypatch.setattr(files, "_decode_group", misbehave)
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", MISBEHAVE))
     monkeypatch.setattr(files, "DEADLINE", 2.0)
     paths = images_in(folder)
     paths.insert(20, "hangs")
@@ -376,5 +382,5 @@ def test_files_that_hang_or_crash_a_decoder(
     assert [path for path, _ in found] == paths
     errors = {path: image for path, image in found if not isinstance(image, DecodedImage)}
     assert "more than 2 seconds" in str(errors["hangs"])
-    assert "broke down" in str(errors["crashes"])
+    assert "crashed its decoder" in str(errors["crashes"])
     assert len(errors) == 3  # and the broken one

@@ -24,8 +24,9 @@ from serving.errors import (
     OverloadedError,
     TooLargeError,
 )
-from serving.images import pool
-from serving.images.pool import ROOM, Decoders, Upload
+from serving.images import process
+from serving.images.decode import Upload
+from serving.images.pool import Decoders
 from serving.settings import Settings
 from tests.helpers import HANG, check_problem, listening, run_python
 
@@ -34,6 +35,14 @@ def png(pixels: npt.NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+LARGE = 2**23  # bytes
+ROOM = 3  # large images that may wait
+
+
+def few_decoders(*, wait: float = HANG, work: float = HANG) -> Decoders:
+    return Decoders(1, max_pixels=10**8, max_held=ROOM * LARGE, wait=wait, work=work)
 
 
 def upload(pixels: npt.NDArray[np.uint8]) -> Upload:
@@ -58,8 +67,7 @@ def noise() -> npt.NDArray[np.uint8]:
 
 @pytest.fixture
 def decoders(request: pytest.FixtureRequest) -> Iterator[Decoders]:
-    limits = {"decoder_timeout": HANG, "decode_timeout": HANG, **getattr(request, "param", {})}
-    yield Decoders(Settings(decoders=1, **limits))
+    yield few_decoders(**getattr(request, "param", {}))
     for pid in decoders_of(os.getpid()):
         os.kill(pid, signal.SIGKILL)
 
@@ -70,7 +78,7 @@ def test_a_process_decodes_as_this_one_does(
     (image,) = decoders.decode([upload(noise[:, :48])], resize=True)
     assert (image.width, image.height, image.pixels.shape) == (48, 64, (32, 32, 3))
     large = Upload("a.png", "a.png", png(noise) + bytes(2**14))
-    with pytest.raises(ImageSizeError, match=r"^a.png is 64×64 pixels[^?]*\?resize=true[^?]*$"):
+    with pytest.raises(ImageSizeError, match=r"^a.png is 64×64 pixels, .*32×32\.$"):
         decoders.decode([large], resize=False)
     assert len(decoders_of(os.getpid())) == 1
 
@@ -81,7 +89,7 @@ def test_a_decoder_keeps_a_lower_limit_of_the_systems() -> None:
 import resource
 from serving.images import worker
 resource.setrlimit(resource.RLIMIT_AS, (1_500_000_000, 1_600_000_000))
-worker._limit_memory()
+worker._limit_memory(10**7)
 print(*resource.getrlimit(resource.RLIMIT_AS))
 """
     assert run_python("-c", code).stdout == "1500000000 1500000000\n"
@@ -89,10 +97,10 @@ print(*resource.getrlimit(resource.RLIMIT_AS))
 
 def test_without_a_decoder_it_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     client = create_app(Settings(provider="cpu")).test_client()
-    monkeypatch.setattr(pool, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
     answer = client.get("/health/ready")
     assert answer.status_code == 503
-    assert "No decoder can be started: it ended with status 3" in answer.get_json()["detail"]
+    assert "Cannot start a decoder: it exited with status 3" in answer.get_json()["detail"]
     monkeypatch.undo()
     try:
         assert client.get("/health/ready").status_code == 200
@@ -110,7 +118,7 @@ def test_a_decoder_that_takes_too_long_is_replaced(
     expected = decoders.decode([upload(noise)], resize=True)[0].pixels
     (stuck,) = decoders_of(os.getpid())
     os.kill(stuck, signal.SIGSTOP)  # as an endless image would keep it, whatever it does
-    monkeypatch.setattr(decoders, "_settings", Settings(decode_timeout=0.2))
+    monkeypatch.setattr(decoders, "_work", 0.2)
     with pytest.raises(TooLargeError, match=r"^a.png takes too long"):
         decoders.decode([upload(noise)], resize=True)
     monkeypatch.undo()
@@ -126,25 +134,24 @@ def test_the_memory_of_images_that_wait_for_a_decoder_is_bounded(
 ) -> None:
     for _ in range(ROOM + 1):
         with pytest.raises(BrokenImageError):
-            decoders.decode([Upload("a.png", "a.png", b"\x89PNG".ljust(2**23))], resize=True)
+            decoders.decode([Upload("a.png", "a.png", b"\x89PNG".ljust(LARGE))], resize=True)
     (held,) = decoders_of(os.getpid())
     os.kill(held, signal.SIGSTOP)
-    size = Settings().max_body
-    largest = Upload("a.png", "a.png", png(noise).ljust(size, b"\0"))
+    largest = Upload("a.png", "a.png", png(noise).ljust(LARGE, b"\0"))
     waiting = [gevent.spawn(decoders.decode, [largest], resize=True) for _ in range(ROOM)]
     gevent.sleep(0)  # so that they wait
     waiting.pop().kill()  # as where its client has gone
     waiting.append(gevent.spawn(decoders.decode, [largest], resize=True))
     gevent.sleep(0)
-    with pytest.raises(OverloadedError, match="Too many images to decode"):
+    with pytest.raises(OverloadedError, match="Too many images are waiting to be decoded"):
         decoders.decode([upload(noise)], resize=True)  # at once: the decoder is still held
-    assert decoders.decode([upload(noise[:32, :32])], resize=False)  # needs no process
+    assert decoders.decode([upload(noise[:32, :32])], resize=True)  # needs no process
     os.kill(held, signal.SIGCONT)
     assert [len(request.get()) for request in waiting] == [1] * ROOM
     assert len(decoders.decode([largest], resize=True)) == 1  # there is room again
 
 
-@pytest.mark.parametrize("decoders", [{"decoder_timeout": 0.1}], indirect=True)
+@pytest.mark.parametrize("decoders", [{"wait": 0.1}], indirect=True)
 def test_the_wait_for_a_decoder_is_bounded(
     decoders: Decoders, noise: npt.NDArray[np.uint8]
 ) -> None:
@@ -153,7 +160,7 @@ def test_the_wait_for_a_decoder_is_bounded(
     os.kill(stuck, signal.SIGSTOP)
     holder = gevent.spawn(decoders.decode, [upload(noise)], resize=True)
     gevent.sleep(0)  # so that it has the decoder
-    with pytest.raises(OverloadedError, match="Too many images to decode"):
+    with pytest.raises(OverloadedError, match="Too many images are waiting to be decoded"):
         decoders.decode([upload(noise)], resize=True)
     os.kill(stuck, signal.SIGCONT)
     assert len(holder.get()) == 1
@@ -175,12 +182,12 @@ def test_the_images_of_a_request_share_its_time(
     few = upload(np.asarray(Image.fromarray(noise).resize((400, 400))))
     with pytest.raises(TooLargeError, match="takes too long"):
         # Fewer pixels than the limit, but much more than a second.
-        Decoders(Settings(decode_timeout=0.1, max_body=2**26)).decode([few] * 128, resize=True)
+        few_decoders(work=0.1).decode([few] * 40, resize=True)
 
 
 def test_small_images_share_it_too(noise: npt.NDArray[np.uint8]) -> None:
     small = upload(noise[:32, :32])
-    short = Decoders(Settings(decode_timeout=1e-6))
+    short = few_decoders(work=1e-6)
     assert short.decode([small], resize=False)
     with pytest.raises(TooLargeError, match="takes too long"):
         short.decode([small] * 2, resize=False)
@@ -197,13 +204,13 @@ def test_the_server_goes_on_while_images_keep_its_decoders(noise: npt.NDArray[np
         listening(*command, environment=environment) as (server, service),
         ThreadPoolExecutor(2) as pool,
     ):
-        url = f"{server}/predict?resize=true"
+        url = f"{server}/predict"
         assert requests.post(url, data=png(noise)).status_code == 200
         (held,) = decoders_below(service)
         os.kill(held, signal.SIGSTOP)
         both = [pool.submit(requests.post, url, data=png(noise)) for _ in range(2)]
         refused, too_late = (request.result() for request in as_completed(both))
-        check_problem(refused, 503, "Too many images to decode", "again")
+        check_problem(refused, 503, "Too many images are waiting to be decoded", "Retry")
         assert refused.headers["Retry-After"] == "1"
         check_problem(too_late, 413, "too long")  # it had the decoder
         assert requests.post(f"{server}/predict", data=png(noise[:32, :32])).status_code == 200

@@ -55,8 +55,8 @@ def test_links_of_the_pages_need_no_key(browser: Browser, keyed_server: str) -> 
     page.get_by_role("button", name="use this key").click()
     found = set()
     for place, shown in (
-        ("/#try", ".model a"),
-        ("/#study", "#view-study"),
+        ("/#try", "#view-try a"),
+        ("/#overfitting", ".chapter"),
         ("/#card/first", "#view-card details"),
         ("/docs/", ".info a.link"),  # not the logo, which is there earlier
     ):

@@ -20,7 +20,7 @@ from serving.settings import Settings
 from tests.helpers import MODELS, ROOT, SHIP, check_problem, png, run_server, upload
 
 if TYPE_CHECKING:
-    from training.data.cifar10 import Split
+    from training.data import Split
 
 CONTENT = SHIP.read_bytes()
 IMAGES = 50
@@ -102,8 +102,8 @@ def test_a_model_abstains_below_the_confidence_asked_for(server: str) -> None:
 def test_the_crop_is_what_was_classified(server: str) -> None:
     random = np.random.default_rng(0)
     photo = png(random.integers(0, 256, (90, 200, 3), dtype=np.uint8))
-    [plain] = requests.post(f"{server}/predict?resize=true", data=photo).json()["predictions"]
-    asked = requests.post(f"{server}/predict?resize=true&crop=true", data=photo).json()
+    [plain] = requests.post(f"{server}/predict", data=photo).json()["predictions"]
+    asked = requests.post(f"{server}/predict?crop=true", data=photo).json()
     crop = asked["predictions"][0].pop("crop")
     assert asked["predictions"] == [plain]
     cropped = base64.b64decode(crop.removeprefix("data:image/png;base64,"))
@@ -120,15 +120,15 @@ def test_details_are_what_the_record_says_of_such_answers(server: str) -> None:
         best = record["classes"].index(answer["class"])
         details = answer["details"]
         share = matrix[:, best] / matrix[:, best].sum()
-        assert details["right_when_this_class"] == pytest.approx(share[best], abs=1e-6)
-        confused = {c["true_class"]: c["share"] for c in details["most_often_really"]}
+        assert details["precision"] == pytest.approx(share[best], abs=1e-6)
+        confused = {c["true_class"]: c["share"] for c in details["top_confusions"]}
         assert answer["class"] not in confused
         assert list(confused.values()) == pytest.approx(sorted(share)[-2:-4:-1], abs=1e-6)
         if record["calibration"]:
             bins = record["calibration"]["reliability"]
             edges = np.linspace(0, 1, len(bins) + 1)[1:-1]
             expected = bins[np.digitize(answer["confidence"], edges, right=True)]["accuracy"]
-            assert details["right_when_this_sure"] == pytest.approx(expected, abs=1e-6)
+            assert details["accuracy_at_confidence"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_handful_of_test_images_says_nothing() -> None:
@@ -137,12 +137,12 @@ def test_a_handful_of_test_images_says_nothing() -> None:
     bins = record.calibration.reliability
     assert any(0 < found.count < 30 for found in bins)
     for i, found in enumerate(bins):
-        right = worth(record, 0, (i + 0.5) / len(bins))["right_when_this_sure"]
+        right = worth(record, 0, (i + 0.5) / len(bins))["accuracy_at_confidence"]
         expected = found.accuracy if found.count >= 30 else None
         assert right == pytest.approx(expected, abs=1e-6)
     thin = record.model_copy(update={"confusion_matrix": [[2] * 10 for _ in CLASSES]})
     details = worth(thin, 0, 0.5)
-    assert (details["right_when_this_class"], details["most_often_really"]) == (None, [])
+    assert (details["precision"], details["top_confusions"]) == (None, [])
 
 
 @pytest.mark.parametrize("path", ["/stability", "/explanations"])
@@ -152,8 +152,9 @@ def test_a_closer_look_takes_one_image(server: str, path: str) -> None:
     check_problem(requests.post(server + path, files=upload(("a.png", b"no"))), 400, "a.png")
     check_problem(requests.post(f"{server}{path}?model=x", data=CONTENT), 404, "'x'")
     wide = png(np.zeros((40, 60, 3), dtype=np.uint8))
-    check_problem(requests.post(server + path, files=upload(("w.png", wide))), 422, "w.png")
-    resized = requests.post(f"{server}{path}?resize=true&model=first", files=upload(("w", wide)))
+    files = upload(("w.png", wide))
+    check_problem(requests.post(f"{server}{path}?resize=false", files=files), 422, "w.png")
+    resized = requests.post(f"{server}{path}?model=first", files=upload(("w", wide)))
     assert (resized.json()["width"], resized.json()["height"]) == (60, 40)
     assert [m["model"] for m in resized.json()["models"]] == ["first"]
 

@@ -172,7 +172,7 @@ def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
         requests.get(f"{server}/models/first")
         large = png(np.zeros((512, 512, 3), dtype=np.uint8))
         for _ in range(10):  # so that it has a decoder, which ends with it
-            requests.post(f"{server}/predict?resize=true", data=large)
+            requests.post(f"{server}/predict", data=large)
         wait_for(lambda: any("/models/first" in line for line in log))
         [counted] = [json.loads(line)["process"] for line in log if "/models/first" in line]
         seconds = [processor_seconds(server)]

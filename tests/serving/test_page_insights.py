@@ -33,21 +33,21 @@ def test_a_threshold_shows_its_accuracy_and_has_models_abstain(
     expect(page.locator(".answer").first).to_be_visible()
     records = [requests.get(f"{server}/models/{name}").json() for name in MODELS]
     answers = predict(server, noise)["models"]
-    slider = page.get_by_label("Answer only when sure by at least")
+    page.get_by_text("Answer only above a confidence").click()
+    slider = page.get_by_label("Minimum confidence")
     slider.focus()
     for i in range(1, len(records[0]["calibration"]["coverage"])):
         page.keyboard.press("ArrowRight")
         for record, answer in zip(records, answers, strict=True):
             at = record["calibration"]["coverage"][i]
             expect(page.locator("#buys")).to_contain_text(
-                f"at {100 * at['threshold']:.0f} % it answers {percent(at['coverage'])} of the "
-                f"test images, {percent(at['accuracy'])} of them rightly"
+                f"answers {percent(at['coverage'])}, {percent(at['accuracy'])} correct"
             )
-            said = page.locator(f"[data-model={answer['model']}] .said")
+            row = page.locator(f"[data-model={answer['model']}] summary").first
             if answer["confidence"] < at["threshold"]:
-                expect(said).to_contain_text(f"no answer best guess: {answer['class']}")
+                expect(row).to_contain_text(f"no answer best guess: {answer['class']}")
             else:
-                expect(said).to_contain_text(f"{answer['class']} {100 * answer['confidence']:.1f}")
+                expect(row.locator(".class")).to_have_text(answer["class"])
     assert min(answer["confidence"] for answer in answers) < at["threshold"]  # some did abstain
     expect(page.locator("#verdict")).to_contain_text("abstain")
 
@@ -74,7 +74,7 @@ def test_changed_images_stand_beside_each_other_by_recipe(
             expect(figure).to_contain_text(f"keeps {mirrored:.1f} % when they are mirrored")
             for change in model["changed"]:
                 some_changed = True
-                sure = f"{100 * change['confidence']:.1f} % sure"
+                sure = f"confidence {100 * change['confidence']:.1f} %"
                 text = f"{change['variant']}: {change['class']}, {sure}"
                 item = figure.locator(".changed").and_(figure.get_by_title(text, exact=True))
                 expect(item).to_have_text(f"{change['class']}changed")
@@ -91,7 +91,7 @@ def test_a_map_lies_over_the_image(page: Page, server: str, noise: Path) -> None
     expect(page.locator(".map")).to_have_count(len(MODELS))
     answer = ask(server, "explanations", noise)
     for model in answer["models"]:
-        card = page.locator(f"[data-model={model['model']}].answer")
+        card = page.locator(f".map[data-model={model['model']}]")
         lost = np.array(model["map"])
         expect(card.locator("figcaption")).to_contain_text(f"{100 * lost.max():.1f} points")
         # Its pixels differ from the crop's most where the map says that hiding costs most.
@@ -121,6 +121,20 @@ def test_a_refusal_of_a_closer_look_is_shown(page: Page) -> None:
     page.unroute("**/stability*")
     button.click()
     expect(page.locator(".strip").first).to_be_visible()
+
+
+def test_an_image_like_nothing_known_is_said_to_be_so(
+    page: Page, server: str, tmp_path: Path
+) -> None:
+    noise = tmp_path / "noise.png"
+    noise.write_bytes(png(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)))
+    for path in (SHIP, noise):
+        familiar = predict(server, path, "details=true")["familiarity"]["familiar"]
+        assert familiar == (path == SHIP)
+        page.set_input_files("#file", path)
+        expect(page.locator(".result h2")).to_have_text(path.name)
+        expect(page.locator(".answer").first).to_be_visible()
+        expect(page.locator(".unfamiliar")).to_have_count(0 if familiar else 1)
 
 
 # How opaque the map is, by pixel.

@@ -16,7 +16,7 @@ from serving.settings import Settings
 from tests.helpers import ROOT, SHIP, png, run_server, upload
 
 if TYPE_CHECKING:
-    from training.data.cifar10 import Split
+    from training.data import Split
 
 SAMPLE = 500  # test images
 RECORDS = [

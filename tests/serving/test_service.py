@@ -19,7 +19,7 @@ from serving.settings import Settings
 from tests.helpers import MODELS, ROOT, check_problem, png, upload
 
 if TYPE_CHECKING:
-    from training.data.cifar10 import Split
+    from training.data import Split
 
 
 def test_each_image_gets_every_models_answer(server: str, image: npt.NDArray[np.uint8]) -> None:
@@ -70,18 +70,22 @@ def test_model_and_top_k_narrow_the_answer(server: str, image: npt.NDArray[np.ui
         assert next(iter(model["probabilities"])) == model["class"]
 
 
-def test_another_size_is_refused_unless_resized(server: str) -> None:
-    photo = png(np.zeros((48, 64, 3), dtype=np.uint8))
-    check_problem(
-        requests.post(f"{server}/predict", files=upload(("photo.png", photo))),
-        422,
-        "photo.png",
-        "64×48",
-        "?resize=true",
-    )
-    response = requests.post(f"{server}/predict?resize=true", files=upload(("photo.png", photo)))
-    [prediction] = response.json()["predictions"]
-    assert (prediction["width"], prediction["height"]) == (64, 48)
+def test_another_size_is_resampled_unless_that_is_off(
+    server: str, image: npt.NDArray[np.uint8]
+) -> None:
+    wide = np.concatenate([image[:, :16] * 0, image, image[:, :16] * 0], axis=1)
+    files = upload(("wide.png", png(wide)), ("a.png", png(image)))
+    for query in ("", "?resize=true"):
+        resampled, same = requests.post(f"{server}/predict{query}", files=files).json()[
+            "predictions"
+        ]
+        assert (resampled["width"], resampled["height"]) == (64, 32)
+        assert [resampled["resampled"], same["resampled"]] == [True, False]
+        assert resampled["models"] == same["models"]  # its center, as it is
+    answer = requests.post(f"{server}/predict?resize=false", files=files)
+    check_problem(answer, 422, "wide.png", "64×32", "Omit resize=false")
+    exact = requests.post(f"{server}/predict?resize=false", files=files[1:]).json()
+    assert exact["predictions"] == [same]
 
 
 def test_bad_requests_are_refused_with_a_sentence(
@@ -96,7 +100,8 @@ def test_bad_requests_are_refused_with_a_sentence(
         requests.post(url, files=upload(("a.png", good[: len(good) // 2]))), 400, "truncated"
     )
     check_problem(requests.post(url, files=upload(("a.png", b""))), 400, "a.png is empty")
-    check_problem(requests.post(url, json={"image": "…"}), 415, "application/json", "image/png")
+    headers = {"Content-Type": "text/plain"}
+    check_problem(requests.post(url, data=good, headers=headers), 415, "text/plain", "image/png")
     check_problem(
         requests.post(f"{url}?model=third", files=upload(("a.png", good))), 404, "'third'", "first"
     )
@@ -105,9 +110,9 @@ def test_bad_requests_are_refused_with_a_sentence(
             requests.post(f"{url}?version={version}", files=upload(("a.png", good))),
             404,
             f"version '{version}'",
-            "versions are",
+            "available versions",
         )
-    for query in ("top_k=0", "top_k=11", "top_k=two", "resize=maybe"):
+    for query in ("top_k=0", "top_k=1.0", "top_k=two", "resize=maybe"):
         check_problem(
             requests.post(f"{url}?{query}", files=upload(("a.png", good))), 400, query[:5]
         )
@@ -170,7 +175,7 @@ def test_a_limit_below_a_mebibyte_is_named(first_alone: Path) -> None:
     settings = Settings(models_dir=first_alone, provider="cpu", max_body=2**19)
     answer = create_app(settings).test_client().post("/predict", data=bytes(2**19 + 1))
     assert answer.status_code == 413
-    assert "at most 0.5 MiB" in answer.get_json()["detail"]
+    assert "limits are 0.5 MiB" in answer.get_json()["detail"]
 
 
 def test_the_newest_version_answers_unless_another_is_asked_for(

@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from serving import errors
 from serving.__main__ import main
-from serving.http.problems import status_of
+from serving.http.problems import STATUSES, status_of
 from serving.inference.registry import load_classifiers
 from serving.settings import Settings, variables
 
@@ -46,9 +46,9 @@ def test_help_names_every_setting(command: list[str]) -> None:
         (["--provider", "tpu"], ["--provider", "SERVING_PROVIDER", "tpu", "cuda"]),
         (
             ["--cors-origins", "https://a.com?"],
-            ["--cors-origins", "is no origin", "https://a.com?"],
+            ["--cors-origins", "is neither an origin", "https://a.com?"],
         ),
-        (["--api-key", "a secret"], ["--api-key", "SERVING_API_KEY", "not a value for it"]),
+        (["--api-key", "a secret"], ["--api-key", "SERVING_API_KEY", "invalid"]),
         (["--metrics-need-key", "true"], ["--metrics-need-key", "SERVING_API_KEY"]),
     ],
 )
@@ -69,6 +69,4 @@ def test_a_batch_is_as_large_as_it_may_be() -> None:
 def test_every_error_has_a_status() -> None:
     kinds = {kind for kind in vars(errors).values() if isinstance(kind, type)}
     wanted = {kind for kind in kinds if issubclass(kind, errors.ServingError)}
-    assert {status_of(kind("")) for kind in wanted - {errors.ServingError}} <= set(
-        errors.STATUSES.values()
-    )
+    assert {status_of(kind("")) for kind in wanted - {errors.ServingError}} <= STATUSES

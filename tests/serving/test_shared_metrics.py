@@ -33,8 +33,8 @@ def count(classifiers: Classifiers, seconds: float, shared: SharedMetrics | None
 
 def again(metrics: Metrics, classifiers: Classifiers, seconds: float) -> None:
     first, *_ = classifiers
-    metrics.begin_request()
-    metrics.queue_depth.inc(3)
+    metrics.in_flight.inc()
+    metrics.count_waiting(3)
     metrics.requests("GET", 'a "\u2028\n', 200).inc()
     metrics.seconds("/a").observe(seconds)
     metrics.count_run(first, 2, seconds)

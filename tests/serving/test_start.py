@@ -63,9 +63,9 @@ def cut_record(version: Path) -> None:
     (version / "metadata.json").write_text(content[: len(content) // 2])
 
 
-def change_class(version: Path) -> None:
+def repeat_a_class(version: Path) -> None:
     record = json.loads((version / "metadata.json").read_text())
-    record["classes"][0] = "aeroplane"
+    record["classes"][0] = "ship"
     (version / "metadata.json").write_text(json.dumps(record))
 
 
@@ -104,7 +104,7 @@ def take_single_images(version: Path) -> None:
         (flip_a_byte, ["model.onnx", "damaged", "SHA-256"]),
         (remove_record, ["metadata.json", "No such file"]),
         (cut_record, ["metadata.json", "JSON"]),
-        (change_class, ["metadata.json", "aeroplane"]),
+        (repeat_a_class, ["metadata.json", "'ship' twice"]),
         (take_single_images, ["model.onnx", "fails on two images"]),
     ],
 )
@@ -129,22 +129,22 @@ def test_a_folder_set_aside_is_ignored(models_dir: Path) -> None:
 
 def test_a_damaged_measurement_is_named(models_dir: Path) -> None:
     (models_dir / "familiarity.json").write_text("{}")
-    with pytest.raises(StartError, match=rf"{models_dir}/familiarity.json is not"):
+    with pytest.raises(StartError, match=rf"{models_dir}/familiarity.json is damaged"):
         create_app(Settings(models_dir=models_dir, provider="cpu"))
 
 
 def test_no_models(tmp_path: Path) -> None:
-    assert f"{tmp_path} holds no models" in refusal("--models-dir", str(tmp_path))
-    with pytest.raises(StartError, match=rf"{tmp_path}/missing is no folder"):
+    assert f"{tmp_path} contains no models" in refusal("--models-dir", str(tmp_path))
+    with pytest.raises(StartError, match=rf"{tmp_path}/missing is not a folder"):
         load_classifiers(Settings(models_dir=tmp_path / "missing"))
 
 
 def test_gunicorns_variable_is_read_by_serve_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     missing = ("--models-dir", "/missing")  # the start ends there, once gunicorn is imported
     monkeypatch.setenv("WEB_CONCURRENCY", "")  # as compose.yaml sets it
-    assert "/missing is no folder" in refusal(*missing)
+    assert "/missing is not a folder" in refusal(*missing)
     monkeypatch.setenv("WEB_CONCURRENCY", "auto")
-    assert "/missing is no folder" in refusal(*missing, "--workers", "1")
+    assert "/missing is not a folder" in refusal(*missing, "--workers", "1")
     assert run_python("-m", "serving", "classify", "--help").returncode == 0
     refused = run_python("-m", "serving").stderr.splitlines()
     assert refused[-1].startswith("Error: Invalid value for '--workers'")
@@ -237,7 +237,7 @@ def test_models_that_memory_does_not_hold() -> None:
         os.kill(loading, signal.SIGKILL)
         _, log = starting.communicate(timeout=HANG)
     line = error_line(starting.returncode, log)
-    assert line.startswith("Error: a process was killed while it loaded the models")
+    assert line.startswith("Error: a process was killed while loading the models")
     assert "SERVING_PRECISION" in line
 
 
@@ -248,8 +248,9 @@ def test_cuda_without_a_gpu() -> None:
         load_classifiers(Settings(provider="cuda"))
     # Where it works for a trial alone, ONNX Runtime itself would go on with the CPU.
     path = ROOT / "models" / "first" / "1" / "model.onnx"
+    options = onnxruntime.SessionOptions()
     with pytest.raises(StartError, match="does not run on CUDA"):
-        start_session(path, path.read_bytes(), onnxruntime.SessionOptions(), [CUDA, CPU], [{}, {}])
+        start_session(path, path.read_bytes(), 10, options, [CUDA, CPU], [{}, {}])
 
 
 def test_serving_needs_no_training_library() -> None:

@@ -112,8 +112,8 @@ def test_classification_names_the_likeliest_classes(
 
 def test_a_wrong_number_of_classes_is_refused(client: Any, image: npt.NDArray[np.uint8]) -> None:
     tensor = image_input(image[None], binary=True)
-    for count in (11, -1, 2.5, "three"):
-        with pytest.raises(InferenceServerException, match=r"classification .* from 0 .* to 10"):
+    for count, words in ((11, "from 0 .* to 10"), (-1, "or equal to 0"), (2.5, ""), ("three", "")):
+        with pytest.raises(InferenceServerException, match=f"classification.*{words}"):
             client.infer("first", [tensor], outputs=wanted(True, class_count=count))  # type: ignore[arg-type]
 
 
@@ -124,15 +124,14 @@ def test_image_files_are_answered_as_predict_does(server: str, client: Any) -> N
             "second",
             [files_input(CONTENT, jpeg, columns=columns)],
             outputs=wanted(True),
-            parameters={"resize": True},
         )
         np.testing.assert_allclose(
             result.as_numpy("probabilities"),
-            predicted(server, CONTENT, jpeg, model="second", query="&resize=true"),
+            predicted(server, CONTENT, jpeg, model="second"),
             atol=2e-5,
         )
     with pytest.raises(InferenceServerException, match=r"image\[1\] is 300×340.*resize"):
-        client.infer("second", [files_input(CONTENT, jpeg)])
+        client.infer("second", [files_input(CONTENT, jpeg)], parameters={"resize": False})
     with pytest.raises(InferenceServerException, match=r"image\[0\] is not an image"):
         client.infer("second", [files_input(b"no image")])
     with pytest.raises(InferenceServerException, match="at most 128"):
@@ -162,10 +161,10 @@ def test_shared_memory_is_refused_explicitly(client: Any, image: npt.NDArray[np.
     tensor = image_input(image[None], binary=True)
     [output] = wanted(True)
     output.set_shared_memory("region", 40)
-    with pytest.raises(InferenceServerException, match=r"probabilities .* shared memory"):
+    with pytest.raises(InferenceServerException, match=r"Shared memory .* probabilities"):
         client.infer("first", [tensor], outputs=[output])
     tensor.set_shared_memory("region", 3072)
-    with pytest.raises(InferenceServerException, match=r"image .* shared memory"):
+    with pytest.raises(InferenceServerException, match=r"Shared memory .* image"):
         client.infer("first", [tensor])
 
 
@@ -183,7 +182,7 @@ def test_the_configuration_agrees_with_the_metadata(client: Any) -> None:
         assert config["parameters"]["labels"]["string_value"].split(",") == list(CLASSES)
         assert "BYTES" in metadata["parameters"]["encoded_images"]
         assert client.get_model_config(model, metadata["versions"][-1]) == config
-    with pytest.raises(InferenceServerException, match="no version '9'"):
+    with pytest.raises(InferenceServerException, match="version '9'"):
         client.get_model_config("first", "9")
 
 

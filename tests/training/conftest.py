@@ -14,30 +14,30 @@ from click.testing import CliRunner, Result
 
 pytest.importorskip("keras", reason="needs the training group: uv sync --group training")
 
-from tests.training.generated import STARTED, generate
+from tests.training.generated import STARTED, generated
+from training import data
 from training.__main__ import main
-from training.data import cifar10 as data
-from training.data.cifar10 import Cifar10
-from training.pipeline import Config, export_model, train_model
+from training.config import Config
+from training.data import Dataset
+from training.pipeline import export_model, train_model
 
 
 @pytest.fixture(scope="session")
-def tiny() -> Cifar10:
+def tiny() -> Dataset:
     """Generated images that a network can learn: each class has a brightness of its own."""
-    return Cifar10(train=generate(320, seed=1), test=generate(200, seed=2))
+    return generated()
 
 
 @pytest.fixture
-def command(tiny: Cifar10, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def command(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Run a command of `python -m training` in this process, on the generated images."""
     monkeypatch.setenv("CIFAR10_DIR", "generated")
-    monkeypatch.setattr(data, "load", lambda _: tiny)
-    monkeypatch.setattr(data, "load_test", lambda _: tiny.test)
+    monkeypatch.setattr(data, "load", lambda *_, **__: tiny)
     return lambda *options: CliRunner().invoke(main, options, prog_name="python -m training")
 
 
 @pytest.fixture(scope="session")
-def _one_epoch(tiny: Cifar10, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _one_epoch(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs: Path = tmp_path_factory.mktemp("trained") / "runs"
     train_model(Config("first", epochs=1, runs_dir=runs), tiny)
     return runs
@@ -51,7 +51,7 @@ def trained(_one_epoch: Path, tmp_path: Path) -> Config:
 
 
 @pytest.fixture(scope="session")
-def _two_epochs_exported(tiny: Cifar10, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _two_epochs_exported(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("exported")
     config = Config("first", "article", 2, 7, "mixed_bfloat16", folder / "runs", folder / "models")
     train_model(config, tiny)

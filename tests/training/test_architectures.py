@@ -2,6 +2,7 @@
 
 import pytest
 
+from training.data.cifar10 import TASK
 from training.networks.architectures import build, describe
 from training.networks.recipes import ARTICLE, IMPROVED
 
@@ -33,9 +34,9 @@ from training.networks.recipes import ARTICLE, IMPROVED
     ],
 )
 def test_layers_and_parameters(name: str, parameters: int, not_trainable: int, layers: str) -> None:
-    model = build(name, ARTICLE[name])
+    model = build(name, ARTICLE[name], TASK)
     assert model.count_params() == parameters
-    assert build(name, IMPROVED[name]).count_params() == parameters
+    assert build(name, IMPROVED[name], TASK).count_params() == parameters
     assert sum(weight.value.shape.num_elements() for weight in model.non_trainable_weights) == (
         not_trainable
     )

@@ -11,14 +11,17 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from models.bundle import BundleError
 from models.record import Record
 from tests.helpers import HANG, ROOT
-from tests.training.generated import start
-from training.data.cifar10 import Cifar10
+from tests.training.generated import generated, start
+from training.config import Config
+from training.data import Dataset
+from training.data.cifar10 import SHA256
 from training.export.publish import ReplaceError
 from training.files import WriteError
-from training.pipeline import Config, check_training, export_model
-from training.report.report import RecordError, write_report
+from training.pipeline import check_training, export_model
+from training.report.report import write_report
 
 
 def error_line(status: int, errors: str) -> str:
@@ -69,6 +72,8 @@ def test_without_models_there_is_nothing_to_do(
 
 def test_verify_takes_neither_tensorflow_nor_keras(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "models/first/1", tmp_path / "first/1")
+    path = tmp_path / "first/1/metadata.json"
+    path.write_text(path.read_text().replace(SHA256, generated().sha256))
     # The test images are others here, so that every accuracy differs.
     report = (
         "import atexit, sys; atexit.register(lambda: print("
@@ -81,14 +86,14 @@ def test_verify_takes_neither_tensorflow_nor_keras(tmp_path: Path) -> None:
 
 
 def test_a_version_that_was_trained_longer_is_replaced_by_force_alone(
-    tiny: Cifar10, trained: Config, exported: Path, capsys: pytest.CaptureFixture[str]
+    tiny: Dataset, trained: Config, exported: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     models = trained.models_dir
     assert models == exported
     refused = rf"{models}/first/1 has 2 epochs, and its replacement only 1; use --force"
     with pytest.raises(ReplaceError, match=refused):
-        check_training(trained)
-    check_training(trained, force=True)
+        check_training(trained, tiny)
+    check_training(trained, tiny, force=True)
     before = (models / "first/1/metadata.json").read_bytes()
     with pytest.raises(ReplaceError, match=refused):
         export_model(trained, tiny)
@@ -96,27 +101,27 @@ def test_a_version_that_was_trained_longer_is_replaced_by_force_alone(
     (models / "first/2").mkdir()
     record = export_model(trained, tiny, force=True)
     assert record.epochs_completed == 1
-    written = f"written to {models}/first/1; by default the service answers with version 2 "
+    written = f"written to {models}/first/1; by default the service answers with version 2"
     assert written in capsys.readouterr().out
 
     # Another model's record that is none is left out of what an export writes, and said.
     (models / "second/1").mkdir(parents=True)
     (models / "second/1/metadata.json").write_text("{}")
     write_report(models, skip_broken=True)
-    assert f"{models}/second/1/metadata.json is not a model's record" in capsys.readouterr().err
+    assert f"{models}/second/1/metadata.json is not a valid record" in capsys.readouterr().err
     assert (models / "first/README.md").exists()
-    with pytest.raises(RecordError, match=r"second/1/metadata.json"):
+    with pytest.raises(BundleError, match=r"second/1/metadata.json"):
         write_report(models)
 
 
 def test_a_models_folder_that_cannot_be_written_is_found_before_the_first_epoch(
-    tmp_path: Path,
+    tiny: Dataset, tmp_path: Path
 ) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "first").touch()
     config = Config("first", runs_dir=tmp_path / "runs", models_dir=tmp_path / "models")
     with pytest.raises(WriteError, match=rf"cannot write to {tmp_path}/models/first"):
-        check_training(config)
+        check_training(config, tiny)
 
 
 def test_what_other_programs_set_changes_nothing(tmp_path: Path) -> None:
@@ -133,7 +138,7 @@ def test_what_other_programs_set_changes_nothing(tmp_path: Path) -> None:
     environment = {**locale, **notebook, "KERAS_HOME": str(tmp_path)}
     models = tmp_path / "models"
     folders = ("--runs-dir", str(tmp_path / "runs"), "--models-dir", str(models))
-    options = ("--model", "first", "--recipe", "mine", *folders)
+    options = ("--model", "first", "--recipe", "mine", "--epochs", "1", *folders)
     process = start(*options, before=recipe, **environment)
     output, errors = process.communicate(timeout=HANG)
     assert process.returncode == 0, errors

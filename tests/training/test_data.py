@@ -1,137 +1,333 @@
-"""CIFAR-10: what is official is loaded, and nothing else is unpickled."""
+"""Images of one's own: what is read, how it is divided, and what is refused in one line."""
 
-import hashlib
-import http.server
+import re
 import shutil
-import threading
-from collections.abc import Iterator
+import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
-from click.testing import CliRunner
+from PIL import Image
 
-from training.__main__ import main
-from training.data.cifar10 import DataError, find, load, load_test
+from serving.images.decode import decode
+from training import data
+from training.data import DataError, Dataset
 
-
-def test_official_batches(cifar10_dir: Path) -> None:
-    cifar10 = load(cifar10_dir)
-    assert cifar10.train.images.shape == (50_000, 32, 32, 3)
-    assert cifar10.test.images.shape == (10_000, 32, 32, 3)
-    assert cifar10.train.images.dtype == cifar10.test.images.dtype == np.uint8
-    assert np.array_equal(np.bincount(cifar10.train.labels), [5000] * 10)
-    assert np.array_equal(np.bincount(cifar10.test.labels), [1000] * 10)
-    # The first training image is a frog on brown ground, the first test image a cat.
-    assert (cifar10.train.labels[0], cifar10.test.labels[0]) == (6, 3)
-    red, _, blue = cifar10.train.images[0].mean(axis=(0, 1))
-    assert red > blue
+Pixels = npt.NDArray[np.uint8]
 
 
-def test_an_altered_file_is_named_and_not_unpickled(cifar10_dir: Path, tmp_path: Path) -> None:
-    shutil.copytree(cifar10_dir, tmp_path, dirs_exist_ok=True)
-    path = tmp_path / "data_batch_3"
-    path.chmod(0o644)
-    # A pickle that would exit the interpreter, were it loaded.
-    path.write_bytes(b"cos\n_exit\n(I3\ntR.")
-    with pytest.raises(DataError, match=r"data_batch_3 is not the official"):
-        load(tmp_path)
+def noise(seed: int, *shape: int) -> Pixels:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-def test_the_folder_is_found_from_the_archive_its_parent_and_home(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def write(place: Path, count: int, seed: int = 0, suffix: str = ".png") -> None:
+    """Write images of noise, each of another size."""
+    place.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        image = Image.fromarray(noise(1000 * seed + i, 33 + i, 40, 3))
+        image.save(place / f"{i:03}{suffix}")
+
+
+def pixels(dataset: Dataset) -> dict[str, set[bytes]]:
+    return {
+        name: {image.tobytes() for image in part.images} for name, part in dataset.parts.items()
+    }
+
+
+def counts(dataset: Dataset) -> dict[str, list[int]]:
+    return {n: np.bincount(part.labels).tolist() for n, part in dataset.parts.items()}
+
+
+def test_training_sees_the_pixels_that_the_service_sees(tmp_path: Path) -> None:
+    names = ["日本", "a b", "<b>", "x" * 200]
+    for i, (name, suffix) in enumerate(zip(names, (".png", ".jpg", ".webp", ".png"), strict=True)):
+        write(tmp_path / name, 25, seed=i, suffix=suffix)
+    write(tmp_path / ".hidden", 3)
+    (tmp_path / ".DS_Store").touch()
+    (tmp_path / "a b" / "Thumbs.db").touch()
+    # Another format than the suffix says, with an orientation.
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(noise(9, 50, 70, 3)).save(tmp_path / "a b" / "000.jpg", "PNG", exif=turned)
+
+    found = data.load(tmp_path)
+    assert found.classes == tuple(sorted(names))
+    assert counts(found) == {"training": [16] * 4, "validation": [4] * 4, "test": [5] * 4}
+    expected = {
+        (label, decode(file.read_bytes(), name="it", resize=True).pixels.tobytes())
+        for label, name in enumerate(found.classes)
+        for file in (tmp_path / name).iterdir()
+        if file.suffix != ".db"
+    }
+    assert expected == {
+        (label, image.tobytes())
+        for part in found.parts.values()
+        for image, label in zip(part.images, part.labels, strict=True)
+    }
+    again = data.load(tmp_path)
+    assert again.sha256 == found.sha256
+
+
+def test_images_are_decoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    archive = tmp_path / "with a space" / "cifar-10-python.tar.gz"
-    archive.parent.mkdir()
-    archive.touch()
-    for place in (archive, archive.parent, Path("~/with a space")):
-        with pytest.raises(DataError, match=r"is not unpacked; .*: tar -xf '.*' -C '.*'$"):
-            find(place)
-    folder = archive.parent / "cifar-10-batches-py"
-    folder.mkdir()
-    for place in (folder, archive, archive.parent, Path("~/with a space")):
-        assert find(place) == folder
-    monkeypatch.setenv("CIFAR10_DIR", "~/with a space")
-    assert find(None) == folder
+    photos, cache = tmp_path / "photos", tmp_path / "runs"
+    for i, name in enumerate(("cat", "dog")):
+        write(photos / name, 100, seed=i)
+    (photos / "cat" / "notes.txt").write_text("no image")
+    first = data.load(photos, cache=cache)
+    monkeypatch.setattr("training.data.folder.decode_files", None)  # it would fail
+    assert data.load(photos, cache=cache).sha256 == first.sha256
+    line = f"{photos}/cat/notes.txt: The file is not an image."
+    assert capsys.readouterr().err.count(line) == 2
+
+    # Another file of the same name is read, and only the newest pixels are kept.
+    monkeypatch.undo()
+    shutil.copy(photos / "dog" / "001.png", photos / "dog" / "002.png")
+    changed = data.load(photos, cache=cache)
+    assert changed.sha256 != first.sha256
+    assert changed.repeats == (1, 0)
+    [kept] = cache.iterdir()
+    kept.write_bytes(kept.read_bytes()[:1000])
+    assert data.load(photos, cache=cache).sha256 == changed.sha256
 
 
-def test_a_missing_file_ends_the_command_with_one_line_and_nothing_written(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    options = ["--data-dir", str(tmp_path / "data"), "--runs-dir", str(tmp_path / "runs")]
-    result = CliRunner().invoke(main, [*options, "--models-dir", str(tmp_path / "models")])
-    assert result.exit_code == 1
-    [line] = result.stderr.splitlines()
-    assert line.startswith("Error: ")
-    assert str(tmp_path / "data" / "data_batch_1") in line
-    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+def test_too_many_broken_files_stop_it_and_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i, name in enumerate(("cat", "dog")):
+        write(tmp_path / name, 30, seed=i)
+    (tmp_path / "cat" / "empty.png").touch()
+    (tmp_path / "dog" / "gone.png").symlink_to("nowhere")
+    with pytest.raises(DataError, match=r"2 of 62 files are not readable images .* --skip-broken"):
+        data.load(tmp_path)
+    assert capsys.readouterr().err.splitlines() == [
+        f"{tmp_path}/cat/empty.png: The file is empty.",
+        f"{tmp_path}/dog/gone.png: No such file or directory.",
+    ]
+    skipped = data.load(tmp_path, skip_broken=True)
+    assert sum(map(len, skipped.parts.values())) == 60
+    (tmp_path / "cat" / "000.png").write_bytes(b"")
+    for i in range(10):
+        (tmp_path / "cat" / f"{i + 1:03}.png").unlink()
+    with pytest.raises(DataError, match=r"at least 20 images, but 'cat' has 19;"):
+        data.load(tmp_path, skip_broken=True)
 
 
-class _Site(http.server.BaseHTTPRequestHandler):
-    """Serves an archive, half of what it announces, or nothing."""
-
-    archive = b""
-
-    def do_GET(self) -> None:
-        if self.path.startswith("/missing/"):
-            self.send_error(404)
-            return
-        content = b"no archive" if self.path.startswith("/other/") else self.archive
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content[:100] if self.path.startswith("/cut/") else content)
-
-    def log_message(self, *_: object) -> None: ...
+def test_identical_images_stay_in_one_part(tmp_path: Path) -> None:
+    for i, name in enumerate(("cat", "dog")):
+        write(tmp_path / name, 40, seed=i)
+        for copy in range(20):
+            shutil.copy(tmp_path / name / f"{copy:03}.png", tmp_path / name / f"copy{copy}.png")
+    shutil.copy(tmp_path / "cat" / "000.png", tmp_path / "dog" / "cat.png")
+    found = data.load(tmp_path)
+    training, validation, test = pixels(found).values()
+    assert not training & validation
+    assert not (training | validation) & test
+    assert len(training | validation | test) == 80
+    assert sum(map(len, found.parts.values())) == 121
+    assert found.repeats == (41, 1)
 
 
-@pytest.fixture
-def site(
-    cifar10_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[http.server.HTTPServer, Path]]:
-    """Yield a server of the test batch's archive, and the cache to download it into."""
-    path = shutil.make_archive(
-        str(tmp_path / "archive"), "gztar", cifar10_dir.parent, cifar10_dir.name + "/test_batch"
+def test_parts_that_are_given(tmp_path: Path) -> None:
+    for i, name in enumerate(("cat", "dog")):
+        write(tmp_path / "train" / name, 50, seed=i)
+        write(tmp_path / "test" / unicodedata.normalize("NFD", name), 10, seed=10 + i)
+    shutil.copy(tmp_path / "test/cat/000.png", tmp_path / "train/cat/leak.png")
+    found = data.load(tmp_path)
+    assert counts(found) == {"training": [40, 40], "validation": [10, 10], "test": [10, 10]}
+    assert found.split.endswith("1 left out that are in another part")
+    assert not pixels(found)["training"] & pixels(found)["test"]
+
+    for i, name in enumerate(("cat", "dog")):
+        write(tmp_path / "val" / name, 1, seed=20 + i)
+    found = data.load(tmp_path)
+    assert counts(found) == {"training": [50, 50], "validation": [1, 1], "test": [10, 10]}
+
+
+Tree = dict[str, int | str | None]  # folders with that many images, links to there, and files
+
+REFUSED: dict[str, tuple[Tree, str]] = {
+    "empty": ({}, "photos is empty; add a subfolder of images for each class"),
+    "one class": ({"cat": 20}, "photos has only one class, 'cat'; at least two"),
+    "few": ({"cat": 20, "dog": 19}, "needs at least 20 images, but 'dog' has 19; add images"),
+    "an empty class": ({"cat": 20, "dog": 20, "eel": 0}, "'eel' has 0;"),
+    "folders in folders": (
+        {"animals/cat": 20, "plants/oak": 20},
+        "animals/cat is a folder inside the class 'animals'; .* to the folder above",
+    ),
+    "a file beside": (
+        {"cat": 20, "labels.csv": None},
+        "photos/labels.csv is a file, but only class folders belong here; move it",
+    ),
+    "images alone": ({".": 20}, "photos/000.png is a file, but only class folders"),
+    "a loop": (
+        {"cat": 20, "loop": "../photos"},
+        "photos/loop is a link that leads back to .*; remove it",
+    ),
+    "a link to itself": (
+        {"cat": 20, "loop": "loop"},
+        "photos/loop is a link that leads nowhere, but",
+    ),
+    "case": (
+        {"Cat": 20, "cat": 20},
+        "photos/Cat and .*photos/cat differ only by case or Unicode form; rename or merge",
+    ),
+    "form": (
+        {"caf\u00e9": 20, "cafe\u0301": 20},
+        "differ only by case or Unicode form; rename or merge",
+    ),
+    "a name in Latin-1": (
+        {"cat": 20, "\udce9": 20},
+        "cannot name a class; use visible characters on one line, in UTF-8",
+    ),
+    "no test part": (
+        {"train/cat": 20, "train/dog": 20},
+        "photos has train, but no test; add it, or put the class folders directly into",
+    ),
+    "no part to train on": (
+        {"test/cat": 20, "val/cat": 20},
+        "photos has test and val, but no train; add it",
+    ),
+    "other classes": (
+        {"train/cat": 20, "train/dog": 20, "test/cat": 20, "test/eel": 20},
+        "photos/test has no folder 'dog', but another part does; all parts need the same",
+    ),
+    "a class without a test image": (
+        {"train/cat": 20, "train/dog": 20, "test/cat": 20, "test/dog": 0},
+        "class 'dog' has no images left for testing",
+    ),
+    "parts and classes": (
+        {"train/cat": 20, "test/cat": 20, "extra/cat": 20},
+        "photos/extra is next to train and test, .*; move it elsewhere",
+    ),
+    "parts without classes": (
+        {"train": 20, "test": 20},
+        "photos/test/000.png is a file, but only class folders belong here",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_folder_of_another_form_is_refused(tmp_path: Path, case: str) -> None:
+    tree, words = REFUSED[case]
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i, (name, content) in enumerate(tree.items()):
+        match content:
+            case int():
+                write(photos / name, content, seed=i)
+            case str():
+                (photos / name).symlink_to(content)
+            case None:
+                (photos / name).touch()
+    before = sorted(photos.rglob("*"))
+    with pytest.raises(DataError, match=words) as refusal:
+        data.load(photos)
+    assert "\n" not in refusal.value.message
+    assert str(photos) in refusal.value.message
+    assert sorted(photos.rglob("*")) == before
+
+
+def test_images_that_are_all_the_same(tmp_path: Path) -> None:
+    write(tmp_path / "cat", 20)
+    write(tmp_path / "dog", 1, seed=1)
+    for copy in range(19):
+        shutil.copy(tmp_path / "dog" / "000.png", tmp_path / "dog" / f"copy{copy}.png")
+    with pytest.raises(DataError, match=r"class 'dog' has no images left .*; add different images"):
+        data.load(tmp_path)
+
+
+def test_what_is_neither_a_folder_nor_an_npz_file(tmp_path: Path) -> None:
+    (tmp_path / "photos.zip").touch()
+    for name in ("photos.zip", "missing"):
+        with pytest.raises(
+            DataError, match=f"{name} is neither a folder nor an .npz file; set --data"
+        ):
+            data.load(tmp_path / name)
+    with pytest.raises(DataError, match=r"--classes names the labels of an \.npz file"):
+        data.load(tmp_path, classes="a,b")
+
+
+def arrays(size: int = 28, *channels: int, **changed: Any) -> dict[str, Any]:
+    """Return Keras' arrays, of two classes."""
+    return {
+        "x_train": noise(0, 40, size, size, *channels),
+        "y_train": np.arange(40, dtype=np.uint8) % 2,
+        "x_test": noise(1, 10, size, size, *channels),
+        "y_test": (np.arange(10) % 2)[:, None],
+    } | changed
+
+
+def test_an_npz_file_of_keras_or_medmnist(tmp_path: Path) -> None:
+    path = tmp_path / "digits.npz"
+    gray = arrays()
+    np.savez(path, **gray)
+    found = data.load(path, classes="odd, 日本")
+    assert (found.name, found.classes) == ("digits", ("odd", "日本"))
+    assert counts(found) == {"training": [16, 16], "validation": [4, 4], "test": [5, 5]}
+    # The pixels are those that the service makes of the same image in a file.
+    Image.fromarray(gray["x_test"][3]).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    assert decode(content, name="it", resize=True).pixels.tobytes() in pixels(found)["test"]
+
+    colored = arrays(32, 3)
+    np.savez_compressed(
+        path,
+        train_images=colored["x_train"],
+        train_labels=colored["y_train"],
+        val_images=noise(2, 2, 32, 32, 3),
+        val_labels=np.array([[1], [0]]),
+        test_images=colored["x_test"],
+        test_labels=colored["y_test"],
     )
-    monkeypatch.setattr(_Site, "archive", Path(path).read_bytes())
-    monkeypatch.setattr("training.data.cifar10.FOLDER", cifar10_dir.name)
-    sha256 = hashlib.sha256(_Site.archive).hexdigest()
-    monkeypatch.setattr("training.data.cifar10.ARCHIVE_SHA256", sha256)
-    monkeypatch.delenv("CIFAR10_DIR", raising=False)
-    cache = tmp_path / "a cache"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Site) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server, cache
-        server.shutdown()
+    found = data.load(path)
+    assert found.classes == ("0", "1")
+    assert counts(found) == {"training": [20, 20], "validation": [1, 1], "test": [5, 5]}
+    assert pixels(found)["test"] == {image.tobytes() for image in colored["x_test"]}
 
 
-def test_the_data_is_downloaded_once(
-    site: tuple[http.server.HTTPServer, Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (arrays(y_train=np.array([object()] * 40)), r"cannot read .*\.npz \(.*allow_pickle=False"),
+        (arrays(x_train=np.zeros((40, 28, 28))), r"x_train is float64 \[40, 28, 28\]; an .npz"),
+        (arrays(x_train=noise(0, 40, 784)), r"x_train is uint8 \[40, 784\]; an .npz file"),
+        (arrays(x_train=noise(0, 40, 3, 32, 32)), r"x_train is uint8 \[40, 3, 32, 32\]; an .npz"),
+        (arrays(y_train=np.zeros((40, 2), int)), r"y_train is int64 \[40, 2\]; an .npz file"),
+        (
+            arrays(y_train=np.arange(40) % 2 - 1),
+            r"y_train has the label -1; labels must count from 0",
+        ),
+        (arrays(y_train=np.arange(40) * 2**40), r"has the label \d+; labels must count from 0"),
+        (arrays(y_train=np.arange(39)), r"has 40 images in x_train, but 39 labels in y_train"),
+        ({"x_train": noise(0, 9, 9, 9)}, r"has no y_train; an .npz file holds"),
+        ({"images": noise(0, 9, 9, 9)}, r"holds images; an .npz file holds x_train"),
+    ],
+)
+def test_an_npz_file_of_another_form_is_refused(
+    tmp_path: Path, content: dict[str, Any], words: str
 ) -> None:
-    server, cache = site
-    monkeypatch.setattr(
-        "training.data.cifar10.URL", f"http://127.0.0.1:{server.server_port}/archive"
-    )
-    folder = find(None)
-    assert len(load_test(folder).labels) == 10_000
-    assert list(cache.iterdir()) == [folder]  # not the archive
-    monkeypatch.setattr("training.data.cifar10.URL", "http://127.0.0.1:1/")
-    assert find(None) == folder
+    path = tmp_path / "some.npz"
+    np.savez(path, **content)
+    with pytest.raises(DataError, match=words) as refusal:
+        data.load(path)
+    assert str(path) in refusal.value.message
 
 
-def test_a_download_that_fails_is_one_line_and_leaves_nothing(
-    site: tuple[http.server.HTTPServer, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server, cache = site
-    for port, path, words in (
-        (server.server_port, "other", "received 10 bytes with SHA-256"),
-        (server.server_port, "missing", "404"),
-        (server.server_port, "cut", "received 100 bytes with SHA-256"),
-        (1, "", "Connection refused"),
+def test_labels_that_have_no_name(tmp_path: Path) -> None:
+    path = tmp_path / "some.npz"
+    np.savez(path, **arrays())
+    for classes, words in (
+        ("a", "has the label 1, but --classes names only 0 to 0"),
+        ("a,a", "--classes a,a names a class twice"),
+        ("a,", "'' cannot name a class"),
+        ("a,b,c", "'c' has 0"),
     ):
-        url = f"http://127.0.0.1:{port}/{path}/"
-        monkeypatch.setattr("training.data.cifar10.URL", url)
-        with pytest.raises(DataError, match=rf"^cannot download .*{url} .*{words}.*--data-dir"):
-            find(None)
-        assert list(cache.iterdir()) == []
+        with pytest.raises(DataError, match=re.escape(words)):
+            data.load(path, classes=classes)
+    path.write_bytes(b"PK\3\4 and no more")
+    with pytest.raises(DataError, match=r"cannot read .*some\.npz"):
+        data.load(path)

@@ -13,8 +13,9 @@ from click.testing import Result
 from tests.helpers import HANG, free_port
 from tests.training import generated
 from tests.training.generated import ENDLESS, stop_after_epochs
-from training.data.cifar10 import Cifar10
-from training.pipeline import Config, train_model
+from training.config import Config
+from training.data import Dataset
+from training.pipeline import train_model
 from training.runs.checkpoints import Run, read_run
 from training.runs.distribute import ADDRESSES, WORKER, WORKERS
 
@@ -42,7 +43,7 @@ def finished_run(runs: Path) -> Run:
 @pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="needs the jax group: uv sync --group jax"
 )
-def test_two_workers_resume_after_a_loss_and_match_one(tiny: Cifar10, tmp_path: Path) -> None:
+def test_two_workers_resume_after_a_loss_and_match_one(tiny: Dataset, tmp_path: Path) -> None:
     runs = tmp_path / "two"
     run_dir = runs / "first" / "1"
     first, second = start(runs, ENDLESS)

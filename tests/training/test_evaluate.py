@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +11,21 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
+from models.bundle import BundleError
 from models.record import Record
 from tests.helpers import ROOT
 from training.__main__ import main
-from training.data import cifar10 as data
-from training.data.cifar10 import Cifar10, Split
+from training.data import Split, cifar10
 from training.export.calibrate import calibrate, fit
 from training.measure.evaluate import calibration, score, shifted
 from training.measure.predict import find_softmax, predict_with_logits
-from training.measure.remeasure import BundleError, remeasure
+from training.measure.remeasure import remeasure
 
 
 def test_calibration_of_answers_worked_by_hand() -> None:
     probabilities = np.full((4, 10), 0.0, dtype=np.float32)
     probabilities[:, 0], probabilities[:, 1] = 0.9, 0.1
-    found = calibration(probabilities, np.array([0, 0, 0, 1], dtype=np.uint8))
+    found = calibration(probabilities, np.array([0, 0, 0, 1]))
     assert found.mean_confidence == pytest.approx(0.9)
     assert found.expected_calibration_error == pytest.approx(0.9 - 0.75)
     # Three answers are off by .1 in two classes, one by .9.
@@ -41,7 +42,7 @@ def test_calibration_of_answers_worked_by_hand() -> None:
 def test_the_loss_of_a_sure_and_wrong_answer_is_not_clipped() -> None:
     logits = np.zeros((2, 10), dtype=np.float32)
     logits[0, 1] = 200  # the other class's probability is below float32's least number
-    found = score(logits, np.array([0, 0], dtype=np.uint8))
+    found = score(logits, np.array([0, 0]))
     assert found.loss == pytest.approx((200 + np.log(10)) / 2)
     assert found.accuracy == 0.5
 
@@ -59,7 +60,7 @@ def test_shifts_go_four_ways_over_a_reflected_border() -> None:
 def test_the_temperature_that_was_put_in_is_found() -> None:
     random = np.random.default_rng(0)
     logits = random.normal(0, 2, (20_000, 10))
-    labels = (logits + random.gumbel(size=logits.shape)).argmax(1).astype(np.uint8)
+    labels = (logits + random.gumbel(size=logits.shape)).argmax(1)
     assert fit((3 * logits).astype(np.float32), labels) == pytest.approx(3, rel=0.05)
 
 
@@ -70,7 +71,7 @@ def test_a_calibrated_file_gives_the_same_answers_with_a_lower_loss() -> None:
     before, logits = predict_with_logits(onnx_bytes, images)
     # Right in half of the cases, and too sure of it.
     labels = np.where(np.arange(300) % 2, before.argmax(1), before.argsort(1)[:, -2])
-    split = Split(images, labels.astype(np.uint8))
+    split = Split(images, labels)
     calibrated, temperature = calibrate(onnx_bytes, split)
     after, calibrated_logits = predict_with_logits(calibrated, images)
     assert temperature > 1
@@ -84,7 +85,7 @@ def test_a_calibrated_file_gives_the_same_answers_with_a_lower_loss() -> None:
 def test_a_file_that_does_not_end_in_a_softmax_is_measured_too() -> None:
     onnx_bytes = (ROOT / "models/first/2/model.onnx").read_bytes()
     images = np.random.default_rng(0).integers(0, 256, (99, 32, 32, 3), dtype=np.uint8)
-    labels = np.arange(99, dtype=np.uint8) % 10
+    labels = np.arange(99) % 10
     _, logits = predict_with_logits(onnx_bytes, images)
     model = onnx.load_from_string(onnx_bytes)
     find_softmax(model.graph).output[0] = "softmax"
@@ -121,10 +122,12 @@ def test_a_record_is_remeasured_from_the_files_alone(bundle: Path, cifar10_dir: 
     earlier = json.loads(path.read_bytes())
     del earlier["calibration"], earlier["stability"], earlier["int8"]["calibration"]
     path.write_text(json.dumps(earlier))
-    everything = data.load(cifar10_dir)
-    few = Cifar10(
-        Split(everything.train.images[-1000:], everything.train.labels[-1000:]),
-        Split(everything.test.images[:500], everything.test.labels[:500]),
+    everything = cifar10.load(cifar10_dir)
+    few = replace(
+        everything,
+        train=everything.train.take(slice(800)),
+        validation=everything.validation.take(slice(200)),
+        test=everything.test.take(slice(500)),
     )
     record = remeasure(folder, few)
     assert record == Record.model_validate_json(path.read_bytes())
@@ -133,8 +136,8 @@ def test_a_record_is_remeasured_from_the_files_alone(bundle: Path, cifar10_dir: 
     assert record.int8
     assert record.of_int8().calibration == record.int8.calibration
     assert record.history[-1].loss == earlier["history"][-1]["loss"]
-    _, logits = predict_with_logits((folder / "model.onnx").read_bytes(), few.train.images[:800])
-    assert record.evaluated_train == score(logits, few.train.labels[:800])
+    _, logits = predict_with_logits((folder / "model.onnx").read_bytes(), few.train.images)
+    assert record.evaluated_train == score(logits, few.train.labels)
 
     (folder / "model.onnx").write_bytes(b"another model")
     with pytest.raises(BundleError, match=r"model\.onnx does not match the SHA-256"):

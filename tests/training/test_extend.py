@@ -8,18 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.record import MODEL_FILE, RECORD_FILE, Extension
+from models.bundle import MODEL_FILE, BundleError, read_record
+from models.record import CLASSES, Extension
 from tests.helpers import replace_model
 from training import TrainingError
-from training.data.cifar10 import Cifar10
+from training.config import Config
+from training.data import Dataset
+from training.data.cifar10 import TASK
 from training.export.export import export
 from training.measure.predict import predict_with_logits
-from training.measure.remeasure import BundleError
 from training.networks.architectures import build
 from training.networks.recipes import IMPROVED, RECIPES
-from training.pipeline import Config, export_model, extend_bundled, train_model, train_models
+from training.pipeline import export_model, extend_bundled, train_model, train_models
 from training.report.model_card import model_card
-from training.report.report import read_record
 from training.runs.checkpoints import read_run
 from training.runs.extend import ExtendError
 from training.runs.train import compile_model, load_trained_model, steps_per_epoch
@@ -39,7 +40,7 @@ def _recipe() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def original(tiny: Cifar10, tmp_path_factory: pytest.TempPathFactory, _recipe: None) -> Config:
+def original(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory, _recipe: None) -> Config:
     """What has been trained for an epoch, and bundled."""
     folder: Path = tmp_path_factory.mktemp("original")
     config = Config("first", "improved", 1, 7, "float32", folder / "runs", folder / "models")
@@ -57,9 +58,9 @@ def config(original: Config, tmp_path: Path) -> Config:
 
 
 def test_a_bundled_version_is_trained_further(
-    tiny: Cifar10, tmp_path: Path, config: Config
+    tiny: Dataset, tmp_path: Path, config: Config
 ) -> None:
-    bundled = read_record(config.folder / RECORD_FILE)
+    bundled = read_record(config.folder)
     longer = replace(config, epochs=2, runs_dir=tmp_path / "elsewhere")
     nothing = replace(longer, models_dir=tmp_path / "empty")
     with pytest.raises(ExtendError, match=r"first/2 holds no version to extend; .* without"):
@@ -69,7 +70,7 @@ def test_a_bundled_version_is_trained_further(
     assert begun
     assert (begun.history, begun.extensions) == (bundled.history, [ONE_OF_ONE])
     _, logits = predict_with_logits((longer.folder / MODEL_FILE).read_bytes(), tiny.test.images)
-    network = load_trained_model(begun, RECIPE, longer.run_dir)
+    network = load_trained_model(begun, RECIPE, TASK, longer.run_dir)
     found = network.predict(tiny.test.images.astype("float32"), verbose=0)
     np.testing.assert_allclose(found, logits * (bundled.temperature or 1), atol=1e-3)
     with pytest.raises(TrainingError, match="no finished epoch beyond those of"):
@@ -94,7 +95,7 @@ def test_a_bundled_version_is_trained_further(
     assert "was trained for 1 of 1 planned epochs, then extended" in model_card([record])
 
 
-def test_what_cannot_be_extended_is_left_as_it_was(tiny: Cifar10, config: Config) -> None:
+def test_what_cannot_be_extended_is_left_as_it_was(tiny: Dataset, config: Config) -> None:
     before = read_run(config.run_dir)
     longer = replace(config, epochs=2)
     with pytest.raises(ExtendError, match=r"a run that does not extend .* --fresh"):
@@ -110,7 +111,8 @@ def test_what_cannot_be_extended_is_left_as_it_was(tiny: Cifar10, config: Config
     path.write_bytes(path.read_bytes() + b"more")
     with pytest.raises(BundleError, match=r"model\.onnx does not match the SHA-256"):
         extend_bundled(longer, tiny, fresh=True)
-    replace_model(config.folder, export(build("second", IMPROVED["second"])))
+    second = build("second", IMPROVED["second"], TASK)
+    replace_model(config.folder, export(second, "second", CLASSES))
     with pytest.raises(
         ExtendError, match=r"model\.onnx does not match the improved recipe's architecture"
     ):
@@ -118,12 +120,14 @@ def test_what_cannot_be_extended_is_left_as_it_was(tiny: Cifar10, config: Config
     assert read_run(config.run_dir) == before
 
 
-def test_a_new_optimizer_follows_the_longer_schedule(tiny: Cifar10) -> None:
+def test_a_new_optimizer_follows_the_longer_schedule(tiny: Dataset) -> None:
     recipe = RECIPE
-    steps = steps_per_epoch(recipe, tiny.train)
+    steps = steps_per_epoch(recipe, tiny)
 
     def rates(trained: int) -> list[float]:
-        model = compile_model("first", recipe, "float32", steps=steps, epochs=10, trained=trained)
+        model = compile_model(
+            "first", recipe, TASK, "float32", steps=steps, epochs=10, trained=trained
+        )
         schedule = model.optimizer._learning_rate  # `learning_rate` is its value at this step
         return [float(schedule(step)) for step in range((10 - trained) * steps)]
 

@@ -1,5 +1,6 @@
 """How well scores tell images from others: the figures of familiarity.json, measured again."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,7 @@ import pytest
 
 from models.familiarity import agreement, read_familiarity
 from tests.helpers import ROOT
-from training.data import cifar10 as data
-from training.data.cifar10 import Cifar10, Split
+from training.data import cifar10
 from training.measure.familiarity import measure_familiarity
 from training.measure.unfamiliar import unfamiliar_images
 
@@ -31,13 +31,16 @@ def test_the_published_figures_are_of_the_bundled_models(tmp_path: Path, cifar10
     for name in published.models:
         (tmp_path / name).mkdir()
         (tmp_path / name / "2").symlink_to(ROOT / "models" / name / "2")
-    cifar10 = data.load(cifar10_dir)
-    test = Split(cifar10.test.images[:1000], cifar10.test.labels[:1000])
-    train = Split(cifar10.train.images[-1000:], cifar10.train.labels[-1000:])
+    dataset = cifar10.load(cifar10_dir)
+    few = replace(
+        dataset,
+        validation=dataset.validation.take(slice(-200, None)),
+        test=dataset.test.take(slice(1000)),
+    )
     kinds = {
         kind: images for kind, images in unfamiliar_images().items() if kind in {"noise", "text"}
     }
-    found = measure_familiarity(tmp_path, Cifar10(train=train, test=test), kinds)
+    found = measure_familiarity(tmp_path, few, kinds)
     assert found.models == published.models
     for ours, recorded in zip(found.qualities, published.qualities, strict=True):
         for kind in kinds:

@@ -7,6 +7,7 @@ import pytest
 
 from models.record import Record
 from tests.helpers import ROOT
+from training.data.cifar10 import SHA256
 from training.export.publish import ReplaceError, check_replaceable, publish
 from training.files import write_bytes
 
@@ -37,7 +38,7 @@ def test_a_kill_between_the_two_renames_loses_no_version(
     publish_killed()
     assert not folder.exists()
     with pytest.raises(ReplaceError, match="--force"):  # so it is found, and put back
-        check_replaceable(folder, epochs=1)
+        check_replaceable(folder, 1, SHA256)
     assert (folder / "model.onnx").read_bytes() == before
 
     publish_killed()

@@ -11,21 +11,20 @@ from click.testing import CliRunner, Result
 from models.record import Record
 from serving.settings import Settings
 from tests.helpers import ROOT
-from tests.training.generated import generate
+from tests.training.generated import dataset, generate
+from training import data
 from training.__main__ import main
-from training.data import cifar10 as data
 from training.export.verify import verify
 from training.measure.evaluate import measure
 from training.measure.predict import find_softmax
 
 MODEL = ROOT / "models/first/2/model.onnx"
-TEST = generate(200, seed=2)
+IMAGES = dataset(generate(20, seed=1), generate(200, seed=2))
 
 
 @pytest.fixture(autouse=True)
 def _generated_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CIFAR10_DIR", "generated")
-    monkeypatch.setattr(data, "load_test", lambda _: TEST)
+    monkeypatch.setattr(data, "load", lambda *_, **__: IMAGES)
 
 
 def run(file: Path, models: Path, *options: str) -> Result:
@@ -50,16 +49,16 @@ def test_a_record_holds_what_was_measured_and_no_more(tmp_path: Path) -> None:
     folder = tmp_path / "mine/3"
     assert (folder / "model.onnx").read_bytes() == MODEL.read_bytes()
     stored = json.loads((folder / "metadata.json").read_bytes())
-    measured = measure(MODEL.read_bytes(), TEST)
+    measured = measure(MODEL.read_bytes(), IMAGES)
     assert measured.model_dump(mode="json").items() <= stored.items()
     assert set(stored) - set(measured.model_dump()) == {
-        *("name", "title", "version", "classes", "sha256", "dataset_md5")
+        *("name", "title", "version", "classes", "class_accuracy", "sha256", "dataset")
     }
     assert stored["sha256"] == hashlib.sha256(MODEL.read_bytes()).hexdigest()
-    [verified] = verify(Settings(models_dir=tmp_path, provider="cpu"), TEST)
+    [verified] = verify(Settings(models_dir=tmp_path, provider="cpu"), IMAGES)
     assert verified.recorded == verified.found == stored["test_accuracy"]
     card = (tmp_path / "mine/README.md").read_text("utf-8")
-    assert "How it was trained is not recorded." in card
+    assert "The training was not recorded." in card
     assert "## Training" not in card
     assert sorted(path.name for path in folder.iterdir()) == [
         *("metadata.json", "model.onnx", "reliability.png")
@@ -71,7 +70,7 @@ def test_a_version_is_replaced_by_force_alone(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "model.onnx").write_bytes(b"before")
     result = run(MODEL, tmp_path, "--name", "mine")
-    assert f"{folder} is there already; choose another --version" in result.output
+    assert f"{folder} already exists; choose another --version" in result.output
     assert (folder / "model.onnx").read_bytes() == b"before"
     assert run(MODEL, tmp_path, "--name", "mine", "--force").exit_code == 0
     assert Record.model_validate_json((folder / "metadata.json").read_bytes()).name == "mine"
@@ -80,7 +79,7 @@ def test_a_version_is_replaced_by_force_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (without_softmax, "no probabilities: from -"),
+        (without_softmax, "does not return probabilities: its outputs are -"),
         (with_another_input, "has inputs and outputs [('pixels'"),
         (None, "ONNX Runtime cannot load"),
     ],
@@ -105,4 +104,4 @@ def test_what_the_service_could_not_serve_is_refused(
 def test_a_name_that_is_no_folders_is_refused(tmp_path: Path, name: str) -> None:
     result = run(MODEL, tmp_path, "--name", name)
     assert result.exit_code == 2
-    assert "is no model's name" in result.output
+    assert "cannot name a model" in result.output

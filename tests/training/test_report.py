@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from models.bundle import BundleError
 from tests.helpers import ROOT
-from training.report.report import RecordError, StaleError, check_report, write_report
+from training.report.report import StaleError, check_report, write_report
 
 
 def test_a_damaged_or_outdated_file_is_named_or_drawn_again(
@@ -26,9 +27,9 @@ def test_a_damaged_or_outdated_file_is_named_or_drawn_again(
     measured["models"]["final"] = "another file's"
     familiarity.write_text(json.dumps(measured))
     write_report(models)
-    assert "familiarity.json is of other models" in capsys.readouterr().err
+    assert "familiarity.json was measured on other model files" in capsys.readouterr().err
     with pytest.raises(StaleError, match=r"familiarity\.json was measured on other model files"):
         check_report(models)
     familiarity.write_text("{}")
-    with pytest.raises(RecordError, match=r"familiarity\.json is damaged"):
+    with pytest.raises(BundleError, match=r"familiarity\.json is damaged"):
         write_report(models)

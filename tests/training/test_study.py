@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from models.record import RECORD_FILE, Score
+from models.bundle import read_record
+from models.measurements import Score
 from models.study import (
     BASELINE,
     STUDY_FILE,
@@ -22,11 +23,12 @@ from models.study import (
 )
 from tests.helpers import ROOT
 from training.__main__ import main
-from training.data.cifar10 import Cifar10
+from training.config import Config
+from training.data import Dataset
+from training.data.cifar10 import TASK
 from training.networks.architectures import build, describe
 from training.networks.recipes import ABLATIONS, ARTICLE, EXPERIMENTS, IMPROVED, TECHNIQUES, Recipe
-from training.pipeline import Config
-from training.report.report import check_report, read_record
+from training.report.report import check_report
 from training.report.results import COMPARISONS
 from training.runs.batches import Batches
 from training.runs.checkpoints import locked
@@ -58,7 +60,7 @@ def result_of(technique: str, seed: int = 0) -> Result:
 
 
 def test_an_interrupted_study_resumes(
-    tiny: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models, runs = tmp_path / "models", tmp_path / "runs"
     names = [BASELINE, "dropout", "combined"]
@@ -94,7 +96,7 @@ def test_an_interrupted_study_resumes(
 
 
 def test_two_processes_share_a_study(
-    tiny: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared = COMPARISONS["article"]
     names = [BASELINE, "dropout", "l2"]
@@ -119,7 +121,7 @@ def test_two_processes_share_a_study(
     assert {r.technique for r in read_study(tmp_path / STUDY_FILE).results} == set(names)
 
 
-def test_ablations_are_kept_beside_the_study(tiny: Cifar10, tmp_path: Path) -> None:
+def test_ablations_are_kept_beside_the_study(tiny: Dataset, tmp_path: Path) -> None:
     names = ["baseline", "no-erasing", "mixup"]
     compared = COMPARISONS["improved"]
     study(SETTING, compared, names, range(1), tiny, runs_dir=tmp_path / "runs", models_dir=tmp_path)
@@ -140,11 +142,9 @@ def test_a_variant_of_the_other_recipe_is_refused() -> None:
     assert "article of first has no variant no-erasing" in result.output
 
 
-def test_early_stopping_keeps_the_best_epoch(tiny: Cifar10, tmp_path: Path) -> None:
+def test_early_stopping_keeps_the_best_epoch(tiny: Dataset, tmp_path: Path) -> None:
     recipe = FIRST["early-stopping"]
-    run = train(
-        "first", recipe, tiny.train, epochs=40, seed=0, precision="float32", run_dir=tmp_path
-    )
+    run = train("first", recipe, tiny, epochs=40, seed=0, precision="float32", run_dir=tmp_path)
     losses = [epoch.val_loss for epoch in run.history]
     best = losses.index(min(losses)) + 1
     assert recipe.early_stopping
@@ -156,8 +156,8 @@ def test_early_stopping_keeps_the_best_epoch(tiny: Cifar10, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("technique", list(FIRST))
-def test_every_technique_trains(tiny: Cifar10, technique: str) -> None:
-    model = compile_model("first", FIRST[technique], "float32", steps=1, epochs=1)
+def test_every_technique_trains(tiny: Dataset, technique: str) -> None:
+    model = compile_model("first", FIRST[technique], TASK, "float32", steps=1, epochs=1)
     model.run_eagerly = True  # a graph would be compiled, and used once
     kernel = model.layers[-1].kernel
     before = kernel.numpy()
@@ -168,7 +168,7 @@ def test_every_technique_trains(tiny: Cifar10, technique: str) -> None:
 
 
 def test_techniques_are_in_the_network_once() -> None:
-    combined = build("first", FIRST["combined"])
+    combined = build("first", FIRST["combined"], TASK)
     kinds = [type(layer) for layer in combined.layers]
     assert kinds.count(keras.layers.BatchNormalization) == 3
     assert kinds.count(keras.layers.Dropout) == 4
@@ -189,7 +189,7 @@ def test_a_variant_is_one_change_to_its_models_recipe(
         ARTICLE[model].hyperparameters,
         IMPROVED[model].hyperparameters,
     )
-    network = describe(build(model, baseline))
+    network = describe(build(model, baseline, TASK))
     of_layers = {"dropout", "batch-normalization", "dropout-after-pools", "no-dropout"}
     several = {  # a network has one of the two kinds of dropout
         "combined": 7,
@@ -202,26 +202,26 @@ def test_a_variant_is_one_change_to_its_models_recipe(
         before, after = baseline.hyperparameters, recipe.hyperparameters
         fields = [name for name in before if before[name] != after[name]]
         assert len(fields) == several.get(recipe.name, 1), (recipe.name, fields)
-        built = describe(build(model, recipe))
+        built = describe(build(model, recipe, TASK))
         assert "BatchNorm, BatchNorm" not in built
         assert recipe.name not in of_layers or built != network
 
 
 def test_layers_of_final_are_left_out() -> None:
     both = [keras.layers.BatchNormalization, keras.layers.Dropout]
-    whole = [type(layer) for layer in build("final", ARTICLE["final"]).layers]
+    whole = [type(layer) for layer in build("final", ARTICLE["final"], TASK).layers]
     for name, left_out in (
         ("without-batch-norm", both[:1]),
         ("without-dropout", both[1:]),
         ("without-both", both),
     ):
-        rest = [type(layer) for layer in build("final", TECHNIQUES["final"][name]).layers]
+        rest = [type(layer) for layer in build("final", TECHNIQUES["final"][name], TASK).layers]
         assert rest == [kind for kind in whole if kind not in left_out]
         result = CliRunner().invoke(main, ["study", "--model", "first", "--technique", name])
         assert f"article of first has no variant {name}" in result.output
 
 
-def test_results_from_before_a_hyperparameter_still_count(tiny: Cifar10, tmp_path: Path) -> None:
+def test_results_from_before_a_hyperparameter_still_count(tiny: Dataset, tmp_path: Path) -> None:
     compared = COMPARISONS["article"]
     result = result_of(BASELINE)
     del result.hyperparameters["own_dropout"]
@@ -233,7 +233,7 @@ def test_results_from_before_a_hyperparameter_still_count(tiny: Cifar10, tmp_pat
 
 
 def test_a_run_and_a_result_of_an_earlier_recipe_are_replaced(
-    tiny: Cifar10, tmp_path: Path, trained: Config
+    tiny: Dataset, tmp_path: Path, trained: Config
 ) -> None:
     runs = tmp_path / "study-runs"
     shutil.copytree(trained.run_dir, runs / "study-first-1-float32" / "l2-0")
@@ -279,7 +279,7 @@ def test_a_damaged_file_of_results_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", ["first", "second"])  # one run of final takes hours
 def test_version_1_has_the_seed_with_the_median_validation_accuracy(model: str) -> None:
-    record = read_record(ROOT / "models" / model / "1" / RECORD_FILE)
+    record = read_record(ROOT / "models" / model / "1")
     assert record.epochs is not None
     assert record.seed is not None
     accuracies = {
@@ -293,33 +293,31 @@ def test_version_1_has_the_seed_with_the_median_validation_accuracy(model: str) 
     assert accuracies[record.seed] == median_low(accuracies.values())
 
 
-def test_random_labels_are_told_from_true_ones(tiny: Cifar10) -> None:
+def test_random_labels_are_told_from_true_ones(tiny: Dataset) -> None:
     recipe = EXPERIMENTS["random-labels"]["first"]["random-50"]
-    part = training_part(recipe, tiny.train, seed=1)
-    before, _ = tiny.train.split_at(1 - recipe.validation_split)
+    part = training_part(recipe, tiny, seed=1)
+    before = tiny.train
     np.testing.assert_array_equal(part.true_labels, before.labels)
     changed = part.images.labels != before.labels
     assert part.is_noisy.mean() == pytest.approx(0.5, abs=0.01)
     assert not changed[~part.is_noisy].any()
     assert changed[part.is_noisy].mean() > 0.7  # one in ten is true by chance
-    other = training_part(recipe, tiny.train, seed=2)
+    other = training_part(recipe, tiny, seed=2)
     assert (other.images.labels != part.images.labels).any()
     np.testing.assert_array_equal(
-        training_part(recipe, tiny.train, seed=1).images.labels, part.images.labels
+        training_part(recipe, tiny, seed=1).images.labels, part.images.labels
     )
 
 
-def test_fewer_images_get_as_many_updates(tiny: Cifar10, tmp_path: Path) -> None:
-    whole, _ = tiny.train.split_at(1 - ARTICLE["first"].validation_split)
+def test_fewer_images_get_as_many_updates(tiny: Dataset, tmp_path: Path) -> None:
+    whole = tiny.train
     images = len(whole.labels) // 4
     recipe = replace(ARTICLE["first"], training_images=images, label_noise=0.5)
-    part = training_part(recipe, tiny.train, seed=0)
+    part = training_part(recipe, tiny, seed=0)
     counts = np.bincount(part.true_labels, minlength=10)
     assert set(counts) == {images // 10}
-    run = train(
-        "first", recipe, tiny.train, epochs=1, seed=0, precision="float32", run_dir=tmp_path
-    )
-    trained = load_trained_model(run, recipe, tmp_path)
+    run = train("first", recipe, tiny, epochs=1, seed=0, precision="float32", run_dir=tmp_path)
+    trained = load_trained_model(run, recipe, TASK, tmp_path)
     trained.compile(optimizer="adam")
     [epoch] = run.history
     assert epoch.memorization == part.memorization(trained)
@@ -332,5 +330,6 @@ def test_fewer_images_get_as_many_updates(tiny: Cifar10, tmp_path: Path) -> None
 
 def test_widths_leave_the_logits() -> None:
     widths = EXPERIMENTS["width"]["first"]
-    assert [layer.units for layer in build("first", widths["width-0.5"]).layers[-2:]] == [512, 10]
-    assert build("first", widths["width-4"]).layers[0].filters == 128
+    narrow = build("first", widths["width-0.5"], TASK)
+    assert [layer.units for layer in narrow.layers[-2:]] == [512, 10]
+    assert build("first", widths["width-4"], TASK).layers[0].filters == 128

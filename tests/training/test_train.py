@@ -12,22 +12,24 @@ import pytest
 import requests
 from numpy.typing import NDArray
 
-from models.record import Record
+from models.record import CLASSES, Record
 from tests.helpers import ROOT, png, run_server, upload
-from training.data.cifar10 import Cifar10
+from training.config import Config
+from training.data import Dataset
+from training.data.cifar10 import TASK
 from training.export.export import ExportError, export, verify
 from training.export.publish import publish
 from training.measure.predict import predict
 from training.networks.architectures import build
 from training.networks.recipes import ARTICLE
-from training.pipeline import Config, train_model
+from training.pipeline import train_model
 from training.report.report import write_report
 from training.runs.checkpoints import RunError, load, read_run
 from training.runs.provenance import commit, machine
 from training.runs.train import load_trained_model, train
 
 
-def test_train_export_serve(tiny: Cifar10, exported: Path) -> None:
+def test_train_export_serve(tiny: Dataset, exported: Path) -> None:
     write_report(exported)
     assert (exported / "comparison.png").stat().st_size
     assert not list(exported.glob("first/.*"))
@@ -52,7 +54,7 @@ def test_train_export_serve(tiny: Cifar10, exported: Path) -> None:
     )
 
     assert record.int8
-    assert record.int8.calibration_images == len(tiny.train.images)
+    assert record.int8.calibration_images == len(tiny.train)
     int8 = predict((folder / "model.int8.onnx").read_bytes(), tiny.test.images)
     float32 = predict((folder / "model.onnx").read_bytes(), tiny.test.images)
     assert np.mean(int8.argmax(1) == float32.argmax(1)) > 0.9
@@ -72,7 +74,7 @@ def test_train_export_serve(tiny: Cifar10, exported: Path) -> None:
     assert np.mean(np.array(predictions) == labels) == record.test_accuracy
 
 
-def test_a_run_says_which_part_was_trained_where(tiny: Cifar10, trained: Config) -> None:
+def test_a_run_says_which_part_was_trained_where(tiny: Dataset, trained: Config) -> None:
     path = trained.run_dir / "run.json"
     # As another machine may have left it, before parts were recorded.
     earlier = json.loads(path.read_text("utf-8"))
@@ -103,7 +105,7 @@ def test_the_commit_is_that_of_a_checkout_alone(
     assert commit.__wrapped__() is None
 
 
-def test_another_run_is_not_mixed_into_one(tiny: Cifar10, trained: Config) -> None:
+def test_another_run_is_not_mixed_into_one(tiny: Dataset, trained: Config) -> None:
     with pytest.raises(RunError, match=r"--seed 0, not 1; use --seed 0 .* --fresh"):
         train_model(replace(trained, seed=1), tiny)
     with pytest.raises(RunError, match=r"not mixed_bfloat16; use --precision float32"):
@@ -113,7 +115,7 @@ def test_another_run_is_not_mixed_into_one(tiny: Cifar10, trained: Config) -> No
 
 
 def test_averaged_weights_are_the_moving_average_of_every_step(
-    tiny: Cifar10, tmp_path: Path
+    tiny: Dataset, tmp_path: Path
 ) -> None:
     recipe = replace(ARTICLE["first"], batch_size=256, weight_averaging=0.9)  # a step per epoch
 
@@ -121,15 +123,15 @@ def test_averaged_weights_are_the_moving_average_of_every_step(
         run = train(
             "first",
             recipe,
-            tiny.train,
+            tiny,
             epochs=epochs,
             seed=0,
             precision="float32",
             run_dir=tmp_path,
         )
-        model = build("first", recipe)
+        model = build("first", recipe, TASK)
         load(model, epochs, tmp_path)
-        return model.get_weights(), load_trained_model(run, recipe, tmp_path).get_weights()
+        return model.get_weights(), load_trained_model(run, recipe, TASK, tmp_path).get_weights()
 
     first, averaged = weights_after(1)
     for weights, average in zip(first, averaged, strict=True):
@@ -140,9 +142,9 @@ def test_averaged_weights_are_the_moving_average_of_every_step(
         np.testing.assert_allclose(average, 0.9 * before + 0.1 * after, atol=1e-6)
 
 
-def test_an_export_that_computes_something_else_is_refused(tiny: Cifar10) -> None:
-    model = build("first", ARTICLE["first"])
-    found = predict(export(model), tiny.test.images)
+def test_an_export_that_computes_something_else_is_refused(tiny: Dataset) -> None:
+    model = build("first", ARTICLE["first"], TASK)
+    found = predict(export(model, "first", CLASSES), tiny.test.images)
     verify(found, model, tiny.test.images)
     model.layers[-1].bias.assign(np.linspace(0, 1, 10))
     with pytest.raises(ExportError, match="differ by"):

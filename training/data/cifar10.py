@@ -8,14 +8,14 @@ import shlex
 import tarfile
 import tempfile
 import urllib.request
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import numpy as np
-import numpy.typing as npt
 
-from training import TrainingError
+from models.record import CLASSES
+from models.study import CIFAR10
+from training.data.dataset import DataError, Dataset, Split, Task
 
 ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 ARCHIVE = "cifar-10-python.tar.gz"
@@ -32,30 +32,13 @@ TRAIN_MD5 = {
 TEST_MD5 = {"test_batch": "40351d587109b95175f43aff81a1287e"}
 MD5 = TRAIN_MD5 | TEST_MD5
 
-
-class DataError(TrainingError):
-    """A CIFAR-10 file is missing or is not the official one."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """Images, uint8 [N, 32, 32, 3] RGB, and their labels, uint8 [N], in the official order."""
-
-    images: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.uint8]
-
-    def split_at(self, share: float) -> tuple["Split", "Split"]:
-        """Split off the first `share` of the images, as Keras' `validation_split` does."""
-        at = int(len(self.labels) * share)
-        return Split(self.images[:at], self.labels[:at]), Split(self.images[at:], self.labels[at:])
-
-
-@dataclass(frozen=True)
-class Cifar10:
-    """The 50,000 training and 10,000 test images."""
-
-    train: Split
-    test: Split
+SHA256 = "199cf1510374d290717601e589aebcbe313f67539358d04d3ce64029b7e2b549"  # as a Dataset's
+TASK = Task(
+    classes=len(CLASSES),
+    pixel_mean=(125.3, 123.0, 113.9),
+    pixel_deviation=(63.0, 62.1, 66.7),
+    gray=120.0,  # about the mean
+)
 
 
 def find(data_dir: Path | None) -> Path:
@@ -131,13 +114,33 @@ def _batches(place: Path) -> Path:
     return place
 
 
-def load(folder: Path) -> Cifar10:
+def is_at(place: Path) -> bool:
+    """Return whether a place is that of CIFAR-10: its folder, its archive, or their parent."""
+    return place.name in {FOLDER, ARCHIVE} or any(
+        (place / name).exists() for name in (FOLDER, ARCHIVE, "batches.meta", *MD5)
+    )
+
+
+def load(folder: Path) -> Dataset:
     """Load all six batches, each verified against its official MD5 before it is unpickled.
 
     Raises:
         DataError: a file is missing, truncated or altered.
     """
-    return Cifar10(train=_load_split(folder, TRAIN_MD5), test=_load_split(folder, TEST_MD5))
+    official = _load_split(folder, TRAIN_MD5)
+    at = len(official) * 4 // 5
+    return Dataset(
+        name=CIFAR10,
+        source="the official batches (Krizhevsky, 2009)",
+        classes=CLASSES,
+        train=official.take(slice(at)),
+        validation=official.take(slice(at, None)),
+        test=load_test(folder),
+        split="the official test images, and for validation the last fifth of the others, in "
+        "their order",
+        task=TASK,
+        md5=MD5,
+    )
 
 
 def load_test(folder: Path) -> Split:
@@ -172,5 +175,5 @@ def _load_batch(path: Path, md5: str) -> Split:
     # Each row holds the red, then the green, then the blue plane.
     images = batch[b"data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return Split(
-        images=np.ascontiguousarray(images), labels=np.array(batch[b"labels"], dtype=np.uint8)
+        images=np.ascontiguousarray(images), labels=np.array(batch[b"labels"], dtype=np.int64)
     )

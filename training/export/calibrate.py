@@ -5,7 +5,8 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from training.data.cifar10 import Split
+from training.data import Split
+from training.data.dataset import Labels
 from training.measure.predict import find_softmax, predict_with_logits
 
 _RANGE = (0.05, 20.0)  # of the temperatures searched
@@ -36,8 +37,8 @@ def calibrate(onnx_bytes: bytes, validation: Split) -> tuple[bytes, float]:
     return model.SerializeToString(), temperature
 
 
-def fit(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8]) -> float:
-    """Return the temperature that minimizes the cross-entropy of logits [N, 10] and labels [N].
+def fit(logits: npt.NDArray[np.float32], labels: Labels) -> float:
+    """Return the temperature that minimizes the cross-entropy of logits, [N, classes], for labels.
 
     The cross-entropy is convex in 1 / temperature, so bisection on its slope finds the minimum.
     """

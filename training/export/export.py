@@ -1,6 +1,7 @@
 """Convert a trained Keras model to verified ONNX bytes. Needs the TensorFlow backend."""
 
 import json
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ import tensorflow as tf
 import tf2onnx
 from scipy.special import softmax
 
-from models.record import BATCH, CLASSES, IMAGE_SIZE, INPUT, OUTPUT
+from models.record import BATCH, IMAGE_SIZE, INPUT, OUTPUT
 from training import TrainingError
 from training.measure.predict import predict_keras
 
@@ -22,7 +23,7 @@ class ExportError(TrainingError):
     """The exported file and the Keras model compute different results."""
 
 
-def export(model: keras.Model) -> bytes:
+def export(model: keras.Model, name: str, classes: Sequence[str]) -> bytes:
     """Convert a Keras model to the ONNX contract: uint8 pixels in, probabilities out.
 
     The cast and the softmax are part of the graph, so the file alone defines the preprocessing.
@@ -39,12 +40,12 @@ def export(model: keras.Model) -> bytes:
         input_signature=[signature],
         opset=OPSET,
     )
-    proto.graph.name = model.name
+    proto.graph.name = name
     # tf2onnx names its output after the function's result; the contract's name replaces it.
     _rename_output(proto.graph, OUTPUT)
     for value in (*proto.graph.input, *proto.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = BATCH
-    onnx.helper.set_model_props(proto, {"name": model.name, "classes": json.dumps(CLASSES)})
+    onnx.helper.set_model_props(proto, {"name": name, "classes": json.dumps(classes)})
     onnx.checker.check_model(proto, full_check=True)
     return proto.SerializeToString()  # type: ignore[no-any-return]  # onnx's protobuf is untyped
 
@@ -54,7 +55,7 @@ def verify(
 ) -> None:
     """Raise an error if an exported file's probabilities differ from Keras'.
 
-    `found` holds the file's probabilities, float32 [N, 10], for `images`, uint8 [N, 32, 32, 3].
+    `found` holds the file's probabilities, float32 [N, classes], for the `images`.
 
     Raises:
         ExportError: a probability differs by `TOLERANCE` or more, or a top-1 class differs where

@@ -4,7 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
-from models.record import INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, Record, version_folders
+from models.bundle import INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, version_folders
+from models.record import Record
 from training import TrainingError
 from training.files import check_writable, write_bytes, write_text
 from training.report import plots
@@ -12,22 +13,34 @@ from training.report.report import version_plots
 
 
 class ReplaceError(TrainingError):
-    """A bundled version was trained longer than its replacement."""
+    """A bundled version was trained longer than its replacement, or on different images."""
 
 
-def check_replaceable(folder: Path, epochs: int, *, force: bool = False) -> None:
-    """Check that a version of `epochs` epochs may be published, before hours of work.
+def check_replaceable(
+    folder: Path, epochs: int, images_sha256: str, *, force: bool = False
+) -> None:
+    """Check that a version may be published, before hours of work.
+
+    It will be of `epochs` epochs, on the images with this SHA-256.
 
     Raises:
         WriteError: its folder is not writable.
-        ReplaceError: the version there has more epochs, and `force` is not set.
+        ReplaceError: the version there has more epochs or other images, and `force` is not
+            set.
     """
     check_writable(folder.parent)
     _recover(folder)
     try:
-        bundled = len(json.loads((folder / RECORD_FILE).read_bytes())["history"])
+        known = json.loads((folder / RECORD_FILE).read_bytes())
+        bundled, images = len(known.get("history", [])), known["dataset"]
+        other = images["sha256"] != images_sha256 and f"{images['name']!r}"
     except (OSError, ValueError, KeyError, TypeError):  # none, or none worth keeping
         return
+    if other and not force:
+        raise ReplaceError(
+            f"{folder} was trained on different images ({other}); use --name or --models-dir to "
+            "write elsewhere, or --force to replace it"
+        )
     if bundled > epochs and not force:
         raise ReplaceError(
             f"{folder} has {bundled} epochs, and its replacement only {epochs}; "

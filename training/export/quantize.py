@@ -20,17 +20,26 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from models.record import INPUT
+from training.data.dataset import Images
 
 CALIBRATION_IMAGES = 512
 _BATCH_SIZE = 32
 
 
-def quantize(onnx_bytes: bytes, images: npt.NDArray[np.uint8]) -> bytes:
+def calibration_images(images: Images) -> Images:
+    """Return the first of the training images, which calibrate the ranges of the activations.
+
+    They are whole batches, unless they are fewer than one: ONNX Runtime takes no smaller last one.
+    """
+    whole = min(len(images), CALIBRATION_IMAGES) // _BATCH_SIZE * _BATCH_SIZE
+    return images[: whole or _BATCH_SIZE]
+
+
+def quantize(onnx_bytes: bytes, images: Images) -> bytes:
     """Return the file with int8 weights and uint8 activations, up to its last layer.
 
-    `images`, uint8 [N, 32, 32, 3] from the training set, calibrate the ranges of the activations.
-    Weights use 7 of the 8 bits, because sums of products would saturate on processors without VNNI.
-    So all processors compute the same results.
+    `images` are `calibration_images`. Weights use 7 of the 8 bits, because sums of products would
+    saturate on processors without VNNI. So all processors compute the same results.
     """
     with tempfile.TemporaryDirectory() as folder:
         plain, prepared, quantized = (Path(folder, name) for name in ("plain", "prepared", "int8"))

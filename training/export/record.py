@@ -1,4 +1,4 @@
-"""A version of the bundle from an ONNX file that another program made, measured here."""
+"""Bundle an ONNX file from another program, with a record of what is measured here."""
 
 import hashlib
 from pathlib import Path
@@ -6,14 +6,16 @@ from pathlib import Path
 import click
 import numpy as np
 
-from models.record import CLASSES, Record
+from models.bundle import BundleError
+from models.record import Record
 from serving.inference.classifier import one_line
-from training.data.cifar10 import TEST_MD5, Split
+from training.data import Dataset
+from training.data.dataset import Images
 from training.export.publish import ReplaceError, publish
 from training.files import check_writable
 from training.measure.evaluate import measure
-from training.measure.predict import BATCH_SIZE, Images, predict
-from training.measure.remeasure import BundleError, read_file
+from training.measure.predict import BATCH_SIZE, predict
+from training.measure.remeasure import read_served
 from training.runs.checkpoints import locked
 
 
@@ -21,34 +23,34 @@ def check_new(folder: Path, *, force: bool = False) -> None:
     """Check that a version may be written into `folder`.
 
     Raises:
-        WriteError: it cannot be written.
-        ReplaceError: there is one already, and `force` is not set.
+        WriteError: the folder is not writable.
+        ReplaceError: there is a version already, and `force` is not set.
     """
     check_writable(folder.parents[1])
     if folder.exists() and not force:
         raise ReplaceError(
-            f"{folder} is there already; choose another --version, or replace it with --force"
+            f"{folder} already exists; choose another --version, or replace it with --force"
         )
 
 
 def record_file(
-    path: Path, test: Split, *, name: str, version: int, title: str, models_dir: Path
+    path: Path, dataset: Dataset, *, name: str, version: int, title: str, models_dir: Path
 ) -> Record:
-    """Measure a file on the test images, and bundle it with a record of that and nothing else.
+    """Measure a file on the test images, and bundle it with a record of the results.
 
     Raises:
-        BundleError: it is not a model that the service could serve.
+        BundleError: the service could not serve the file.
     """
-    onnx_bytes = read_file(path)
-    _check_probabilities(path, onnx_bytes, test.images[:BATCH_SIZE])
+    onnx_bytes = read_served(path, len(dataset.classes))
+    _check_probabilities(path, onnx_bytes, dataset.test.images[:BATCH_SIZE])
     record = Record(
         name=name,
         title=title,
         version=version,
-        classes=list(CLASSES),
+        classes=list(dataset.classes),
         sha256=hashlib.sha256(onnx_bytes).hexdigest(),
-        dataset_md5=TEST_MD5,
-        **dict(measure(onnx_bytes, test)),
+        dataset=dataset.record(),
+        **dict(measure(onnx_bytes, dataset)),
     )
     with locked(models_dir, wait=True):
         folder = publish(onnx_bytes, record, models_dir)
@@ -66,7 +68,7 @@ def _check_probabilities(path: Path, onnx_bytes: bytes, images: Images) -> None:
     sums = found.sum(1)
     if not (np.all(found >= 0) and np.allclose(sums, 1, atol=1e-3)):
         raise BundleError(
-            f"{path} returns what are no probabilities: from {found.min():.3g} to "
-            f"{found.max():.3g}, with sums from {sums.min():.3g} to {sums.max():.3g} instead of 1; "
-            "make the softmax part of the graph"
+            f"{path} does not return probabilities: its outputs are {found.min():.3g} to "
+            f"{found.max():.3g}, and their sums {sums.min():.3g} to {sums.max():.3g} instead of 1; "
+            "add a softmax to the graph"
         )

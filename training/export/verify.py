@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,8 @@ from serving.inference.providers import CPU
 from serving.inference.registry import load_classifiers
 from serving.settings import Settings
 from training import TrainingError
-from training.data.cifar10 import Split
+from training.bundled import of_images
+from training.data import Dataset, Split
 
 TOLERANCE = 0.1  # points of accuracy
 
@@ -54,11 +56,11 @@ class Verified:
         )
 
 
-def verify(settings: Settings, test: Split) -> list[Verified]:
-    """Run every version that the service would load with these settings on the test images.
+def verify(settings: Settings, dataset: Dataset) -> list[Verified]:
+    """Run the versions of these images that the service would load with these settings.
 
     Raises:
-        TrainingError: the service would not start.
+        TrainingError: the service would not start, or there is no such version.
     """
     reference = settings.model_copy(update={"provider": "cpu", "precision": "float32"})
     try:
@@ -67,7 +69,17 @@ def verify(settings: Settings, test: Split) -> list[Verified]:
         references = classifiers if same else load_classifiers(reference)
     except StartError as error:
         raise TrainingError(str(error)) from error
-    return [_verify(one, other, test) for one, other in zip(classifiers, references, strict=True)]
+    folders = [_folder(settings.models_dir, classifier) for classifier in classifiers]
+    measured = of_images(folders, dataset)
+    return [
+        _verify(one, other, dataset.test)
+        for folder, one, other in zip(folders, classifiers, references, strict=True)
+        if folder in measured
+    ]
+
+
+def _folder(models_dir: Path, classifier: Classifier) -> Path:
+    return models_dir / classifier.record.name / str(classifier.record.version)
 
 
 def _verify(classifier: Classifier, reference: Classifier, test: Split) -> Verified:

@@ -1,11 +1,11 @@
 """All measurements in a record, from an exported file's outputs and the labels."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from models.record import (
-    CLASSES,
-    IMAGE_SIZE,
+from models.measurements import (
     Calibration,
     Coverage,
     Measured,
@@ -14,19 +14,20 @@ from models.record import (
     Score,
     Stability,
 )
-from training.data.cifar10 import Split
-from training.measure.predict import Images, Logits, Probabilities, predict, predict_with_logits
+from models.record import IMAGE_SIZE
+from training.data import Dataset
+from training.data.dataset import Images, Labels
+from training.measure.predict import Logits, Probabilities, predict, predict_with_logits
 
 RELIABILITY_BINS = 15  # of equal width
 THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 SHIFT = 2  # pixels
 STABILITY_IMAGES = 2000  # the first ones of the test set; standard error below 1.2 points
 
-Labels = npt.NDArray[np.uint8]  # [N]
 
-
-def measure(onnx_bytes: bytes, test: Split) -> Measured:
+def measure(onnx_bytes: bytes, dataset: Dataset) -> Measured:
     """Run a file on the test images, plain, mirrored and shifted, and on noise."""
+    test = dataset.test
     probabilities, logits = predict_with_logits(onnx_bytes, test.images)
     images = test.images[:STABILITY_IMAGES]
     answers = probabilities[:STABILITY_IMAGES].argmax(1)
@@ -39,15 +40,15 @@ def measure(onnx_bytes: bytes, test: Split) -> Measured:
             mirrored=_same(answers, predict(onnx_bytes, images[:, :, ::-1])),
             shifted=_same(answers, predict(onnx_bytes, shifted(images))),
         ),
-        noise=on_noise(onnx_bytes),
+        noise=on_noise(onnx_bytes, dataset.classes),
     )
 
 
-def score_training(onnx_bytes: bytes, train: Split, validation_split: float) -> tuple[Score, Score]:
-    """Run a file on the training set's two parts; return its training and validation score."""
+def score_training(onnx_bytes: bytes, dataset: Dataset) -> tuple[Score, Score]:
+    """Run a file on the images to train on and for validation; return its two scores."""
     training, validation = (
         score(predict_with_logits(onnx_bytes, part.images)[1], part.labels)
-        for part in train.split_at(1 - validation_split)
+        for part in (dataset.train, dataset.validation)
     )
     return training, validation
 
@@ -61,7 +62,8 @@ def score(logits: Logits, labels: Labels) -> Score:
 
 def confusion_matrix(probabilities: Probabilities, labels: Labels) -> list[list[int]]:
     """Return counts [true class][predicted class]."""
-    counts = np.zeros((len(CLASSES), len(CLASSES)), dtype=np.int64)
+    classes = probabilities.shape[1]
+    counts = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(counts, (labels, probabilities.argmax(1)), 1)
     rows: list[list[int]] = counts.tolist()
     return rows
@@ -75,7 +77,7 @@ def calibration(probabilities: Probabilities, labels: Labels) -> Calibration:
     place = np.clip(np.ceil(confidence * RELIABILITY_BINS).astype(int) - 1, 0, RELIABILITY_BINS - 1)
     bins = [_bin(confidence[place == i], right[place == i]) for i in range(RELIABILITY_BINS)]
     gaps = [b.count * abs(b.confidence - b.accuracy) for b in bins if b.count]  # type: ignore[operator]  # numbers where there is an image
-    errors = probabilities.astype(np.float64) - np.eye(len(CLASSES))[labels]
+    errors = probabilities.astype(np.float64) - np.eye(probabilities.shape[1])[labels]
     return Calibration(
         mean_confidence=float(confidence.mean()),
         expected_calibration_error=sum(gaps) / len(labels),
@@ -99,14 +101,14 @@ def shifted(images: Images) -> Images:
     return moved
 
 
-def on_noise(onnx_bytes: bytes) -> Noise:
+def on_noise(onnx_bytes: bytes, classes: Sequence[str]) -> Noise:
     """Run the model on 1,000 images of uniform noise."""
     shape = (1000, IMAGE_SIZE, IMAGE_SIZE, 3)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     probabilities = predict(onnx_bytes, images)
-    counts = np.bincount(probabilities.argmax(1), minlength=len(CLASSES))
+    counts = np.bincount(probabilities.argmax(1), minlength=len(classes))
     return Noise(
-        most_common_class=CLASSES[counts.argmax()],
+        most_common_class=classes[int(counts.argmax())],
         share=float(counts.max() / counts.sum()),
         confidence=float(probabilities.max(1).mean()),
     )

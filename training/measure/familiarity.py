@@ -16,6 +16,7 @@ from scipy.special import logsumexp, softmax
 from scipy.stats import entropy
 from sklearn.metrics import roc_auc_score
 
+from models.bundle import MODEL_FILE, BundleError
 from models.familiarity import (
     FAMILIAR_SHARE,
     FAMILIARITY_FILE,
@@ -24,36 +25,43 @@ from models.familiarity import (
     ScoreQuality,
     agreement,
 )
-from models.record import MODEL_FILE
-from training.data.cifar10 import Cifar10
+from training.bundled import improved_models, read_records
+from training.data import Dataset
+from training.data.dataset import Images
 from training.files import write_text
-from training.measure.predict import Images, predict_with_logits
-from training.measure.remeasure import read_file
-from training.networks.recipes import Recipe
-from training.report.report import RecordError, improved_models, read_records
+from training.measure.predict import predict_with_logits
+from training.measure.remeasure import read_served
 
 Scores = npt.NDArray[np.float32]  # [N]
 
 
 def measure_familiarity(
-    models_dir: Path, cifar10: Cifar10, unfamiliar: Mapping[str, Images]
+    models_dir: Path, dataset: Dataset, unfamiliar: Mapping[str, Images]
 ) -> MeasuredFamiliarity:
     """Measure every score of the bundled improved models, and write them to `models_dir`.
 
     Raises:
-        RecordError: there are no improved models, or a record is broken.
+        BundleError: there are no improved models, or a record is broken.
         BundleError: a file is missing or does not match its record.
     """
-    validation = cifar10.train.split_at(1 - Recipe.validation_split)[1]
-    sets = {"validation": validation.images, "test": cifar10.test.images, **unfamiliar}
+    sets = {
+        "validation": dataset.validation.images,
+        "test": dataset.test.images,
+        **unfamiliar,
+    }
     files = {
-        name: read_file(models_dir / name / str(record.version) / MODEL_FILE, record.sha256)
+        name: read_served(
+            models_dir / name / str(record.version) / MODEL_FILE,
+            len(record.classes),
+            record.sha256,
+        )
         for name, record in sorted(improved_models(read_records(models_dir)).items())
+        if tuple(record.classes) == dataset.classes
     }
     if not files:
-        raise RecordError(
-            f"{models_dir} holds no version of the improved recipe; choose another folder with "
-            "--models-dir"
+        raise BundleError(
+            f"{models_dir} holds no version of the improved recipe with the classes of "
+            f"{dataset.name}; choose another folder with --models-dir"
         )
     logits = {name: _logits(onnx_bytes, sets) for name, onnx_bytes in files.items()}
     qualities = [

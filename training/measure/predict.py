@@ -8,6 +8,7 @@ import onnxruntime
 
 from models.record import INPUT, OUTPUT
 from training import TrainingError
+from training.data.dataset import Images
 
 if TYPE_CHECKING:
     import keras
@@ -15,9 +16,8 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 250  # images
 
-Probabilities = npt.NDArray[np.float32]  # [N, 10]
-Logits = npt.NDArray[np.float32]  # [N, 10]
-Images = npt.NDArray[np.uint8]  # [N, 32, 32, 3], RGB
+Probabilities = npt.NDArray[np.float32]  # [N, classes]
+Logits = npt.NDArray[np.float32]  # [N, classes]
 
 
 class GraphError(TrainingError):

@@ -1,6 +1,5 @@
 """Measure exported versions again, using only their files: no run folder, no TensorFlow."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -8,22 +7,24 @@ import click
 import onnxruntime
 from pydantic import ValidationError
 
-from models.record import INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, Record
+from models.bundle import (
+    INT8_MODEL_FILE,
+    MODEL_FILE,
+    RECORD_FILE,
+    BundleError,
+    first_reason,
+    read_model,
+)
+from models.record import Record
 from serving.errors import StartError
 from serving.inference.classifier import start_session
 from serving.inference.providers import CPU
-from training import TrainingError, first_reason
-from training.data.cifar10 import Cifar10
+from training.data import Dataset
 from training.files import write_text
 from training.measure.evaluate import measure, score_training
-from training.networks.recipes import Recipe
 
 
-class BundleError(TrainingError):
-    """A version's folder lacks a file, or a file does not match the record."""
-
-
-def remeasure(folder: Path, cifar10: Cifar10) -> Record:
+def remeasure(folder: Path, dataset: Dataset) -> Record:
     """Measure each file of a version, and rewrite its record.
 
     The record may be an older one that lacks some of the fields. Its fields about training stay.
@@ -35,16 +36,17 @@ def remeasure(folder: Path, cifar10: Cifar10) -> Record:
     path = folder / RECORD_FILE
     try:
         known = json.loads(path.read_bytes())
-        onnx_bytes = read_file(folder / MODEL_FILE, known["sha256"])
+        classes = len(known["classes"])
+        onnx_bytes = read_served(folder / MODEL_FILE, classes, known["sha256"])
         if known.get("history"):  # else which images it was trained on is not known
-            training, validation = score_training(
-                onnx_bytes, cifar10.train, Recipe.validation_split
-            )
+            training, validation = score_training(onnx_bytes, dataset)
             known |= {"evaluated_train": training, "evaluated_validation": validation}
-        known |= measure(onnx_bytes, cifar10.test).model_dump()
+        known |= measure(onnx_bytes, dataset).model_dump()
+        if "dataset" not in known and known["classes"] == list(dataset.classes):
+            known["dataset"] = dataset.record()
         if known.get("int8"):
-            int8 = read_file(folder / INT8_MODEL_FILE, known["int8"]["sha256"])
-            known["int8"] |= measure(int8, cifar10.test).model_dump()
+            int8 = read_served(folder / INT8_MODEL_FILE, classes, known["int8"]["sha256"])
+            known["int8"] |= measure(int8, dataset).model_dump()
         record = Record.model_validate(known)
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror}") from error
@@ -58,20 +60,15 @@ def remeasure(folder: Path, cifar10: Cifar10) -> Record:
     return record
 
 
-def read_file(path: Path, sha256: str | None = None) -> bytes:
-    """Return the content of an ONNX file; `sha256` is its record's, if it has one.
+def read_served(path: Path, classes: int, sha256: str | None = None) -> bytes:
+    """Return the content of an ONNX file for so many classes; `sha256` is its record's, if any.
 
     Raises:
         BundleError: it cannot be read, its SHA-256 differs, or the service could not load it.
     """
+    content = read_model(path, sha256)
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"cannot read {path}: {error.strerror}") from error
-    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
-        raise BundleError(f"{path} does not match the SHA-256 in {RECORD_FILE}")
-    try:
-        start_session(path, content, onnxruntime.SessionOptions(), [CPU], [{}])
+        start_session(path, content, classes, onnxruntime.SessionOptions(), [CPU], [{}])
     except StartError as error:
         raise BundleError(str(error)) from error
     return content

@@ -1,6 +1,6 @@
 """The article's three networks, with a recipe's regularization techniques added.
 
-Input [batch, 32, 32, 3], float32, raw pixel values 0-255; output [batch, 10], float32, logits.
+Input [batch, 32, 32, 3], float32, raw pixel values 0-255; output [batch, classes], float32, logits.
 
 The softmax is part of the loss and of the exported graph, not a layer as in the article. As a layer
 it would saturate on unscaled pixels from the first step, and only the TensorFlow backend recovers
@@ -15,14 +15,11 @@ import keras
 from keras import layers
 
 from models.record import IMAGE_SIZE, Article
+from training.data.dataset import Task
 from training.networks.recipes import Recipe
 
 SHIFT = 4 / IMAGE_SIZE  # 4 pixels, as a share of the image
 ERASED = (8 / IMAGE_SIZE) ** 2  # a square of 8×8 pixels, as a share of the image
-GRAY = 120.0  # about the mean of the training pixels
-# Statistics of CIFAR-10's training pixels, by channel: red, green, blue.
-PIXEL_MEAN = (125.3, 123.0, 113.9)
-PIXEL_DEVIATION = (63.0, 62.1, 66.7)
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Architecture:
 
 
 def first() -> list[keras.Layer]:
-    """Return the layers of the article's first model: 1,116,170 parameters."""
+    """Return the layers of the article's first model before its logits."""
     return [
         _conv(32, 3),
         layers.MaxPooling2D(),
@@ -45,12 +42,11 @@ def first() -> list[keras.Layer]:
         layers.MaxPooling2D(),
         layers.Flatten(),
         layers.Dense(1024, activation="relu"),
-        _logits(),
     ]
 
 
 def second() -> list[keras.Layer]:
-    """Return the layers of the article's second model: 4,361,738 parameters."""
+    """Return the layers of the article's second model before its logits."""
     return [
         _conv(32, 5),
         _conv(64, 5),
@@ -59,12 +55,11 @@ def second() -> list[keras.Layer]:
         layers.MaxPooling2D(),
         layers.Flatten(),
         layers.Dense(1024, activation="relu"),
-        _logits(),
     ]
 
 
 def final() -> list[keras.Layer]:
-    """Return the layers of the article's final model: 6,417,034 parameters, 256 not trainable."""
+    """Return the layers of the article's final model before its logits."""
     return [
         _conv(128, 3),
         _conv(128, 3),
@@ -81,7 +76,6 @@ def final() -> list[keras.Layer]:
         layers.Flatten(),
         layers.Dense(512, activation="relu"),
         layers.Dropout(0.3),
-        _logits(),
     ]
 
 
@@ -89,15 +83,15 @@ def _conv(filters: int, kernel_size: int) -> layers.Conv2D:
     return layers.Conv2D(filters, kernel_size, padding="same", activation="relu")
 
 
-def _logits() -> layers.Dense:
-    # float32 in mixed precision too: bfloat16 is too coarse for a loss near 0.
-    return layers.Dense(10, dtype="float32")
-
-
-def build(name: str, recipe: Recipe) -> keras.Sequential:
+def build(name: str, recipe: Recipe, task: Task) -> keras.Sequential:
     """Build a network for a recipe; the article's recipe changes none of its layers."""
     article = [layer for layer in ARCHITECTURES[name].layers() if not _is_left_out(layer, recipe)]
-    network: list[keras.Layer] = [keras.Input((IMAGE_SIZE, IMAGE_SIZE, 3)), *_preprocessing(recipe)]
+    # float32 in mixed precision too: bfloat16 is too coarse for a loss near 0.
+    article.append(layers.Dense(task.classes, dtype="float32"))
+    network: list[keras.Layer] = [
+        keras.Input((IMAGE_SIZE, IMAGE_SIZE, 3)),
+        *_preprocessing(recipe, task),
+    ]
     for layer, following in itertools.pairwise([*article, None]):
         if isinstance(layer, layers.Conv2D):
             layer.filters = round(recipe.width * layer.filters)
@@ -137,21 +131,22 @@ def _is_left_out(layer: keras.Layer, recipe: Recipe) -> bool:
             return False
 
 
-def _preprocessing(recipe: Recipe) -> list[keras.Layer]:
+def _preprocessing(recipe: Recipe, task: Task) -> list[keras.Layer]:
     # float32 in mixed precision too: bfloat16 is too coarse for coordinates and pixels.
     preprocessing: list[keras.Layer] = []
+    if recipe.flips_and_shifts and recipe.flips:
+        preprocessing.append(layers.RandomFlip("horizontal", dtype="float32"))
     if recipe.flips_and_shifts:
-        preprocessing += [
-            layers.RandomFlip("horizontal", dtype="float32"),
+        preprocessing.append(
             # Nearest neighbor, so that shifts are by whole pixels.
             layers.RandomTranslation(
                 SHIFT, SHIFT, fill_mode="reflect", interpolation="nearest", dtype="float32"
-            ),
-        ]
+            )
+        )
     if recipe.erasing:
         preprocessing.append(
             layers.RandomErasing(
-                factor=(1.0, 1.0), scale=(ERASED, ERASED), fill_value=GRAY, dtype="float32"
+                factor=(1.0, 1.0), scale=(ERASED, ERASED), fill_value=task.gray, dtype="float32"
             )
         )
     if recipe.input_normalization:
@@ -160,8 +155,11 @@ def _preprocessing(recipe: Recipe) -> list[keras.Layer]:
         # Not Normalization: tf2onnx would turn its mean and variance into inputs of the graph.
         preprocessing.append(
             layers.Rescaling(
-                [1 / deviation for deviation in PIXEL_DEVIATION],
-                offset=[-m / d for m, d in zip(PIXEL_MEAN, PIXEL_DEVIATION, strict=True)],
+                [1 / deviation for deviation in task.pixel_deviation],
+                offset=[
+                    -mean / deviation
+                    for mean, deviation in zip(task.pixel_mean, task.pixel_deviation, strict=True)
+                ],
                 dtype="float32",
             )
         )

@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 from models.study import BASELINE
 
+IMAGES = 40_000  # that the lengths of the recipes were chosen for: CIFAR-10's to train on
+FACTOR = 4  # that the length changes by at the most for another number of images
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -18,7 +21,6 @@ class Recipe:
     name: str
     epochs: int
     batch_size: int = 128  # examples
-    validation_split: float = 0.2  # the last fifth of the training set, in the official order
     optimizer: Literal["adam", "muon"] = "adam"
     learning_rate: float = 1e-3  # at its peak
     warmup_epochs: int = 0  # before the cosine: linear from 0 to the peak
@@ -27,6 +29,7 @@ class Recipe:
     he_initialization: bool = False  # for kernels before a ReLU; otherwise Glorot
     standardization: bool = False  # pixels to zero mean and unit variance per channel, in the graph
     flips_and_shifts: bool = False  # horizontal flips; shifts of up to 4 pixels, reflected border
+    flips: bool = True  # among flips_and_shifts; not for images that mean another thing mirrored
     erasing: bool = False  # erases one 8×8 square in every image, filling it with gray
     head_dropout: float = 0.0  # fraction of activations dropped before the logits
     label_smoothing: float = 0.0  # fraction of the target spread over all classes
@@ -64,9 +67,21 @@ class Recipe:
     def matches(self, recorded: Mapping[str, Any]) -> bool:
         """Return whether a run's hyperparameters are this recipe's.
 
-        Hyperparameters that are newer than the run had their default values.
+        Hyperparameters that are newer than the run had their default values. `validation_split`,
+        which the data decide now, was the same for all.
         """
-        return {**Recipe("", 0).hyperparameters, **recorded} == self.hyperparameters
+        known = {**Recipe("", 0).hyperparameters, **recorded}
+        known.pop("validation_split", None)
+        return known == self.hyperparameters
+
+    def epochs_for(self, images: int) -> int:
+        """Return the epochs for so many training images.
+
+        They make as many updates as the recipe's length does with `IMAGES`, but are at most
+        `FACTOR` times as many as that, and at least a `FACTOR`th.
+        """
+        epochs = round(self.epochs * IMAGES / images)
+        return max(1, self.epochs // FACTOR, min(epochs, self.epochs * FACTOR))
 
 
 # The article's recipes, reproduced, not tuned.

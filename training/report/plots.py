@@ -4,6 +4,7 @@ Each function draws plain data, and stores a fingerprint of them in the file's m
 """
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
@@ -13,8 +14,8 @@ import numpy as np
 from PIL import Image
 from pydantic_core import to_json
 
-from models.record import CLASSES, Epoch, ReliabilityBin
-from training.data.cifar10 import Split
+from models.measurements import Epoch, ReliabilityBin
+from training.data import Dataset
 from training.files import replaced
 
 if TYPE_CHECKING:
@@ -114,15 +115,17 @@ def study(accuracies: dict[str, dict[str, dict[str, list[float]]]]) -> "Figure":
     return figure
 
 
-def first_images(split: Split, path: Path) -> None:
-    """Show the first ten images of a split with their classes."""
+def first_images(dataset: Dataset, path: Path) -> None:
+    """Show the first ten training images with their classes."""
     figure = _figure(10, 4.4)
-    for place, (image, label) in enumerate(zip(split.images[:10], split.labels[:10], strict=True)):
+    first = dataset.train.take(slice(10))
+    for place, (image, label) in enumerate(zip(first.images, first.labels, strict=True)):
         axes = figure.add_subplot(2, 5, place + 1)
         axes.imshow(image)
-        axes.set_title(CLASSES[label])
+        axes.set_title(dataset.classes[label])
         axes.axis("off")
-    with replaced(path) as unfinished:
+    with replaced(path) as unfinished, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the font lacks some class names' characters
         figure.savefig(unfinished)
 
 

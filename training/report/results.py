@@ -7,8 +7,9 @@ from statistics import mean, stdev
 
 from pydantic import ValidationError
 
-from models.study import BASELINE, STUDY_FILE, Compared, Result, Study, read_study
-from training import TrainingError, first_reason
+from models.bundle import first_reason
+from models.study import BASELINE, CIFAR10, STUDY_FILE, Compared, Result, Study, read_study
+from training import TrainingError
 from training.networks.recipes import ABLATIONS, ARTICLE, EXPERIMENTS, TECHNIQUES, Recipe
 
 
@@ -61,7 +62,11 @@ class Comparison:
 def repeats_article(result: Result) -> bool:
     """Return whether a run repeats the article's training: same recipe, same epochs."""
     setting = result.setting
-    return result.technique == BASELINE and setting.epochs == ARTICLE[setting.model].epochs
+    return (
+        result.technique == BASELINE
+        and setting.epochs == ARTICLE[setting.model].epochs
+        and setting.dataset == CIFAR10
+    )
 
 
 def study_page(comparison: Comparison, done: Study) -> str:

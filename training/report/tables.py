@@ -1,5 +1,6 @@
 """The tables of README.md and docs/overfitting.md, from the records and the study."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def reproduction_table(records: Records, done: Study) -> str:
     """Return the article's figures beside ours for its recipe, in the article's metric."""
     rows = []
     for name, of_model in records.items():
-        ours = [r for r in of_model if r.recipe == "article" and r.history]
+        ours = [r for r in of_model if r.recipe == "article" and r.history and r.article]
         if not ours or not (article := ours[0].article):
             continue
         figures = [article.train_accuracy, article.validation_accuracy, article.test_accuracy]
@@ -128,6 +129,11 @@ DOCUMENT_TABLES: Mapping[Path, Mapping[str, Callable[[Records, Study], str]]] = 
     Path("README.md"): {"models": models_table},
     Path("docs/overfitting.md"): {"study": study_summary, "confidence": confidence_table},
 }
+
+
+def escaped(name: str) -> str:
+    """Return a class or data set's name as Markdown that shows it as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>|#&])", r"\\\1", name)
 
 
 def per_cent(share: float | None, digits: int = 2) -> str:

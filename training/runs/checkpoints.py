@@ -7,17 +7,22 @@ previous checkpoint is deleted last.
 """
 
 import math
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import portalocker
 from pydantic import BaseModel, JsonValue, ValidationError
 
+from models.bundle import first_reason
 from models.locks import lock
-from models.record import Device, Epoch, Extension, Part
-from training import SAME_COMMAND, TrainingError, first_reason
+from models.measurements import Epoch
+from models.record import Device, Extension, Part
+from training import SAME_COMMAND, TrainingError
+from training.data import Dataset, cifar10
 from training.files import WriteError, check_writable, replaced, write_text
 from training.networks.recipes import Recipe
 
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 
 RUN_FILE = "run.json"
 LOCK_FILE = ".lock"
+EVENTS_FOLDER = "tensorboard"  # the curves, for TensorBoard
 
 
 class RunError(TrainingError):
@@ -45,6 +51,7 @@ class Run(BaseModel):
     seed: int
     epochs: int
     precision: str
+    dataset: str = cifar10.SHA256  # of the images; a run that does not say it is of CIFAR-10
     backend: str
     device: Device
     libraries: dict[str, str]
@@ -145,9 +152,10 @@ def write_run(run: Run, run_dir: Path) -> None:
 
 
 def clear(run_dir: Path) -> None:
-    """Remove the run, `run.json` first, so that a kill leaves no run without its checkpoint."""
+    """Remove the run, `run.json` first: a kill leaves no run without its checkpoint."""
     for path in (run_dir / RUN_FILE, *run_dir.glob(_checkpoint("*"))):
         path.unlink(missing_ok=True)
+    shutil.rmtree(run_dir / EVENTS_FOLDER, ignore_errors=True)
 
 
 def save(run: Run, recipe: Recipe, model: "keras.Model", run_dir: Path) -> None:
@@ -191,12 +199,22 @@ def load(model: "keras.Model", epoch: int, run_dir: Path) -> None:
         ) from error
 
 
-def check_recipe(run: Run, run_dir: Path, recipe: Recipe) -> None:
-    """Refuse a run whose hyperparameters differ from the recipe's.
+def check_made_by(run: Run, run_dir: Path, recipe: Recipe, dataset: Dataset) -> None:
+    """Refuse a run whose hyperparameters differ from the recipe's, or whose images are others.
 
     Raises:
         RunError: they differ.
     """
+    if run.dataset != dataset.sha256:
+        raise RunError(
+            f"{run_dir} holds a run on different images than {dataset.name} as it is now; restore "
+            "them, choose another folder with --runs-dir, or use --fresh to start over"
+        )
+    if replace(recipe, flips=not recipe.flips).matches(run.hyperparameters):
+        raise RunError(
+            f"{run_dir} holds a run {'with' if recipe.flips else 'without'} --no-flips; "
+            f"{'add' if recipe.flips else 'leave out'} it to go on, or use --fresh to start over"
+        )
     if not recipe.matches(run.hyperparameters):
         raise RunError(
             f"{run_dir} holds a run whose hyperparameters differ from those of the {recipe.name} "
@@ -205,14 +223,21 @@ def check_recipe(run: Run, run_dir: Path, recipe: Recipe) -> None:
 
 
 def check_same(
-    run: Run, run_dir: Path, recipe: Recipe, *, epochs: int, seed: int, precision: str
+    run: Run,
+    run_dir: Path,
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    epochs: int,
+    seed: int,
+    precision: str,
 ) -> None:
     """Refuse to resume a run that differs from the one requested.
 
     Raises:
         RunError: it differs; the message says how to resume it.
     """
-    check_recipe(run, run_dir, recipe)
+    check_made_by(run, run_dir, recipe, dataset)
     if recipe.cosine and run.epochs != epochs:
         raise RunError(
             f"{run_dir} holds a run whose learning rate is scheduled for {run.epochs} epochs; "

@@ -14,14 +14,15 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from models.record import MODEL_FILE, RECORD_FILE, Extension, Record
+from models.bundle import MODEL_FILE, RECORD_FILE, read_record
+from models.record import Extension, Record
 from training import TrainingError
-from training.data.cifar10 import Split
-from training.measure.predict import Images, predict_keras, predict_with_logits
-from training.measure.remeasure import read_file
+from training.data import Dataset
+from training.data.dataset import Images
+from training.measure.predict import predict_keras, predict_with_logits
+from training.measure.remeasure import read_served
 from training.networks.architectures import build
 from training.networks.recipes import Recipe
-from training.report.report import read_record
 from training.runs.checkpoints import Run, clear, locked, save
 from training.runs.train import compile_model, steps_per_epoch
 
@@ -36,7 +37,7 @@ class ExtendError(TrainingError):
 def extend(
     folder: Path,
     recipe: Recipe,
-    split: Split,
+    dataset: Dataset,
     *,
     epochs: int,
     seed: int,
@@ -45,18 +46,21 @@ def extend(
 ) -> None:
     """Write a run to `run_dir` that continues the version in `folder` to `epochs` epochs.
 
-    `split` is the training set.
-
     Raises:
         ExtendError: there is no such version, it already has that many epochs or was trained with
-            another seed or precision, or its file does not match the recipe's architecture.
+            other images, another seed or precision, or its file does not match the recipe's
+            architecture.
         BundleError: its file does not match its record.
     """
     if not (folder / RECORD_FILE).exists():
         raise ExtendError(f"{folder} holds no version to extend; train without --extend")
-    record = read_record(folder / RECORD_FILE)
+    record = read_record(folder)
     if not record.history:
         raise ExtendError(f"how {folder} was trained is not recorded; train without --extend")
+    if record.dataset is None or record.dataset.sha256 != dataset.sha256:
+        raise ExtendError(
+            f"{folder} was not trained on {dataset.name} as it is now; extend it on its own images"
+        )
     for option, found, given in (
         ("--seed", record.seed, seed),
         ("--precision", record.precision, precision),
@@ -66,9 +70,9 @@ def extend(
     done = record.epochs_completed
     if done >= epochs:
         raise ExtendError(f"{folder} already has {done} epochs; use a larger --epochs to extend it")
-    onnx_bytes = read_file(folder / MODEL_FILE, record.sha256)
-    network = build(record.name, recipe)
-    images = split.images[:_IMAGES]
+    onnx_bytes = read_served(folder / MODEL_FILE, len(record.classes), record.sha256)
+    network = build(record.network, recipe, dataset.task)
+    images = dataset.train.images[:_IMAGES]
     try:
         _set_weights(network, onnx.load_from_string(onnx_bytes), images)
     except (StopIteration, ValueError) as error:
@@ -76,12 +80,13 @@ def extend(
             f"{folder / MODEL_FILE} does not match the {recipe.name} recipe's architecture"
         ) from error
     _check_same_logits(network, onnx_bytes, record, images)
-    run = _run(record, recipe, epochs, seed)
+    run = _run(record, recipe, dataset, epochs, seed)
     model = compile_model(
-        record.name,
+        record.network,
         recipe,
+        dataset.task,
         record.precision,
-        steps=steps_per_epoch(recipe, split),
+        steps=steps_per_epoch(recipe, dataset),
         epochs=epochs,
         trained=done,
     )
@@ -92,14 +97,15 @@ def extend(
         save(run, recipe, model, run_dir)
 
 
-def _run(record: Record, recipe: Recipe, epochs: int, seed: int) -> Run:
+def _run(record: Record, recipe: Recipe, dataset: Dataset, epochs: int, seed: int) -> Run:
     return Run(
-        model=record.name,
+        model=record.network,
         recipe=record.recipe,
         hyperparameters=recipe.hyperparameters,
         seed=seed,
         epochs=epochs,
         precision=record.precision,
+        dataset=dataset.sha256,
         backend=record.backend,
         device=record.device,
         libraries=record.libraries,

@@ -8,9 +8,9 @@ processes can share a study: each trains runs that no other process trains.
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from models.record import Score
+from models.measurements import Score
 from models.study import Result, Setting
-from training.data.cifar10 import Cifar10, Split
+from training.data import Dataset, Split
 from training.files import check_writable, write_text
 from training.measure.evaluate import score
 from training.measure.predict import predict_keras
@@ -27,10 +27,11 @@ def study(
     comparison: Comparison,
     names: Sequence[str],
     seeds: Iterable[int],
-    cifar10: Cifar10,
+    dataset: Dataset,
     *,
     runs_dir: Path,
     models_dir: Path,
+    tensorboard: bool = False,
 ) -> None:
     """Train, evaluate and record the named variants' runs that `models_dir` does not have yet.
 
@@ -53,17 +54,18 @@ def study(
                 run = train(
                     setting.model,
                     recipe,
-                    cifar10.train,
+                    dataset,
                     epochs=setting.epochs,
                     seed=seed,
                     precision=setting.precision,
                     run_dir=run_dir,
                     fresh=_is_outdated(run_dir, recipe),
+                    tensorboard=tensorboard,
                 )
             except InUseError:
                 print(f"{run_dir}: another process is training it", flush=True)
                 continue
-            add_result(_evaluate(setting, recipe, run, run_dir, cifar10), comparison, models_dir)
+            add_result(_evaluate(setting, recipe, run, run_dir, dataset), comparison, models_dir)
 
 
 def add_result(result: Result, comparison: Comparison, models_dir: Path) -> None:
@@ -91,14 +93,14 @@ def _is_outdated(run_dir: Path, recipe: Recipe) -> bool:
 
 
 def _evaluate(
-    setting: Setting, recipe: Recipe, run: Run, run_dir: Path, cifar10: Cifar10
+    setting: Setting, recipe: Recipe, run: Run, run_dir: Path, dataset: Dataset
 ) -> Result:
-    model = load_trained_model(run, recipe, run_dir)
+    model = load_trained_model(run, recipe, dataset.task, run_dir)
 
     def evaluate(split: Split) -> Score:
         return score(predict_keras(model, split.images), split.labels)
 
-    part = training_part(recipe, cifar10.train, run.seed)
+    part = training_part(recipe, dataset, run.seed)
     return Result(
         setting=setting,
         technique=recipe.name,
@@ -114,7 +116,7 @@ def _evaluate(
         memorization=part.memorization(model, len(part.true_labels)),
         running_train_accuracy=run.history[-1].accuracy,
         train=evaluate(part.images),
-        validation=evaluate(part.validation),
-        test=evaluate(cifar10.test),
+        validation=evaluate(dataset.validation),
+        test=evaluate(dataset.test),
         losses_clipped=False,
     )

@@ -3,7 +3,6 @@
 import math
 import platform
 import sys
-import time
 import zlib
 from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
@@ -14,37 +13,34 @@ import click
 import keras
 import numpy.typing as npt
 
-from models.record import CLASSES, Epoch, short_device
+from models.record import short_device
 from training import SAME_COMMAND, StoppedError
-from training.data.cifar10 import Split
+from training.data import Dataset, Split, Task
 from training.networks.architectures import build
 from training.networks.optimizers import ConvolutionalMuon, LaterSchedule
 from training.networks.recipes import Recipe
 from training.runs.batches import Batches
+from training.runs.callbacks import Checkpoint, Events
 from training.runs.checkpoints import (
     Run,
-    RunError,
     check_same,
     clear,
     load,
     locked,
     read_run,
-    save,
     write_run,
 )
-from training.runs.noise import TrainingPart, training_part
+from training.runs.noise import training_part
 from training.runs.provenance import commit, machine
 from training.runs.strategy import ALONE, SingleProcess
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy")
 
-commit()  # now; hours later, the checkout may be at another commit
-
 
 def train(
     name: str,
     recipe: Recipe,
-    split: Split,
+    dataset: Dataset,
     *,
     epochs: int,
     seed: int,
@@ -52,11 +48,13 @@ def train(
     run_dir: Path,
     fresh: bool = False,
     strategy: SingleProcess = ALONE,
+    tensorboard: bool = False,
 ) -> Run:
     """Train a network to `epochs` epochs, resuming after the last finished one in `run_dir`.
 
     `fresh` starts over instead. Early stopping may end the run sooner. If there are several
     workers, each takes its shard of every batch; all read `run_dir`, and only the first writes it.
+    `tensorboard` writes event files beside the checkpoints if TensorFlow is the backend.
 
     Raises:
         WorkerError: the workers found different epochs, or were asked for different runs.
@@ -66,9 +64,9 @@ def train(
         StoppedError: Ctrl-C was pressed; the earlier epochs are kept.
     """
     with locked(run_dir) if strategy.is_first_worker else nullcontext():
-        asked = f"{name} {recipe.hyperparameters} {precision}"
+        asked = f"{name} {recipe.hyperparameters} {precision} {dataset.sha256}"
         strategy.check_agreement(
-            hash_of_model_recipe_and_precision=zlib.crc32(asked.encode()) >> 1,  # 31 bits, for JAX
+            hash_of_what_is_trained=zlib.crc32(asked.encode()) >> 1,  # 31 bits, for JAX
             fresh=fresh,
             epochs=epochs,
             seed=seed,
@@ -78,15 +76,16 @@ def train(
         strategy.check_agreement(start=0)  # wait for the first worker
         run = read_run(run_dir)
         if run is not None:
-            check_same(run, run_dir, recipe, epochs=epochs, seed=seed, precision=precision)
+            check_same(run, run_dir, recipe, dataset, epochs=epochs, seed=seed, precision=precision)
         done = len(run.history) if run else 0
         strategy.check_agreement(finished_epochs=done)
         # Each resumption has its own seed; otherwise it would repeat the first epochs' shuffles.
         keras.utils.set_random_seed(seed + done)
-        steps = steps_per_epoch(recipe, split)
+        steps = steps_per_epoch(recipe, dataset)
         model = compile_model(
             name,
             recipe,
+            dataset.task,
             precision,
             steps=steps,
             epochs=epochs,
@@ -100,6 +99,7 @@ def train(
                 seed=seed,
                 epochs=epochs,
                 precision=precision,
+                dataset=dataset.sha256,
                 backend=keras.backend.backend(),
                 device=_device(strategy, model),
                 libraries=_library_versions(),
@@ -109,7 +109,7 @@ def train(
             _resume(run, model, epochs, run_dir, strategy)
         if not run.is_finished(recipe):
             run.begin_part(commit(), _device(strategy, model), _library_versions())
-            _fit(run, model, recipe, split, run_dir, strategy)
+            _fit(run, model, recipe, dataset, run_dir, strategy, tensorboard)
     return run
 
 
@@ -128,20 +128,25 @@ def _fit(
     run: Run,
     model: keras.Model,
     recipe: Recipe,
-    split: Split,
+    dataset: Dataset,
     run_dir: Path,
     strategy: SingleProcess,
+    tensorboard: bool,
 ) -> None:
     if run.history and strategy.is_first_worker:
         click.echo(f"{run_dir}: resuming after epoch {len(run.history)}")
-    part = training_part(recipe, split, run.seed)
-    training, validation = part.images, part.validation
-    size = recipe.batch_size
+    part = training_part(recipe, dataset, run.seed)
+    training, validation = part.images, dataset.validation
+    size, classes = recipe.batch_size, len(dataset.classes)
+    callbacks: list[keras.callbacks.Callback] = [Checkpoint(run, recipe, part, run_dir, strategy)]
+    # Beside another backend, TensorFlow would start too, and claim the GPU's memory.
+    if tensorboard and keras.backend.backend() == "tensorflow":
+        callbacks.append(Events(run_dir))
     try:
         model.fit(
             Batches(
                 training.images,
-                _targets(training, recipe),
+                _targets(training, recipe, classes),
                 size,
                 strategy,
                 shuffle=True,
@@ -149,12 +154,16 @@ def _fit(
                 examples=part.examples,
             ),
             validation_data=Batches(
-                validation.images, _targets(validation, recipe), size, strategy, shuffle=False
+                validation.images,
+                _targets(validation, recipe, classes),
+                size,
+                strategy,
+                shuffle=False,
             ),
             shuffle=False,  # of the batches: each worker would draw its own order
             epochs=run.epochs,
             initial_epoch=len(run.history),
-            callbacks=[_Checkpoint(run, recipe, part, run_dir, strategy)],
+            callbacks=callbacks,
             verbose=0 if not strategy.is_first_worker else 1 if sys.stdout.isatty() else 2,
         )
     except KeyboardInterrupt as error:
@@ -165,12 +174,12 @@ def _fit(
         ) from error
 
 
-def load_trained_model(run: Run, recipe: Recipe, run_dir: Path) -> keras.Model:
+def load_trained_model(run: Run, recipe: Recipe, task: Task, run_dir: Path) -> keras.Model:
     """Return the model that a run produced, in float32.
 
     A checkpoint holds only float32 arrays, so each backend can load the runs of the others.
     """
-    model = build(run.model, recipe)
+    model = build(run.model, recipe, task)
     if recipe.weight_averaging:  # the optimizer holds the average
         model.compile(_optimizer(recipe, steps=1, epochs=run.epochs, trained=0))
         model.optimizer.build(model.trainable_variables)
@@ -180,14 +189,20 @@ def load_trained_model(run: Run, recipe: Recipe, run_dir: Path) -> keras.Model:
     return model
 
 
-def steps_per_epoch(recipe: Recipe, split: Split) -> int:
-    """Return the number of training batches in an epoch, without the validation images."""
-    training, _ = split.split_at(1 - recipe.validation_split)
-    return math.ceil(len(training.labels) / recipe.batch_size)
+def steps_per_epoch(recipe: Recipe, dataset: Dataset) -> int:
+    """Return the number of training batches in an epoch."""
+    return math.ceil(len(dataset.train) / recipe.batch_size)
 
 
 def compile_model(
-    name: str, recipe: Recipe, precision: str, *, steps: int, epochs: int, trained: int = 0
+    name: str,
+    recipe: Recipe,
+    task: Task,
+    precision: str,
+    *,
+    steps: int,
+    epochs: int,
+    trained: int = 0,
 ) -> keras.Model:
     """Return a compiled network, for `steps` batches per epoch.
 
@@ -195,7 +210,7 @@ def compile_model(
     """
     keras.config.set_dtype_policy(precision)
     try:
-        model = build(name, recipe)
+        model = build(name, recipe, task)
     finally:
         keras.config.set_dtype_policy("float32")
     if recipe.has_soft_targets:
@@ -210,9 +225,9 @@ def compile_model(
     return model
 
 
-def _targets(split: Split, recipe: Recipe) -> npt.NDArray[Any]:
+def _targets(split: Split, recipe: Recipe, classes: int) -> npt.NDArray[Any]:
     if recipe.has_soft_targets:
-        one_hot: npt.NDArray[Any] = keras.utils.to_categorical(split.labels, len(CLASSES))
+        one_hot: npt.NDArray[Any] = keras.utils.to_categorical(split.labels, classes)
         return one_hot
     return split.labels
 
@@ -237,42 +252,6 @@ def _optimizer(recipe: Recipe, steps: int, epochs: int, trained: int) -> keras.o
     if recipe.weight_averaging:
         optimizer.use_ema, optimizer.ema_momentum = True, recipe.weight_averaging
     return optimizer
-
-
-class _Checkpoint(keras.callbacks.Callback):
-    def __init__(
-        self,
-        run: Run,
-        recipe: Recipe,
-        part: TrainingPart,
-        run_dir: Path,
-        strategy: SingleProcess,
-    ) -> None:
-        super().__init__()
-        self.run = run
-        self.recipe = recipe
-        self.part = part
-        self.run_dir = run_dir
-        self.strategy = strategy
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.started = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        seconds = time.perf_counter() - self.started
-        if not all(map(math.isfinite, (logs or {}).values())):
-            raise RunError(
-                f"the loss of epoch {epoch + 1} is not finite; the earlier epochs are kept in "
-                f"{self.run_dir}; delete it and train in float32, with another seed or with a "
-                "lower learning rate"
-            )
-        self.run.add(
-            Epoch(**(logs or {}), seconds=seconds, memorization=self.part.memorization(self.model))
-        )
-        if self.strategy.is_first_worker:
-            with self.strategy.on_this_worker_alone():
-                save(self.run, self.recipe, self.model, self.run_dir)
-        self.model.stop_training = self.run.is_finished(self.recipe)
 
 
 def _library_versions() -> dict[str, str]:

@@ -1,0 +1,95 @@
+"""The models folder: its versions, their files and their records, checked as they are read.
+
+`serving` and `training` both read it here; `training.export.publish` alone writes it.
+"""
+
+import hashlib
+from pathlib import Path
+
+import click
+from pydantic import ValidationError
+
+from models.record import Record
+
+# The files of models/<name>/<version>/.
+MODEL_FILE = "model.onnx"
+INT8_MODEL_FILE = "model.int8.onnx"  # the same model in int8 arithmetic; not every version has it
+RECORD_FILE = "metadata.json"
+CURVES_FILE = "curves.png"
+RELIABILITY_FILE = "reliability.png"
+
+
+class BundleError(click.ClickException):
+    """A version lacks a file, or a file does not match its record; the message names it."""
+
+
+def version_folders(models_dir: Path, name: str = "*") -> list[Path]:
+    """Return the folders <name>/<version>/ of one model, or of all.
+
+    Unfinished folders and those set aside are left out (their name, or their model's, starts with a
+    dot), and so is a disk's lost+found.
+
+    Raises:
+        BundleError: one of these folders cannot be read.
+    """
+    if not models_dir.is_dir():
+        return []
+    try:
+        models = models_dir.iterdir() if name == "*" else [models_dir / name]
+        return sorted(
+            version
+            for model in models
+            if not model.name.startswith(".") and model.name != "lost+found" and model.is_dir()
+            for version in model.iterdir()
+            if version.name.isdecimal() and version.is_dir()
+        )
+    except OSError as error:
+        raise BundleError(f"cannot read {error.filename}: {error.strerror}") from error
+
+
+def read_record(folder: Path) -> Record:
+    """Read the record of models/<name>/<version>/.
+
+    Raises:
+        BundleError: it cannot be read, or is not the record of this version.
+    """
+    path = folder / RECORD_FILE
+    try:
+        record = Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}") from error
+    except ValidationError as error:
+        raise BundleError(
+            f"{path} is not a valid record ({first_reason(error)}); measure the model again with "
+            "python -m training evaluate, or remove its folder"
+        ) from error
+    if (record.name, str(record.version)) != (folder.parent.name, folder.name):
+        raise BundleError(
+            f"{path} describes {record.name} version {record.version}, so it is in the wrong folder"
+        )
+    return record
+
+
+def read_model(path: Path, sha256: str | None = None) -> bytes:
+    """Return the content of an ONNX file; `sha256` is its record's, if it has one.
+
+    Raises:
+        BundleError: it cannot be read, or its SHA-256 differs.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if sha256 not in (None, found):
+        raise BundleError(
+            f"{path} does not match the SHA-256 in {RECORD_FILE}: it has {found}, the record has "
+            f"{sha256}"
+        )
+    return content
+
+
+def first_reason(error: ValidationError, whole: str = "the file") -> str:
+    """Return the first validation error, after its field, or after `whole` if it has none."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"
