@@ -31,6 +31,7 @@ def study(
     *,
     runs_dir: Path,
     models_dir: Path,
+    tensorboard: bool = False,
 ) -> None:
     """Train, evaluate and record the named variants' runs that `models_dir` does not have yet.
 
@@ -59,6 +60,7 @@ def study(
                     precision=setting.precision,
                     run_dir=run_dir,
                     fresh=_is_outdated(run_dir, recipe),
+                    tensorboard=tensorboard,
                 )
             except InUseError:
                 print(f"{run_dir}: another process is training it", flush=True)
