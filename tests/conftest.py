@@ -13,7 +13,7 @@ import pytest
 from tests.helpers import KEYS, ROOT, run_server
 
 if TYPE_CHECKING:
-    from training.data.cifar10 import Split
+    from training.data import Split
 
 
 def pytest_configure() -> None:
