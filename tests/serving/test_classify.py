@@ -301,7 +301,7 @@ def test_a_full_disk_is_reported() -> None:
 
 def test_wrong_names() -> None:
     for options, words in (
-        (("--model", "fist"), "the models are first, second, final"),
+        (("--model", "fist"), "available models: first, second, final"),
         (("--version", "7"), "available versions"),
     ):
         assert words in run(SHIP, *options, status=2).stderr
