@@ -253,7 +253,7 @@ def test_sighup_reloads_the_models_without_a_failed_request(
             done.set()
     assert set(statuses) == {200}
     [line] = [line for line in log if "the models stay as they are" in line]
-    assert "first/2/model.onnx is damaged" in line
+    assert "first/2/model.onnx does not match the SHA-256" in line
 
 
 def test_a_check_that_hangs_holds_up_neither_a_stop_nor_the_next_reload(tmp_path: Path) -> None:
