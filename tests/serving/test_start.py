@@ -101,7 +101,7 @@ def take_single_images(version: Path) -> None:
     ("damage", "words"),
     [
         (remove_model, ["model.onnx", "No such file"]),
-        (flip_a_byte, ["model.onnx", "damaged", "SHA-256"]),
+        (flip_a_byte, ["model.onnx", "does not match the SHA-256"]),
         (remove_record, ["metadata.json", "No such file"]),
         (cut_record, ["metadata.json", "JSON"]),
         (repeat_a_class, ["metadata.json", "'ship' twice"]),

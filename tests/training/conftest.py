@@ -51,18 +51,18 @@ def trained(_one_epoch: Path, tmp_path: Path) -> Config:
 
 
 @pytest.fixture(scope="session")
-def _two_epochs_exported(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _exported(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("exported")
-    config = Config("first", "article", 2, 7, "mixed_bfloat16", folder / "runs", folder / "models")
+    config = Config("first", "article", 12, 7, "mixed_bfloat16", folder / "runs", folder / "models")
     train_model(config, tiny)
     export_model(config, tiny)
     return config.models_dir
 
 
 @pytest.fixture
-def exported(_two_epochs_exported: Path, tmp_path: Path) -> Path:
-    """Models with a version 1 of `first`: two epochs in mixed_bfloat16, from the seed 7."""
-    return Path(shutil.copytree(_two_epochs_exported, tmp_path / "models"))
+def exported(_exported: Path, tmp_path: Path) -> Path:
+    """Models with a version 1 of `first`: 12 epochs in mixed_bfloat16, from the seed 7."""
+    return Path(shutil.copytree(_exported, tmp_path / "models"))
 
 
 @pytest.fixture(autouse=True)

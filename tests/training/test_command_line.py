@@ -90,7 +90,7 @@ def test_a_version_that_was_trained_longer_is_replaced_by_force_alone(
 ) -> None:
     models = trained.models_dir
     assert models == exported
-    refused = rf"{models}/first/1 has 2 epochs, and its replacement only 1; use --force"
+    refused = rf"{models}/first/1 has 12 epochs, and its replacement only 1; use --force"
     with pytest.raises(ReplaceError, match=refused):
         check_training(trained, tiny)
     check_training(trained, tiny, force=True)
