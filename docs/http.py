@@ -36,7 +36,7 @@ Each route below `/v2/models/{name}` also exists below `/v2/models/{name}/versio
 
 `/predict`, `/stability` and `/explanations` take a form with files in the field `image`, an image
 file itself, or JSON: `{"image": "<base64 or data: URL>"}`, or `{"images": [...]}` for several
-(`/predict` alone). The form and the JSON may have the parameters of the query, too:
+(`/predict` alone). The query parameters may also be in the form or the JSON:
 
 ```sh
 curl --json '{"image": "'$(base64 -w 0 serving/static/ship.png)'", "top_k": 1}' http://127.0.0.1:8000/predict

@@ -4,20 +4,18 @@
 """
 
 import re
-from functools import cached_property
-from statistics import fmean
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
-    Field,
     computed_field,
     model_validator,
 )
 
 from models import IMAGE_SIZE as IMAGE_SIZE  # noqa: PLC0414  # decoders start without pydantic
+from models.measurements import Epoch, Known, Measured, Score, is_unknown
 
 # CIFAR-10's classes, in the order of its labels.
 CLASSES = (
@@ -40,101 +38,12 @@ OUTPUT = "probabilities"
 BATCH = "batch"
 
 
-def _is_unknown(value: Any) -> bool:
-    return value in (None, "", [], {})
-
-
-_T = TypeVar("_T")
-# A field that a record may lack: what was not measured is left out of files and answers.
-Known = Annotated[_T, Field(exclude_if=_is_unknown)]
-
-
 def short_device(device: str) -> str:
     """Return a device's name without TensorFlow's path: CPU:0 for /job:…/task:0/device:CPU:0."""
     return re.sub(r"/job:\S*/device:", "", device)
 
 
 Device = Annotated[str, AfterValidator(short_device)]  # records before 0.5 have the path
-
-
-class Memorization(BaseModel):
-    """How much of the training images a network has memorized, if some have random labels.
-
-    All are fractions, without dropout or augmentation.
-    """
-
-    clean: float | None  # images with true labels answered correctly; null if there are none
-    noisy: float | None  # images with random labels answered with that label
-    restored: float | None  # images with random labels answered with their true class
-
-
-class Epoch(BaseModel):
-    """One finished epoch: means over its training batches, and over the validation set after it.
-
-    The loss is the one that the recipe minimizes, including label smoothing and penalties.
-    Accuracies are fractions.
-    """
-
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
-    seconds: float
-    memorization: Memorization | None = None  # if labels were replaced by random ones
-
-
-class Score(BaseModel):
-    """Mean cross-entropy and top-1 accuracy (a fraction) of the final weights on a set."""
-
-    loss: float
-    accuracy: float
-
-
-class ReliabilityBin(BaseModel):
-    """The images with a top-1 confidence in one equal-width bin; means are null if it is empty."""
-
-    confidence: float | None  # mean
-    accuracy: float | None
-    count: int
-
-
-class Coverage(BaseModel):
-    """The answers that remain above a confidence threshold.
-
-    The accuracy, a fraction, is null if no answer remains.
-    """
-
-    threshold: float  # minimum top-1 confidence
-    coverage: float  # share of images at or above it
-    accuracy: float | None  # of those images
-
-
-class Calibration(BaseModel):
-    """How well confidence matches accuracy on the test set (Guo et al., 2017)."""
-
-    mean_confidence: float  # top-1
-    expected_calibration_error: float  # a fraction, over the reliability bins
-    brier_score: float  # mean over images of squared errors summed over classes, 0 to 2
-    reliability: list[ReliabilityBin]  # of equal width from confidence 0 to 1
-    coverage: list[Coverage]
-
-
-class Stability(BaseModel):
-    """Share of test images that keep their top-1 class when the image changes."""
-
-    images: int  # the first ones of the test set
-    mirrored: float  # left to right
-    # By 2 pixels over a reflected border, in one direction per image: image i left, right, up,
-    # down for i mod 4 = 0, 1, 2, 3.
-    shifted: float
-
-
-class Noise(BaseModel):
-    """A model's predictions for images of uniform noise."""
-
-    most_common_class: str
-    share: float  # of the images, classified as that class
-    confidence: float  # mean top-1 confidence
 
 
 class Article(BaseModel):
@@ -185,40 +94,6 @@ class Provenance(BaseModel):
     commit: str | None  # of the code that exported it, as in a part
     parts: list[Part]  # of the training; empty if it ended before they were recorded
     extensions: list[Extension] = []  # in order; usually none
-
-
-class Measured(BaseModel):
-    """Measurements of one exported file on the test images and on noise."""
-
-    test_loss: Known[float | None] = None  # mean cross-entropy
-    confusion_matrix: Known[list[list[int]]] = []  # [true class][predicted class]
-    noise: Known[Noise | None] = None
-    calibration: Known[Calibration | None] = None
-    stability: Known[Stability | None] = None
-
-    @computed_field(exclude_if=_is_unknown)
-    @cached_property  # the service reads it for each image
-    def test_accuracy(self) -> float | None:
-        """Top-1 accuracy on the whole test set, if it was measured."""
-        if not self.confusion_matrix:
-            return None
-        correct = sum(row[i] for i, row in enumerate(self.confusion_matrix))
-        return correct / sum(map(sum, self.confusion_matrix))
-
-    @computed_field(exclude_if=_is_unknown)
-    @property
-    def balanced_accuracy(self) -> float | None:
-        """Mean of the classes' test accuracies, which a large class does not dominate."""
-        if not self.confusion_matrix:
-            return None
-        return fmean(row[i] / sum(row) for i, row in enumerate(self.confusion_matrix))
-
-    @computed_field(exclude_if=_is_unknown)
-    @property
-    def majority_share(self) -> float | None:
-        """Share of the most common class in the test set: the accuracy of always answering it."""
-        images = [sum(row) for row in self.confusion_matrix]
-        return max(images) / sum(images) if images else None
 
 
 class Int8(Measured):
@@ -307,7 +182,7 @@ class Record(Measured):
         """The extensions in its provenance."""
         return self.provenance.extensions if self.provenance else []
 
-    @computed_field(exclude_if=_is_unknown)
+    @computed_field(exclude_if=is_unknown)
     @property
     def class_accuracy(self) -> dict[str, float]:
         """Test accuracy by true class, if it was measured."""
@@ -320,32 +195,32 @@ class Record(Measured):
         """Number of finished epochs; the bundled weights are from the last one."""
         return len(self.history)
 
-    @computed_field(exclude_if=_is_unknown)
+    @computed_field(exclude_if=is_unknown)
     @property
     def best_epoch(self) -> int | None:
         """The epoch, from 1, with the highest validation accuracy."""
         accuracies = [epoch.val_accuracy for epoch in self.history]
         return 1 + accuracies.index(max(accuracies)) if accuracies else None
 
-    @computed_field(exclude_if=_is_unknown)
+    @computed_field(exclude_if=is_unknown)
     @property
     def train_accuracy(self) -> float | None:
         """Accuracy of the exported file on the training images, without augmentation."""
         return self.evaluated_train.accuracy if self.evaluated_train else None
 
-    @computed_field(exclude_if=_is_unknown)
+    @computed_field(exclude_if=is_unknown)
     @property
     def running_train_accuracy(self) -> float | None:
         """Keras' running mean over the last epoch's training batches: the article's own metric."""
         return self.history[-1].accuracy if self.history else None
 
-    @computed_field(exclude_if=_is_unknown)
+    @computed_field(exclude_if=is_unknown)
     @property
     def validation_accuracy(self) -> float | None:
         """Accuracy of the exported file on the validation images."""
         return self.evaluated_validation.accuracy if self.evaluated_validation else None
 
-    @computed_field(exclude_if=_is_unknown)
+    @computed_field(exclude_if=is_unknown)
     @property
     def generalization_gap(self) -> float | None:
         """Training minus validation accuracy: how much the model overfits."""
@@ -353,7 +228,7 @@ class Record(Measured):
             return None
         return self.train_accuracy - self.validation_accuracy
 
-    @computed_field(exclude_if=_is_unknown)
+    @computed_field(exclude_if=is_unknown)
     @property
     def training_seconds(self) -> float | None:
         """Wall time of all finished epochs."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, JsonValue
 
-from models.record import Device, Epoch, Memorization, Part, Score
+from models.measurements import Epoch, Memorization, Score
+from models.record import Device, Part
 
 CIFAR10 = "CIFAR-10"
 STUDY_FILE = "study.json"  # in the models folder

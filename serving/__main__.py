@@ -7,14 +7,14 @@ from typing import Any
 
 if __name__ == "__main__":
     # A container's first process ignores SIGTERM until it has a handler, and the imports below take
-    # a second. The Dockerfile blocks the signal until here, so that none is lost before.
+    # a second. The Dockerfile blocks the signal until here, so that it is not lost.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     if sys.platform != "win32":
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 import click
 
-import models.surroundings  # noqa: F401  # before the libraries that the others import
+import models.surroundings  # noqa: F401  # sets up libraries before they are imported
 from serving.classify.command import classify
 from serving.errors import StartError
 from serving.observability.logs import configure_logging
@@ -33,7 +33,7 @@ def serve(**options: Any) -> None:
     """Serve the models over HTTP."""
     settings = read_settings(**options)
     configure_logging()
-    # gunicorn reads it when it is imported, whatever it holds.
+    # gunicorn reads this variable at import, and fails if its value is invalid.
     os.environ["WEB_CONCURRENCY"] = str(settings.workers)
     if sys.platform == "win32":
         from serving.server import windows as server  # noqa: PLC0415

@@ -17,7 +17,7 @@ from serving.routes import health, inference_protocol, insights, models, page, p
 from serving.service import Service
 from serving.settings import Settings
 
-HELD_REQUESTS = 4  # of the largest size, whose images a worker holds for its decoders
+HELD_REQUESTS = 4  # of maximum size, whose images a worker may hold for its decoders
 
 
 def create_app(
@@ -27,12 +27,12 @@ def create_app(
 ) -> Flask:
     """Load the models and build the application around them; `batcher` runs them for requests.
 
-    Workers count together if they are given the same `shared_metrics`.
+    Workers that get the same `shared_metrics` count together.
 
     Raises:
         StartError: a model is missing or altered, another file in its folder is damaged, the
-            provider does not work here, or the OTEL_ variables ask for what is not installed.
-        AppImportError, RuntimeError: a gunicorn that is not the service's own cannot run it.
+            provider does not work here, or a package that the OTEL_ variables need is missing.
+        AppImportError, RuntimeError: gunicorn was started with options that the service rejects.
     """
     if batcher.needs_gevent:
         check_gunicorn()
@@ -56,14 +56,14 @@ def create_app(
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.json = OrjsonProvider(app)
-    # An extra slash is accepted at the end of a path, but not inside it: the redirect that
-    # werkzeug would answer with drops a proxy's path prefix.
+    # Accept a trailing slash, but no double slash within a path: werkzeug's redirect would drop a
+    # proxy's path prefix.
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
     register_error_handlers(app)
     start_tracing(app)
     trust_proxies(app, settings)
-    # A request passes these from the first to the last, and its answer from the last to the first:
-    # what is refused is counted, and what is compressed has its security headers.
+    # Requests pass through these in order, responses in reverse: refusals are counted, and
+    # compressed responses get security headers.
     observe(app, metrics, service.batcher)
     allow_origins(app, settings)
     take_requests_in(app, settings)

@@ -1,4 +1,4 @@
-"""Domain errors; `http.problems` says how each is answered."""
+"""Domain errors; `http.problems` turns them into responses."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ class AddressError(StartError):
     """The service cannot listen on its address."""
 
     def __init__(self, host: str, port: int, error: OSError) -> None:
-        # gevent adds the address to `strerror`; a name that is not found has no number of errno's.
+        # gevent adds the address to `strerror`; an unknown host name has no errno.
         known = not isinstance(error, socket.gaierror) and error.errno
         super().__init__(
             f"cannot listen on {host}:{port}: {os.strerror(known) if known else error.strerror}; "
@@ -21,11 +21,11 @@ class AddressError(StartError):
 
 
 class ServingError(Exception):
-    """A request that is refused or fails; the message says why, and what to do."""
+    """A request is refused or fails; the message says why and what to do."""
 
 
 class BadRequestError(ServingError):
-    """A parameter, header or body that is malformed."""
+    """A malformed parameter, header or body."""
 
 
 class BrokenImageError(ServingError):
@@ -33,7 +33,7 @@ class BrokenImageError(ServingError):
 
 
 class FolderError(BrokenImageError):
-    """A folder in place of an image's file."""
+    """A folder instead of an image file."""
 
 
 class UnauthorizedError(ServingError):
@@ -41,15 +41,15 @@ class UnauthorizedError(ServingError):
 
 
 class UnsupportedTypeError(ServingError):
-    """A media type or image format that is not supported."""
+    """An unsupported media type or image format."""
 
 
 class UnsupportedCodingError(UnsupportedTypeError):
-    """A Content-Encoding that is not supported."""
+    """An unsupported Content-Encoding."""
 
 
 class ImageSizeError(ServingError):
-    """An image that does not have the models' input size, sent with `resize` off."""
+    """An image that is not of the models' input size, sent with `resize` off."""
 
 
 class TooLargeError(ServingError):
@@ -81,7 +81,7 @@ class HungUpError(ServingError):
 
 
 class NoRoomError(ServingError):
-    """A body that could not be stored: the disk for temporary files is full."""
+    """A body could not be stored because temporary storage is full."""
 
 
 class NotReadyError(ServingError):

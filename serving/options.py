@@ -1,4 +1,4 @@
-"""The settings as options of a command, and the help that shows them."""
+"""The settings as command-line options, and their help."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -13,7 +13,7 @@ Command = Callable[..., None]
 
 
 class OpenGroup(DefaultGroup):
-    """A group whose help shows the options of its default command, too, as it takes them itself."""
+    """A group whose help includes the options of its default command, which it accepts itself."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the group's options, the commands, and the default command's options."""
@@ -22,7 +22,7 @@ class OpenGroup(DefaultGroup):
         command = self.commands[name]
         own = click.Context(command, ctx, name, **command.context_settings)
         records = (parameter.get_help_record(own) for parameter in command.params)
-        with formatter.section(f"Options of {name}, which runs without a command"):
+        with formatter.section(f"Options of {name}, the default command"):
             formatter.write_dl([record for record in records if record])
 
 
@@ -62,7 +62,7 @@ def read_settings(**options: Any) -> Settings:
     """Validate the options together.
 
     Raises:
-        click.UsageError: naming the first invalid option and its variables.
+        click.UsageError: an option is invalid; the message names it and its variables.
     """
     try:
         return Settings(**options)
@@ -72,5 +72,5 @@ def read_settings(**options: Any) -> Settings:
             raise click.UsageError(first["msg"].removeprefix("Value error, ")) from error
         name = str(first["loc"][0]).removeprefix(PREFIX).lower()
         flag = f"--{name.replace('_', '-')} ({', '.join(variables(name))})"
-        shown = repr(first["input"]) if Settings.model_fields[name].repr else "not a value for it"
+        shown = repr(first["input"]) if Settings.model_fields[name].repr else "invalid"
         raise click.UsageError(f"{flag} is {shown}: {first['msg']}") from error

@@ -32,8 +32,7 @@ class Service:
         """Decode a request's images in order, up to the first that is refused.
 
         Raises:
-            ServingError: as Decoders.decode(), or there is no room for `runs` more images to wait
-                for models.
+            ServingError: as Decoders.decode(), or the queue has no room for `runs` more images.
         """
         with self._decoding(runs):
             return self.decoders.decode(uploads, current_request().is_abandoned, resize=resize)
@@ -42,8 +41,8 @@ class Service:
         """Decode a request's images in order, each to its pixels or its refusal.
 
         Raises:
-            ServingError: as Decoders.decode_each(), or there is no room for `runs` more images to
-                wait for models.
+            ServingError: as Decoders.decode_each(), or the queue has no room for `runs` more
+                images.
         """
         with self._decoding(runs):
             is_abandoned = current_request().is_abandoned
@@ -51,7 +50,7 @@ class Service:
 
     @contextmanager
     def _decoding(self, runs: int) -> Iterator[None]:
-        self.batcher.check_room(runs)  # before work is wasted
+        self.batcher.check_room(runs)  # before doing any work
         with self.metrics.time_decoding():
             yield
 
@@ -60,7 +59,7 @@ class Service:
     ) -> list[Probabilities]:
         """Return each model's probabilities [N, classes] for images [N, 32, 32, 3], RGB.
 
-        They are counted as predictions, unless `count` is off.
+        They count as predictions unless `count` is False.
 
         Raises:
             ServingError: as Batcher.classify().
@@ -71,11 +70,11 @@ class Service:
         return found
 
     def check_ready(self, *only: Classifier) -> None:
-        """Check that decoders start, and that all models, or `only` these, work.
+        """Check that decoders start and that all models, or `only` these, work.
 
         Raises:
-            NotReadyError: a decoder does not start, or one of the models fails.
+            NotReadyError: no decoder starts, or one of the models fails.
         """
         self.decoders.check_ready()
         if failed := self.batcher.retry_failed(only or None):
-            raise NotReadyError(f"These models fail: {', '.join(failed)}. The log says why.")
+            raise NotReadyError(f"These models failed: {', '.join(failed)}. The log says why.")

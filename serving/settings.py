@@ -1,4 +1,4 @@
-"""Every option and limit of the service: its default, its reason and its environment variable."""
+"""The service's options and limits: defaults, reasons and environment variables."""
 
 import re
 from pathlib import Path
@@ -22,35 +22,35 @@ PREFIX = "SERVING_"
 Provider = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "int8"]
 
-_KEY = re.compile(r"[\x21-\x7e]+")  # what a header can carry in every client
-# Without the characters that Flask-CORS takes for a regular expression's.
+_KEY = re.compile(r"[\x21-\x7e]+")  # every client can send these in a header
+# Excludes characters that make Flask-CORS treat an origin as a regular expression.
 _ORIGIN = re.compile(r"\*|[A-Za-z][\w.+-]*://[\w.:-]+")
 
 
 def listed(text: str) -> list[str]:
-    """Return what a text lists between commas."""
+    """Split a comma-separated list."""
     return [item.strip() for item in text.split(",")] if text else []
 
 
 def _check_keys(keys: str) -> str:
     if not all(_KEY.fullmatch(key) for key in listed(keys)):
-        # An empty one would let everybody in.
-        raise ValueError("keys are visible ASCII characters, with one comma between two of them")
+        # An empty key would let everyone in.
+        raise ValueError("keys must be visible ASCII characters, separated by single commas")
     return keys
 
 
 def _check_origins(origins: str) -> str:
     for origin in listed(origins):
         if not _ORIGIN.fullmatch(origin):
-            raise ValueError(f"{origin!r} is no origin, such as https://example.com, nor *")
+            raise ValueError(f"{origin!r} is neither an origin (such as https://example.com) nor *")
     return origins
 
 
 class Settings(BaseSettings):
     """Read from arguments, else from SERVING_… variables, else the defaults.
 
-    PORT and WEB_CONCURRENCY are read without the prefix, too, since platforms set them. HOST is
-    not, since compilers' environments set it to what is no address.
+    PORT and WEB_CONCURRENCY also work without the prefix, since platforms set them. HOST does not,
+    since compiler environments set it to something other than an address.
     """
 
     model_config = SettingsConfigDict(
@@ -59,8 +59,8 @@ class Settings(BaseSettings):
 
     host: str = Field(
         "127.0.0.1",
-        description="Address to listen on; :: is every one, of IPv6 and IPv4, or of IPv4 alone "
-        "where the host has no IPv6.",
+        description="Address to listen on; :: means all IPv6 and IPv4 addresses (IPv4 only on "
+        "hosts without IPv6).",
     )
     port: int = Field(
         8000,
@@ -72,94 +72,95 @@ class Settings(BaseSettings):
     workers: PositiveInt = Field(
         1,
         validation_alias=AliasChoices(f"{PREFIX}WORKERS", "WEB_CONCURRENCY"),
-        description="Worker processes, each with its own models; one runs large models on all "
-        "cores, several answer requests for small ones faster. Limits apply to each worker.",
+        description="Worker processes, each with its own copy of the models; one is best for "
+        "large models, several for small ones. Limits apply per worker.",
     )
     threads: PositiveInt | None = Field(
         None,
-        description="Threads that run a model in each worker; by default the cores that the "
-        "process may use (affinity, container quota), divided by the workers.",
+        description="Inference threads per worker; by default, the cores available to the "
+        "process (CPU affinity, container quota) divided by the workers.",
     )
     models_dir: Path = Field(
         Path(__file__).parents[1] / "models",
-        description="Folder of the models: <name>/<version>/ with a model and its record.",
+        description="Models folder: <name>/<version>/ with a model and its metadata.json.",
     )
     provider: Provider = Field(
-        "auto", description="Execution provider; auto takes CUDA where it works, else the CPU."
+        "auto", description="Execution provider; auto uses CUDA if it works, else the CPU."
     )
     precision: Precision = Field(
         "float32",
-        description="Arithmetic of the models; int8 is faster, and runs only on the CPU.",
+        description="Precision of the models; int8 is faster and runs only on the CPU.",
     )
-    cuda_device: NonNegativeInt = Field(0, description="Number of the GPU, where CUDA is used.")
+    cuda_device: NonNegativeInt = Field(0, description="Index of the GPU to use with CUDA.")
     cuda_memory: PositiveInt | None = Field(
-        None, description="Bytes of GPU memory that each model may allocate; no limit by default."
+        None, description="Maximum GPU memory per model, in bytes; unlimited by default."
     )
     max_body: PositiveInt = Field(
-        8 * 2**20, description="Maximum size of a request's body; 128 images of 32×32 take 0.5 MB."
+        8 * 2**20,
+        description="Maximum size of a request body, in bytes; 128 images of 32×32 take 0.5 MB.",
     )
     max_head: int = Field(
         2**16,
         ge=2**10,
-        description="Maximum size of a request's head, which holds the cookies and tokens of a "
-        "single sign-on.",
+        description="Maximum size of a request's headers, in bytes; single sign-on needs room "
+        "for its cookies and tokens.",
     )
     max_images: PositiveInt = Field(
-        128, description="Maximum images in a request, so that none holds up the others for long."
+        128, description="Maximum images per request, so that none delays the others for long."
     )
     max_pixels: PositiveInt = Field(
         MAX_PIXELS,
         le=178_956_970,  # Pillow's own limit
-        description="Maximum pixels of a request's images as they are sent; by default those of a "
-        "50-megapixel phone, which take up to two seconds to decode.",
+        description="Maximum pixels of a request's images before resizing; the default allows a "
+        "50-megapixel phone photo, which takes up to two seconds to decode.",
     )
     max_waiting: PositiveInt = Field(
         768,
-        description="Images that wait for a model or run, summed over the models, before "
-        "requests are refused; room for two requests of 128 images for three models.",
+        description="Maximum images queued or running, summed over the models, before requests "
+        "are refused; the default allows two requests of 128 images for three models.",
     )
     max_batch: PositiveInt | None = Field(
-        None, description="Maximum images in a batch; by default 16 on a CPU, 128 on a GPU."
+        None, description="Maximum batch size; by default 16 on a CPU, 128 on a GPU."
     )
     decoders: PositiveInt = Field(
         2,
-        description="Processes that decode images to resize, files over 16 KiB, AVIF, and files "
-        "with a color profile; each takes up to 22 bytes a pixel.",
+        description="Decoder processes, for images to resize, files over 16 KiB, AVIF, and files "
+        "with a color profile; each uses up to 22 bytes per pixel.",
     )
     max_connections: PositiveInt = Field(
         800,
-        description="Maximum connections of a worker; fewer if the limit on open files does not "
-        "allow two for each, the socket and its body, and 200 others.",
+        description="Maximum connections per worker; fewer if the limit on open files is below "
+        "two per connection (socket and body) plus 200.",
     )
     client_timeout: PositiveInt = Field(
         120,
-        description="Seconds for a connection's next request to arrive, and again for its body; "
-        "set more than your load balancer keeps idle connections (AWS 60 s, Google Cloud 600).",
+        description="Seconds to wait for a connection's next request, and again for its body; set "
+        "it above your load balancer's idle timeout (AWS 60 s, Google Cloud 600 s).",
     )
     graceful_timeout: PositiveInt = Field(
-        30, description="Seconds after SIGTERM before requests still in progress are cut off."
+        30, description="Seconds for requests in progress to finish after SIGTERM."
     )
     worker_timeout: NonNegativeInt = Field(
         120,
-        description="Seconds without a heartbeat before a worker is killed and replaced; 0 never "
-        "does that.",
+        description="Seconds without a heartbeat before a worker is killed and replaced; 0 "
+        "disables this.",
     )
     decoder_timeout: PositiveFloat = Field(
         10.0,
-        description="Seconds that a request's images may wait for a free decoder.",
+        description="Maximum seconds that a request's images wait for a free decoder.",
     )
     decode_timeout: PositiveFloat = Field(
         2.0,
-        description="Seconds that decoding a request's images may take.",
+        description="Maximum seconds to decode a request's images.",
     )
     api_key: Annotated[str, AfterValidator(_check_keys)] = Field(
         "",
         repr=False,
-        description="Key that requests must carry, or several separated by commas while clients "
-        "change from one to another; without a key, the service answers anyone.",
+        description="API key that requests must send, or several separated by commas during a "
+        "rotation; without one, the service is open to everyone.",
     )
     metrics_need_key: bool = Field(
-        False, description="Whether /metrics requires the key too; probes never do."
+        False, description="Whether /metrics requires the API key, too; health probes never do."
     )
     cors_origins: Annotated[str, AfterValidator(_check_origins)] = Field(
         "",
@@ -168,27 +169,27 @@ class Settings(BaseSettings):
     )
     trusted_proxies: NonNegativeInt = Field(
         0,
-        description="Number of proxies in front of the service; that many values of each header "
-        "are trusted: X-Forwarded-For, -Proto, -Host, -Port and -Prefix.",
+        description="Number of proxies in front of the service to trust for the headers "
+        "X-Forwarded-For, -Proto, -Host, -Port and -Prefix.",
     )
 
     @model_validator(mode="after")
     def _check_metrics_key(self) -> Self:
         if self.metrics_need_key and not self.api_key:
             raise ValueError(
-                "--metrics-need-key (SERVING_METRICS_NEED_KEY) is true, but there is no key; set "
+                "--metrics-need-key (SERVING_METRICS_NEED_KEY) is true, but no key is set; set "
                 "SERVING_API_KEY"
             )
         return self
 
     @property
     def read_limit(self) -> int:
-        """Bytes that are read of a body that is refused, so that its client reads the answer."""
+        """Bytes to read of a refused body, so that its client gets the response."""
         return 2 * self.max_body
 
 
 def variables(name: str) -> tuple[str, ...]:
-    """Return the environment variables that set a field, the first that is set counting."""
+    """Return the environment variables of a field; the first one set wins."""
     alias = Settings.model_fields[name].validation_alias
     if isinstance(alias, AliasChoices):
         return tuple(str(choice) for choice in alias.choices)

@@ -6,13 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import requests
+from nbclient import NotebookClient
 from PIL import Image
 
 from docs.demonstration import DRAWINGS
-from tests.helpers import KEYS, MODELS, ROOT, SHIP
+from models.record import Record
+from tests.helpers import HANG, KEYS, MODELS, ROOT, SHIP
 
 EXAMPLES = ROOT / "examples"
 RUNNERS = {".py": sys.executable, ".mjs": "node", ".sh": "sh"}
@@ -124,3 +127,40 @@ def test_each_sends_the_key_that_a_service_requires(tmp_path: Path, keyed_server
         assert result.returncode == 0, result.stderr
         assert ("frog" if example == "overfitting.py" else "ship") in result.stdout
         assert "API key" not in result.stdout
+
+
+def test_the_notebook_shows_the_records_and_holds_no_output(
+    keyed_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs the training group")
+    notebook = nbformat.read(EXAMPLES / "overfitting.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
+    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path))  # nobody's own settings
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    monkeypatch.setenv("SERVICE", keyed_server)
+    monkeypatch.setenv("API_KEY", KEYS[0])
+    NotebookClient(notebook, timeout=HANG, kernel_name="python3").execute()
+
+    outputs = {cell.id: cell.get("outputs", []) for cell in notebook.cells}
+    charts = {
+        name
+        for name, found in outputs.items()
+        if any("image/png" in output.get("data", ()) for output in found)
+    }
+    printed = {
+        name: "".join(output.get("text", "") for output in found) for name, found in outputs.items()
+    }
+    study = requests.get(f"{keyed_server}/study", headers={"X-API-Key": KEYS[0]}).json()
+    is_measured = any(run["history"] for run in study["experiments"]["random-labels"])
+    assert ("draw-random-labels" in charts) == is_measured
+    assert ("--vary random-labels" in printed["draw-random-labels"]) != is_measured
+    assert {"draw-curves", "draw-techniques"} <= charts
+    record = Record.model_validate_json((ROOT / "models/first/1/metadata.json").read_bytes())
+    last = len(record.history)
+    best = min(range(last), key=lambda i: record.history[i].val_loss)
+    kept = f"validation {record.history[best].val_accuracy:.1%}"
+    assert f"lowest validation loss, epoch {best + 1}: " in printed["lowest"]
+    assert f"{kept}, gap " in printed["lowest"]
+    solution = printed["show-solution"].splitlines()
+    assert f"article, patience 10: epoch {best + 1} of {last}, {kept}" in solution

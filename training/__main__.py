@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,12 +12,18 @@ from training.command_line import (
     IMAGES,
     LoadData,
     TrainingGroup,
-    check_name,
     config_options,
     data_options,
     options,
 )
-from training.report.results import COMPARISONS
+from training.measure_commands import (
+    evaluate_command,
+    familiarity_command,
+    memorized_command,
+    record_command,
+    study_command,
+    verify_command,
+)
 
 if TYPE_CHECKING:
     from training.config import Config
@@ -45,7 +51,7 @@ def main() -> None:
 
 @main.command()
 @data_options
-@config_options("epochs", "seed", "precision")
+@config_options("epochs", "seed", "precision", "tensorboard")
 @options("fresh", "extend", "terms", "force")
 def all_command(
     load_data: LoadData,
@@ -72,7 +78,7 @@ def all_command(
 
 @main.command()
 @data_options
-@config_options("epochs", "seed", "precision")
+@config_options("epochs", "seed", "precision", "tensorboard")
 @options("fresh", "extend")
 @click.option(
     "--distribute",
@@ -134,111 +140,6 @@ def quantize_command(names: Sequence[str], load_data: LoadData, models_dir: Path
 
 
 @main.command()
-@data_options
-@options("names", "models_dir")
-def evaluate_command(names: Sequence[str], load_data: LoadData, models_dir: Path) -> None:
-    """Measure exported versions again, and rewrite their records.
-
-    Needs only the exported files, no run folder and no TensorFlow.
-    """
-    from training.bundled import bundled_versions, of_images
-    from training.measure.remeasure import remeasure
-    from training.report import report
-    from training.runs.checkpoints import locked
-
-    folders = bundled_versions(names, models_dir)
-    dataset = load_data()
-    for folder in of_images(folders, dataset):
-        with locked(models_dir, wait=True):
-            remeasure(folder, dataset)
-    report.write_report(models_dir, skip_broken=True)
-
-
-@main.command()
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option(
-    "--name",
-    required=True,
-    callback=check_name,
-    help="Name of the model, for its folder and in requests.",
-)
-@options("version", "title")
-@data_options
-@options("models_dir")
-@click.option("--force", is_flag=True, help="Replace an existing version.")
-def record_command(
-    file: Path,
-    name: str,
-    version: int,
-    title: str | None,
-    load_data: LoadData,
-    models_dir: Path,
-    force: bool,
-) -> None:
-    """Measure any ONNX file, and copy it into the models folder with a record.
-
-    FILE takes `image`, uint8 [batch, 32, 32, 3], RGB, and returns `probabilities`, float32
-    [batch, number of classes], for the images' classes in their order. The record holds what is
-    measured here, without a training history. Needs no TensorFlow.
-    """
-    from training.export.record import check_new, record_file
-    from training.report import report
-
-    check_new(models_dir / name / str(version), force=force)
-    record_file(
-        *(file, load_data()),
-        name=name,
-        version=version,
-        title=title or name,
-        models_dir=models_dir,
-    )
-    report.write_report(models_dir, skip_broken=True)
-
-
-@main.command()
-@data_options
-@options("models_dir", "provider", "served_precision")
-def verify_command(
-    load_data: LoadData,
-    models_dir: Path,
-    provider: Literal["auto", "cpu", "cuda"],
-    precision: Literal["float32", "int8"],
-) -> None:
-    """Measure every bundled version's test accuracy here, and compare it with the record.
-
-    Exits with status 1 if one differs by more than 0.1 points. Needs no TensorFlow.
-    """
-    from serving.settings import Settings
-    from training.export.verify import DifferenceError, verify
-
-    settings = Settings(models_dir=models_dir, provider=provider, precision=precision)
-    different = []
-    for result in verify(settings, load_data()):
-        click.echo(result)
-        if result.differs:
-            different.append(f"{result.name} version {result.version}")
-    if different:
-        raise DifferenceError(f"the accuracy differs from the record: {', '.join(different)}")
-
-
-@main.command()
-@data_options
-@options("models_dir")
-def familiarity_command(load_data: LoadData, models_dir: Path) -> None:
-    """Measure how well scores detect images outside CIFAR-10's classes.
-
-    It uses the bundled improved models, and writes familiarity.json and FAMILIARITY.md. It needs no
-    TensorFlow.
-    """
-    from training.measure.familiarity import measure_familiarity
-    from training.measure.unfamiliar import unfamiliar_images
-    from training.report import report
-
-    measure_familiarity(models_dir, load_data(), unfamiliar_images())
-    report.write_report(models_dir)
-
-
-@main.command()
 @options("models_dir")
 @click.option("--check", is_flag=True, help="Write nothing; fail if a file would change.")
 def report_command(models_dir: Path, check: bool) -> None:
@@ -252,57 +153,15 @@ def report_command(models_dir: Path, check: bool) -> None:
     (check_report if check else write_report)(models_dir, checkout)
 
 
-@main.command()
-@options("model", "techniques", "seeds", "vary")
-@data_options
-@options("epochs", "precision", "models_dir", "runs_dir")
-def study_command(
-    model: str,
-    techniques: Sequence[str],
-    seeds: int,
-    vary: str,
-    epochs: int | None,
-    precision: str,
-    load_data: LoadData,
-    models_dir: Path,
-    runs_dir: Path,
-) -> None:
-    """Measure a recipe's variants against each other.
-
-    `article` adds each regularization technique to the article's recipe, alone and all combined,
-    and removes layers from `final` (study.json). `improved` changes the improved recipe's
-    ingredients, one at a time (ablations.json). The others vary the article's recipe: random
-    labels, less training data, the width of the network.
-
-    After every run, the results, their page and their plot are written to the models folder.
-    Finished runs are skipped, and so are those that another process is training: start the command
-    several times to share the work.
-    """
-    from models.study import BASELINE, Setting
-    from training.runs.study import study
-
-    comparison = COMPARISONS[vary]
-    variants = list(comparison.variants[model])
-    if unknown := set(techniques) - set(variants):
-        raise click.UsageError(
-            f"{vary} of {model} has no variant {min(unknown)}; choose from {', '.join(variants)}"
-        )
-    dataset = load_data(cache=runs_dir / IMAGES)
-    baseline = comparison.variants[model][BASELINE]
-    study(
-        Setting(
-            model=model,
-            epochs=epochs or baseline.epochs_for(len(dataset.train)),
-            precision=precision,
-            dataset=dataset.name,
-        ),
-        comparison,
-        techniques or variants,
-        range(seeds),
-        dataset,
-        runs_dir=runs_dir,
-        models_dir=models_dir,
-    )
+for command in (
+    evaluate_command,
+    record_command,
+    verify_command,
+    memorized_command,
+    familiarity_command,
+    study_command,
+):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -162,6 +162,11 @@ OPTIONS = {
         help="Folder of checkpoints, from which a killed run resumes.",
     ),
     "fresh": click.option("--fresh", is_flag=True, help="Start over instead of resuming."),
+    "tensorboard": click.option(
+        "--tensorboard/--no-tensorboard",
+        default=True,
+        help="Write event files for TensorBoard; only the TensorFlow backend does.",
+    ),
     "extend": click.option(
         "--extend",
         is_flag=True,

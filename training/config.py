@@ -21,6 +21,7 @@ class Config:
     models_dir: Path = Path("models")
     name: str | None = None  # of the folders; None: the network's
     flips: bool = True  # whether the recipe may mirror images
+    tensorboard: bool = True  # whether training writes event files
 
     @property
     def published(self) -> str:

@@ -71,6 +71,7 @@ def train_model(
         run_dir=config.run_dir,
         fresh=fresh,
         strategy=strategy,
+        tensorboard=config.tensorboard,
     )
 
 

@@ -1,4 +1,4 @@
-"""The command: options, batches, and the count of what failed."""
+"""The command: options, batches, and the number of failed files."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -38,7 +38,7 @@ from serving.inference.registry import Classifiers, load_classifiers
 from serving.options import read_settings, settings_options
 from serving.settings import Settings
 
-HELD = 256  # most files, including broken ones, that wait for a batch to fill up
+HELD = 256  # maximum files, including broken ones, that wait for a full batch
 
 
 @click.command(context_settings={"show_default": True})
@@ -47,36 +47,36 @@ HELD = 256  # most files, including broken ones, that wait for a batch to fill u
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     show_default="standard output",
-    help="File to write. The rows that it has stay, and their files are not classified again; to "
-    "try files with errors again, delete their rows.",
+    help="Output file. Its existing rows are kept, and their files skipped; to retry files with "
+    "errors, delete their rows.",
 )
 @click.option(
     "--format",
     "format_",
     type=click.Choice(get_args(Format)),
-    show_default="jsonl for an --output that ends so, else csv",
-    help="CSV, or a JSON object in each line.",
+    show_default="jsonl if --output ends in .jsonl or .ndjson, else csv",
+    help="CSV, or JSON Lines: one object per line.",
 )
 @click.option(
     "--model",
     "names",
     multiple=True,
     show_default="the most accurate",
-    help="Model to run; repeat for several, with a row each.",
+    help="Model to run; repeat for several, with one row per model.",
 )
 @click.option("--version", show_default="the newest", help="Version of the models.")
 @click.option(
     "--top-k",
     type=click.IntRange(1),
     default=1,
-    help="Most classes in a row, best first.",
+    help="Maximum classes per row, best first.",
 )
 @click.option(
     "--resize/--no-resize",
     default=True,
     help="Crop and resample images that are not 32×32, or refuse them.",
 )
-@click.option("-0", "--null", is_flag=True, help="NUL separates the paths in a list, not lines.")
+@click.option("-0", "--null", is_flag=True, help="Paths in a list end with NUL, not newline.")
 @click.option("--folders", is_flag=True, help="Search the folders in a list, too.")
 @settings_options("precision", "provider", "models_dir", "max_pixels")
 def classify(
@@ -95,10 +95,10 @@ def classify(
 
     PATH is a file, a folder (its images at any depth, also in linked folders, except hidden ones),
     a quoted glob, or - for a list of files on standard input, one per line or separated by NUL. A
-    file that cannot be read as an image gets a row with an error; if there are any, their number is
-    shown at the end, and the exit status is 1.
+    file that cannot be read as an image gets a row with an error; the command then ends with the
+    number of errors and exit status 1.
     """
-    settings = read_settings(workers=1, **options)  # all cores, not a share of them
+    settings = read_settings(workers=1, **options)  # use all cores
     if format_ is None:
         format_ = "jsonl" if output and output.suffix in {".jsonl", ".ndjson"} else "csv"
     files = _list_files(paths, null=null, folders=folders)
@@ -113,7 +113,7 @@ def classify(
     except (StartError, OverloadedError, OutputError) as error:
         raise click.ClickException(str(error)) from error
     if failed:
-        again = f" To try them again, delete these rows from {output}." if output else ""
+        again = f" To retry them, delete these rows from {output}." if output else ""
         raise click.ClickException(
             f"{failed:,} of {len(files):,} files could not be classified; their rows say why."
             + again
@@ -149,7 +149,7 @@ def _choose(
 
 @dataclass(frozen=True)
 class _Run:
-    """The models, and where their answers go."""
+    """The models, and the output for their answers."""
 
     classifiers: list[Classifier]
     settings: Settings
@@ -161,7 +161,7 @@ class _Run:
         done = self.output.done
         left = [file for file in files if not all(key in done for key in self._keys(file))]
         failed = {file for file in files if any(done.get(key) for key in self._keys(file))}
-        # Not on the terminal that the rows appear on.
+        # Hidden on a terminal that shows the rows.
         hidden = not sys.stderr.isatty() or self.output.file.isatty()
         with (
             click.progressbar(length=len(left), file=sys.stderr, hidden=hidden) as bar,

@@ -29,16 +29,16 @@ _MARKS = {  # byte order marks; UTF-32's begin as UTF-16's do
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
-GROUP = 16  # most files given to a process at a time; what it answers fits into a pipe
-GROUP_BYTES = 2**18  # most bytes of several; large images take longer to decode than to pass on
-DEADLINE = 10.0  # seconds for a process to decode what it was given
+GROUP = 16  # maximum files per process at a time; the answer fits into a pipe
+GROUP_BYTES = 2**18  # maximum bytes of several; large images gain nothing from groups
+DEADLINE = 10.0  # seconds for a process to decode a group
 ADVICE: dict[type[ServingError], str] = {
     FolderError: " Add --folders to classify the images in it.",
-    ImageSizeError: " Leave out --no-resize to have its center cropped and resampled.",
+    ImageSizeError: " Omit --no-resize to crop and resample its center.",
 }
 
 Group = tuple[str, ...]  # paths of files that are decoded together
-Decoded = tuple[str, DecodedImage | str]  # a path with its image, or with what is wrong
+Decoded = tuple[str, DecodedImage | str]  # a path with its image, or with an error message
 
 
 class ListError(Exception):
@@ -48,7 +48,7 @@ class ListError(Exception):
 def find_files(paths: Iterable[str], *, walk: bool = True) -> Iterator[str]:
     """Yield the requested files: paths, and with `walk` the images in folders at any depth.
 
-    Missing files are yielded as well, so that each gets an error in its place.
+    Missing files are included, so that each gets an error in its place.
     """
     for path in paths:
         if walk and os.path.isdir(path):  # noqa: PTH112  # Path's raises for one that it may not see
@@ -58,11 +58,11 @@ def find_files(paths: Iterable[str], *, walk: bool = True) -> Iterator[str]:
 
 
 def match_files(path: str) -> list[str]:
-    """Return what a glob matches that no shell has expanded; any other path as it is."""
+    """Expand a glob that no shell has expanded; return any other path unchanged."""
     if not glob.has_magic(path) or os.path.lexists(path):
         return [path]
     found = map(Path, glob.glob(path, recursive=True))  # noqa: PTH207  # Path's takes no absolute one
-    # Under links that lead in a circle, ** finds the same many times.
+    # With circular links, ** finds the same file many times.
     longest_first = sorted(found, key=lambda match: (len(match.parts), match), reverse=True)
     matches = {match.parent.resolve() / match.name: str(match) for match in longest_first}
     return sorted(matches.values()) or [path]
@@ -72,7 +72,7 @@ def _walk(folder: str) -> Iterator[str]:
     """Yield the images in a folder at any depth, and in folders elsewhere that it links to."""
     root = Path(folder).resolve()
     unreadable: list[str] = []
-    seen: set[Path] = set()  # as links may lead in a circle
+    seen: set[Path] = set()  # since links may be circular
     for parent, folders, files in os.walk(
         folder, onerror=lambda e: unreadable.append(e.filename), followlinks=True
     ):
@@ -94,7 +94,7 @@ def read_list(content: bytes, *, null: bool = False) -> list[str]:
     With `null`, NUL alone separates them.
 
     Raises:
-        ListError: the list is not in the encoding that its byte order mark says, or it is likely
+        ListError: the list is not valid in the encoding of its byte order mark, or it is probably
             UTF-16 without one.
     """
     text = os.fsdecode(content) if null else _decode_list(content)
@@ -103,7 +103,7 @@ def read_list(content: bytes, *, null: bool = False) -> list[str]:
         # In UTF-16, there is a NUL before or after each character of ASCII.
         if not null and any(len(path) == 1 for path in paths):
             raise ListError(
-                "the list has NUL bytes, as UTF-16 has; save it as UTF-8, or add -0 if NUL "
+                "the list has NUL bytes, as in UTF-16; save it as UTF-8, or add -0 if NUL "
                 "separates its paths"
             )
     else:
@@ -118,7 +118,8 @@ def _decode_list(content: bytes) -> str:
                 return content[len(mark) :].decode(encoding)
             except UnicodeDecodeError as error:
                 raise ListError(
-                    f"the list begins as {encoding.upper()}, and is not: {error}; save it as UTF-8"
+                    f"the list has a byte order mark of {encoding.upper()}, but is not valid: "
+                    f"{error}; save it as UTF-8"
                 ) from error
     return os.fsdecode(content)
 
@@ -126,12 +127,12 @@ def _decode_list(content: bytes) -> str:
 def decode_files(
     paths: Iterable[str], *, resize: bool, max_pixels: int = MAX_PIXELS
 ) -> Generator[Decoded]:
-    """Decode files in parallel, and yield them in order.
+    """Decode files in parallel and yield them in order.
 
     Only the next few files are decoded ahead, so memory does not grow with their number.
     """
     processes = [Process(max_pixels) for _ in range(usable_threads())]
-    free = LifoQueue()  # the last used one first, so that few files do not start all
+    free = LifoQueue()  # last in, first out, so that few files do not start all
     for process in processes:
         free.put(process)
 
@@ -160,7 +161,7 @@ def _groups(paths: Iterable[str]) -> Iterator[Group]:
     room = GROUP_BYTES
     for path in paths:
         size = 0
-        with suppress(OSError, ValueError):  # the decoder says what is wrong
+        with suppress(OSError, ValueError):  # the decoder reports the error
             size = os.stat(path).st_size  # noqa: PTH116  # faster than Path's
         if group and (size > room or len(group) == GROUP):
             yield tuple(group)
@@ -172,16 +173,16 @@ def _groups(paths: Iterable[str]) -> Iterator[Group]:
 
 
 def _decode_group(process: Process, group: Group, resize: bool) -> list[Decoded]:
-    """Decode files in order, each to its pixels or to what is wrong."""
+    """Decode files in order, each to its pixels or an error message."""
     here = os.getcwd()  # noqa: PTH109  # decoders run elsewhere
     files = [os.path.join(here, path) for path in group]  # noqa: PTH118  # Path is five times slower
     try:
         outcomes, _ = process.decode(files, name="The file", resize=resize, limit=DEADLINE)
     except (DecoderTimeoutError, DecoderCrashError) as error:
-        if len(group) > 1:  # which of them?
+        if len(group) > 1:  # find out which
             return [one for path in group for one in _decode_group(process, (path,), resize)]
         if isinstance(error, DecoderCrashError):
-            return [(group[0], "The decoder broke down on the file.")]
+            return [(group[0], "The file crashed its decoder.")]
         return [(group[0], f"The file takes more than {DEADLINE:.0f} seconds to decode.")]
     return [
         (path, f"{outcome}{ADVICE.get(type(outcome), '')}")

@@ -1,4 +1,4 @@
-"""Rows of answers as CSV or JSON lines, on a stream or in a file that a later run may continue."""
+"""Writes rows as CSV or JSON Lines, to a stream or to a file that a later run can continue."""
 
 import csv
 import io
@@ -19,9 +19,9 @@ from models.locks import lock
 
 Format = Literal["csv", "jsonl"]
 
-LONGEST = 2**22  # bytes in a row, which has a path and as many classes as --top-k says
+LONGEST = 2**22  # maximum bytes in a row, which has a path and --top-k classes
 
-# What would end a line, or is not text: each row is one line of UTF-8, whatever the file names.
+# Line breaks and what is not text: each row is one line of UTF-8, whatever the files' names.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -30,7 +30,7 @@ class OutputError(Exception):
 
 
 class Key(NamedTuple):
-    """What a row is about: rows with equal keys have equal answers."""
+    """Identifies a row: rows with equal keys have equal answers."""
 
     file: str
     model: str
@@ -43,7 +43,7 @@ class Row:
     """A model's answer to a file: the best classes with their probabilities, or an error."""
 
     key: Key
-    probabilities: dict[str, float]  # best first; empty where there is an error
+    probabilities: dict[str, float]  # best first; empty in case of an error
     error: str = ""
 
 
@@ -53,7 +53,7 @@ def printable(text: str) -> str:
 
 
 class CsvRows:
-    """A line of column names, then a line for each row."""
+    """A header line with the columns, then one line per row."""
 
     def __init__(self, top_k: int) -> None:
         more = [f"{name}_{i}" for i in range(2, top_k + 1) for name in ("class", "confidence")]
@@ -68,7 +68,7 @@ class CsvRows:
         return self._format([*row.key, *answers, *[""] * missing, printable(row.error)])
 
     def parse(self, line: str) -> tuple[Key, bool]:
-        """Return what a line's row is about, and whether it has an error.
+        """Return a line's key, and whether its row has an error.
 
         Raises:
             ValueError: the line is not a row with these columns.
@@ -86,7 +86,7 @@ class CsvRows:
 
 
 class JsonRows:
-    """A JSON object in each line."""
+    """JSON Lines: an object per line."""
 
     head = ""
 
@@ -102,7 +102,7 @@ class JsonRows:
         return json.dumps(document, ensure_ascii=False) + "\n"
 
     def parse(self, line: str) -> tuple[Key, bool]:
-        """Return what a line's row is about, and whether it has an error.
+        """Return a line's key, and whether its row has an error.
 
         Raises:
             ValueError: the line is not such a row.
@@ -117,7 +117,7 @@ class JsonRows:
 
 @dataclass(frozen=True)
 class Output:
-    """Where rows go; `done` has those that were already there, and whether each has an error."""
+    """The output of rows; `done` maps the rows already there to whether they have an error."""
 
     file: BinaryIO | FileIO
     rows: CsvRows | JsonRows
@@ -127,12 +127,12 @@ class Output:
         """Write rows, all at once.
 
         Raises:
-            OutputError: the disk is full, say; complete rows already written stay.
+            OutputError: for example, the disk is full; complete rows already written remain.
         """
         self._write("".join(map(self.rows.format, rows)))
 
     def write_head(self) -> None:
-        """Write what comes before the rows."""
+        """Write the header, if the format has one."""
         self._write(self.rows.head)
 
     def _write(self, text: str) -> None:
@@ -142,7 +142,7 @@ class Output:
                 left = left[self.file.write(left) :]
             self.file.flush()
         except BrokenPipeError:
-            raise  # the stream's reader wants no more
+            raise  # the reader has closed the stream
         except OSError as error:
             raise OutputError(
                 f"cannot write {self.file.name}: {error.strerror}; "
@@ -152,10 +152,10 @@ class Output:
 
 @contextmanager
 def open_output(path: Path | None, rows: CsvRows | JsonRows) -> Iterator[Output]:
-    """Open a new file, or one that a run with the same columns began; standard output for None.
+    """Open a new file, or continue one with the same columns; None means standard output.
 
     Raises:
-        OutputError: the file holds something else, or another run is writing it.
+        OutputError: the file contains something else, or another run is writing it.
     """
     done: dict[Key, bool] = {}
     end = 0  # bytes
@@ -183,7 +183,7 @@ def _open(path: Path | None) -> AbstractContextManager[Any]:
             raise OutputError("standard output is closed; name a file with --output")
         return nullcontext(sys.stdout.buffer)
     try:
-        # A pipe, say, has no rows to continue after.
+        # A pipe, for example, has no rows to continue after.
         mode: Literal["a+b", "wb"] = "wb" if path.exists() and not path.is_file() else "a+b"
         # Unbuffered: closing it after an error must not write the rest again.
         return path.open(mode, buffering=0)
@@ -192,7 +192,7 @@ def _open(path: Path | None) -> AbstractContextManager[Any]:
 
 
 def _read_rows(file: BinaryIO, rows: CsvRows | JsonRows) -> tuple[dict[Key, bool], int]:
-    """Return which rows are done, and the length in bytes of the complete ones."""
+    """Return the rows that are done, and the length in bytes of the complete ones."""
     done = {}
     end = 0
     for number, line in enumerate(iter(lambda: file.readline(LONGEST), b""), start=1):
@@ -200,21 +200,21 @@ def _read_rows(file: BinaryIO, rows: CsvRows | JsonRows) -> tuple[dict[Key, bool
             if not line.endswith(b"\n"):
                 if len(line) == LONGEST:
                     raise ValueError("too long for a row")
-                # A complete row before it, or the start of the head, shows that a run began this.
+                # A complete row, or the start of the header, shows that a run began this file.
                 if not end and not _begins_alike(line, rows.head or '{"file": "'):
                     raise ValueError("not a row")
                 break
             text = line.decode()
             if number == 1 and rows.head:
                 if text != rows.head:
-                    raise ValueError("another head")
+                    raise ValueError("another header")
             else:
                 key, failed = rows.parse(text)
                 done[key] = failed
         except (ValueError, csv.Error) as error:
             raise OutputError(
-                f"{file.name}, line {number}, is not what a run with these options writes; "
-                "give the same --format and --top-k as before, or another --output"
+                f"{file.name}, line {number}, does not match these options; "
+                "use the same --format and --top-k as before, or another --output"
             ) from error
         end += len(line)
     return done, end

@@ -1,1 +1,1 @@
-"""What every request passes and every answer is written with."""
+"""Requests and responses: intake, headers, parameters, uploads, problems and JSON."""

@@ -1,6 +1,6 @@
-"""The service's answers, as types: the views return them, the OpenAPI document describes them.
+"""The response types, which views return and the OpenAPI document describes.
 
-Pydantic only derives the schemas. It does not check each answer, which would cost time.
+Pydantic only derives the schemas: validating each response would take time.
 """
 
 from typing import Annotated, Any, NotRequired
@@ -11,7 +11,8 @@ from flask.json.provider import JSONProvider
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes typing's from Python 3.12 on
 
-from models.record import Article, Calibration, Epoch, Record
+from models.measurements import Calibration, Epoch
+from models.record import Article, Record
 from models.study import Compared, Result
 from serving.images.decode import DecodedImage
 
@@ -21,31 +22,31 @@ DataUrl = Annotated[str, Field(description="A PNG, as a data URL.")]
 
 
 class Confusion(TypedDict):
-    """A class whose images often get the model's answer by mistake."""
+    """A class that the model often mistakes for its answer."""
 
     true_class: ClassName
-    share: Annotated[Fraction, Field(description="Among the test images that got the answer.")]
+    share: Annotated[Fraction, Field(description="Of the test images with this answer.")]
 
 
 class Worth(TypedDict):
-    """How often answers like this one were right on the test set; null if there were too few.
+    """The test accuracy of similar answers; null if there were too few.
 
-    Absent if the model was not measured.
+    Absent if the model was not evaluated.
     """
 
     accuracy_at_confidence: Annotated[
         Fraction | None,
-        Field(description="Share of right answers among test images with similar confidence."),
+        Field(description="Share of correct answers among test images with similar confidence."),
     ]
     precision: Annotated[
         Fraction | None,
-        Field(description="Share of right answers among test images that got this class."),
+        Field(description="Share of correct answers among test images with this answer."),
     ]
     top_confusions: Annotated[
         list[Confusion],
         Field(
-            description="The two classes whose images most often get this answer by mistake; none "
-            "where too few images got it."
+            description="The two classes most often mistaken for this one; none if too few test "
+            "images got this answer."
         ),
     ]
 
@@ -55,11 +56,13 @@ Answer = TypedDict(
     {
         "model": str,
         "version": int,
-        "class": Annotated[ClassName | None, Field(description="null: below min_confidence")],
+        "class": Annotated[ClassName | None, Field(description="null if below min_confidence")],
         "confidence": Fraction,
         "probabilities": dict[ClassName, Fraction],
         "test_accuracy": NotRequired[Fraction],
-        "best_guess": NotRequired[Annotated[ClassName, Field(description="Where class is null.")]],
+        "best_guess": NotRequired[
+            Annotated[ClassName, Field(description="Present if class is null.")]
+        ],
         "details": NotRequired[Worth],
     },
 )
@@ -67,25 +70,25 @@ Answer.__doc__ = "A model's answer to an image."
 
 
 class Familiarity(TypedDict):
-    """Whether an image looks like those that the models were trained on.
+    """Whether an image looks like the models' training images.
 
     Present with `details`, if the three improved models answer in float32.
     """
 
     agreement: Annotated[
-        float, Field(le=0, description="How much the models agree, in nats; 0 is the most.")
+        float, Field(le=0, description="How much the models agree, in nats; 0 is full agreement.")
     ]
     familiar: Annotated[
         bool,
         Field(
-            description="Whether this much agreement is usual for such images; many images of "
-            "other things reach it, too."
+            description="Whether such agreement is usual for training images. If false, the image "
+            "is possibly out of distribution; many such images get true, too."
         ),
     ]
 
 
 class Image(TypedDict):
-    """An uploaded image, as it was before cropping."""
+    """An uploaded image, before cropping."""
 
     filename: Annotated[
         str | None, Field(description="null for an image sent as the body or in JSON")
@@ -98,7 +101,7 @@ class Image(TypedDict):
 
 
 def describe_image(image: DecodedImage, filename: str | None) -> Image:
-    """Return what an answer says about the image itself."""
+    """Return the fields about the image itself."""
     return {
         "filename": filename,
         "width": image.width,
@@ -108,7 +111,7 @@ def describe_image(image: DecodedImage, filename: str | None) -> Image:
 
 
 class Prediction(Image):
-    """An image and what each model takes it for."""
+    """An image and each model's answer."""
 
     models: list[Answer]
     familiarity: NotRequired[Familiarity]
@@ -123,19 +126,19 @@ class Problem(TypedDict):
     status: int
     detail: str | None
     error: Annotated[
-        str | None, Field(description="`detail` again, for the Open Inference Protocol's clients.")
+        str | None, Field(description="`detail` again, for clients of the Open Inference Protocol.")
     ]
 
 
 class Refusal(TypedDict):
-    """A refused image, when the others are still answered (`partial`)."""
+    """A refused image among others that are classified (`partial`)."""
 
     filename: str | None
     problem: Problem
 
 
 class Predictions(TypedDict):
-    """The answer of /predict."""
+    """The response of /predict."""
 
     predictions: list[Prediction | Refusal]
 
@@ -144,16 +147,16 @@ TopClass = TypedDict(
     "TopClass",
     {"model": str, "version": int, "class": ClassName, "confidence": Fraction},
 )
-TopClass.__doc__ = "A model's likeliest class."
+TopClass.__doc__ = "A model's most likely class."
 
 ChangedVariant = TypedDict(
     "ChangedVariant", {"variant": str, "class": ClassName, "confidence": Fraction}
 )
-ChangedVariant.__doc__ = "A variant of the image that the model takes for another class."
+ChangedVariant.__doc__ = "A variant of the image that changes the predicted class."
 
 
 class ModelStability(TopClass):
-    """A model's likeliest class, and how it holds up under small changes to the image."""
+    """A model's most likely class, and its stability under small changes to the image."""
 
     kept: Annotated[Fraction, Field(description="Share of the variants with the same class.")]
     changed: list[ChangedVariant]
@@ -167,26 +170,26 @@ class Variant(TypedDict):
 
 
 class ImageStability(Image):
-    """The answer of /stability."""
+    """The response of /stability."""
 
     models: list[ModelStability]
     variants: list[Variant]
 
 
 class ModelExplanation(TopClass):
-    """A model's likeliest class, and which parts of the image it depends on."""
+    """A model's most likely class, and the parts of the image that it depends on."""
 
     map: Annotated[
         list[list[Annotated[float, Field(ge=-1, le=1)]]],
         Field(
-            description="[row][column]: how much less likely the class becomes when a gray square "
+            description="[row][column]: how much the class's probability drops when a gray square "
             "hides that part of the image (Zeiler and Fergus, 2014)."
         ),
     ]
 
 
 class ImageExplanation(Image):
-    """The answer of /explanations."""
+    """The response of /explanations."""
 
     models: list[ModelExplanation]
     patch: Annotated[int, Field(description="Side of the square, in pixels of the 32×32 image.")]
@@ -194,13 +197,13 @@ class ImageExplanation(Image):
 
 
 class Models(TypedDict):
-    """The answer of /models."""
+    """The response of /models."""
 
     models: list[Record]
 
 
 class ComparedVersion(TypedDict):
-    """The fields by which trained versions are compared, as far as their records have them."""
+    """The fields for comparing trained versions, where their records have them."""
 
     name: str
     title: str
@@ -219,7 +222,7 @@ class ComparedVersion(TypedDict):
 
 
 class Study(TypedDict):
-    """The answer of /study: measured techniques and experiments, and each model's recipes."""
+    """The response of /study: measured techniques and experiments, and each model's recipes."""
 
     results: list[Result]
     compared: list[Compared]
@@ -227,12 +230,14 @@ class Study(TypedDict):
         dict[str, list[Result]],
         Field(description="random-labels, less-data and width: a list is empty if not measured."),
     ]
-    training_images: Annotated[int, Field(description="Of a run, unless its recipe has fewer.")]
+    training_images: Annotated[
+        int, Field(description="Images of a training run, unless its recipe uses fewer.")
+    ]
     versions: list[ComparedVersion]
 
 
 class Status(TypedDict):
-    """The answer of a probe."""
+    """The response of a probe."""
 
     status: str
 
@@ -243,7 +248,7 @@ def rounded(fraction: float | np.floating[Any]) -> float:
 
 
 class OrjsonProvider(JSONProvider):
-    """Flask's JSON, by orjson, which is several times as fast."""
+    """Flask's JSON with orjson, which is several times as fast."""
 
     def dumps(self, obj: Any, **_: Any) -> str:
         """Return the JSON text."""

@@ -1,4 +1,4 @@
-"""The headers between the service and its neighbors: proxies, other origins, browsers, caches."""
+"""Headers: proxies, CORS, browser security and compression."""
 
 import zlib
 
@@ -40,7 +40,7 @@ COMPRESSED = frozenset(
 
 
 def trust_proxies(app: Flask, settings: Settings) -> None:
-    """Take the client's address, scheme, host and path prefix from the proxies in front."""
+    """Take the client's address, scheme, host and path prefix from trusted proxies' headers."""
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_port=hops, x_prefix=hops
@@ -56,12 +56,12 @@ def allow_origins(app: Flask, settings: Settings) -> None:
             methods=["GET", "HEAD", "POST"],
             expose_headers=EXPOSED_HEADERS,
             max_age=PREFLIGHT_SECONDS,
-            intercept_exceptions=False,  # the application's error handlers answer them all
+            intercept_exceptions=False,  # the application's error handlers handle them
         )
 
 
 def isolate_pages(app: Flask, docs: str) -> None:
-    """Forbid browsers to load or frame more than the pages need; those below `docs` need more."""
+    """Restrict what browsers load and frame to what pages need; those under `docs` need more."""
 
     @app.after_request
     def add_security_headers(response: Response) -> Response:
@@ -74,10 +74,10 @@ def isolate_pages(app: Flask, docs: str) -> None:
 
 
 def compress_answers(app: Flask) -> None:
-    """Compress long answers for clients that accept it, as RFC 9110 12.5.3 has it.
+    """Compress long responses for clients that accept it (RFC 9110, 12.5.3).
 
-    Each coding has an entity tag of its own. A range stays as it is, since its offsets and its tag
-    are the plain answer's.
+    Each coding has its own entity tag. A range stays uncompressed, since its offsets and its tag
+    are those of the uncompressed response.
     """
 
     @app.after_request

@@ -1,4 +1,4 @@
-"""What every request passes before a route sees it: its key, its body, its content coding."""
+"""Prepares every request for its route: checks the key, reads and decompresses the body."""
 
 import io
 import logging
@@ -50,28 +50,28 @@ REQUEST_ID = "X-Request-ID"
 _ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")  # nothing that could forge a log line
 
 IN_MEMORY = 2**16  # bytes; a larger body is kept in a temporary file
-CHUNKED_PIECE = 2**12  # bytes read at a time from a chunked body, whose chunks may be one byte
-CODED_PIECE = 2**14  # bytes decompressed at a time, so that tiny gzip members block no others
+CHUNKED_PIECE = 2**12  # bytes read at a time from a chunked body; a chunk may be one byte
+CODED_PIECE = 2**14  # bytes decompressed at a time; many tiny gzip members take long
 GZIP, ZLIB, BARE = 31, 15, -15  # zlib's window bits, which select the header and trailer
 
 logger = logging.getLogger(__name__)
 
 
 class Request(flask.Request):
-    """A request, with what the service itself notes of it."""
+    """A request with its ID, start time and body."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         sent = self.headers.get(REQUEST_ID, "")
         self.id = sent if _ACCEPTED_ID.fullmatch(sent) else str(uuid.uuid4())
-        self.started = time.perf_counter()  # when the body was there
+        self.started = time.perf_counter()  # or when its body had arrived
         self.body: IO[bytes] | None = None
 
     def is_abandoned(self) -> bool:
         """Return whether the client has hung up.
 
-        A client that ends its side of the connection alone counts, too, as it does for nginx: the
-        two look the same. Where a server does not show its connections, no client hangs up.
+        A half-closed connection counts, too, as in nginx, since it looks the same. Always False
+        under a server that does not expose its connections.
         """
         connection: socket.socket | None = self.environ.get("gunicorn.socket")
         if connection is None:
@@ -79,7 +79,7 @@ class Request(flask.Request):
         if connection.fileno() < 0:
             return True
         poll = get_original("select", "poll")()  # gevent's would let other greenlets run
-        # With POLLHUP and POLLERR, always.
+        # It always reports POLLHUP and POLLERR, too.
         poll.register(connection, getattr(select, "POLLRDHUP", 0))
         return bool(poll.poll(0))
 
@@ -91,15 +91,15 @@ class Request(flask.Request):
 
 
 def current_request() -> Request:
-    """Return the request that is being answered."""
+    """Return the current request."""
     return cast(Request, flask.request)
 
 
 def take_requests_in(app: Flask, settings: Settings) -> None:
     """Check each request's key, read its body in its own greenlet, and decompress it.
 
-    A refused request's body is read, too, and not kept: a client that still sends when the
-    connection is closed loses the answer.
+    A refused request's body is read and discarded: a client that is still sending when the
+    connection closes loses the response.
     """
     app.request_class = Request
     keys = [key.encode() for key in listed(settings.api_key)]
@@ -118,14 +118,14 @@ def take_requests_in(app: Flask, settings: Settings) -> None:
             except ServingError as error:
                 refusal = refusal or error
             finally:
-                request.started = time.perf_counter()  # uploading is not the service's time
+                request.started = time.perf_counter()  # without the time of the upload
         if refusal:
             raise refusal
         _decompress_body(request, settings.max_body)
 
 
 def _check_key(request: Request, keys: Collection[bytes]) -> UnauthorizedError | None:
-    """Return why a request may not pass; CORS preflights carry no key."""
+    """Return the error for a missing or invalid key; CORS preflights need none."""
     if request.method == "OPTIONS":
         return None
     sent = request.headers.get(KEY_HEADER)
@@ -133,23 +133,25 @@ def _check_key(request: Request, keys: Collection[bytes]) -> UnauthorizedError |
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return UnauthorizedError(
-                "This service asks for an API key: send it as the header "
+                "This service requires an API key: send it in the header "
                 f"'Authorization: Bearer KEY' or '{KEY_HEADER}: KEY'."
             )
         sent = key.strip()
     # Compare with every key, in constant time, so that timing reveals nothing.
     if not sum(compare_digest(sent.encode(), key) for key in keys):
-        return UnauthorizedError("The API key that was sent is not one of this service's.")
+        return UnauthorizedError(
+            "Invalid API key. Ask the operator of this service for a valid one."
+        )
     return None
 
 
 def _read_body(request: Request, settings: Settings, *, keep: bool) -> None:
-    """Replace the stream of a body by all of it, or read and drop what is not to `keep`."""
+    """Read the whole body and store it, or discard it unless `keep`."""
     length = request.content_length or 0
     if length > settings.read_limit:
         raise _too_large(settings)
     received = _pieces(request, settings)
-    slow = f"The body took more than {settings.client_timeout} seconds. Send the request again."
+    slow = f"The body took more than {settings.client_timeout} seconds to arrive. Send it again."
     request.body = body = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
     with gevent.Timeout(settings.client_timeout, SlowRequestError(slow)):
         if keep and length <= settings.max_body:
@@ -171,7 +173,7 @@ def _pieces(request: Request, settings: Settings) -> Iterator[bytes]:
             raise
         except Exception as error:  # each server raises its own
             raise BadRequestError(
-                "The body ends early or in a broken chunk. Send it whole."
+                "The body is truncated or a chunk is malformed. Send the whole body."
             ) from error
         if not piece:
             break
@@ -186,37 +188,37 @@ def _pieces(request: Request, settings: Settings) -> Iterator[bytes]:
 
 def _too_large(settings: Settings) -> TooLargeError:
     return TooLargeError(
-        f"The request is too large: at most {settings.max_body / 2**20:g} MiB in at most "
-        f"{settings.max_images} files are accepted. Send fewer or smaller images."
+        f"The request is too large: the limits are {settings.max_body / 2**20:g} MiB and "
+        f"{settings.max_images} images. Send fewer or smaller images."
     )
 
 
 def _keep(body: IO[bytes], received: Iterator[bytes], most: int) -> None:
-    """Write what is received, up to `most` bytes: a longer body is refused at its end."""
+    """Write the received pieces, up to `most` bytes; a longer body is refused at its end."""
     try:
         for piece in received:
             if body.tell() + len(piece) <= most:
                 body.write(piece)
-                body.flush()  # else a full disk would show up only later, unhandled
+                body.flush()  # else a full disk would raise only later, unhandled
     except OSError as error:
-        logger.exception("no temporary file for a body of more than %d bytes", IN_MEMORY)
+        logger.exception("cannot store a body of more than %d bytes in a temporary file", IN_MEMORY)
         with suppress(OSError):  # close() retries the failed write
             body.close()
         for _ in received:
             pass
         raise NoRoomError(
-            "The service has no room for so large a request. Send a smaller one, or this one later."
+            "Temporary storage is full; retry later, or send a smaller request."
         ) from error
 
 
 def _decompress_body(request: Request, limit: int) -> None:
-    """Undo the content coding, RFC 9110 8.4.1; the size limit applies to the result."""
+    """Undo the content coding (RFC 9110, 8.4.1); the size limit applies to the result."""
     coding = request.headers.get("Content-Encoding", "identity").lower()
     if coding == "identity":
         return
     if coding not in {"gzip", "x-gzip", "deflate"}:
         raise UnsupportedCodingError(
-            f"The body is encoded as {coding!r}; send it as gzip, deflate or as it is."
+            f"Unsupported Content-Encoding {coding!r}; use gzip, deflate or none."
         )
     content = _decompress(request.environ["wsgi.input"], coding, limit)
     request.environ["wsgi.input"] = io.BytesIO(content)
@@ -238,18 +240,16 @@ def _decompress(body: IO[bytes], coding: str, limit: int) -> bytes:
             try:
                 content += decoder.decompress(rest, limit + 1 - len(content))
             except zlib.error as error:
-                raise BadRequestError(
-                    f"The body is declared as {coding}, and is not or is broken: {error}."
-                ) from error
+                raise BadRequestError(f"Invalid {coding} body: {error}.") from error
             if len(content) > limit:
                 raise TooLargeError(
-                    f"The body has more than {limit / 2**20:g} MiB once it is decompressed. "
+                    f"The decompressed body exceeds {limit / 2**20:g} MiB. "
                     "Send fewer or smaller images."
                 )
             rest = decoder.unused_data
         gevent.sleep(0)
     if start and not decoder.eof:
-        raise BadRequestError(f"The body's {coding} data end early. Send the whole body.")
+        raise BadRequestError(f"Truncated {coding} body. Send the whole body.")
     return bytes(content)
 
 

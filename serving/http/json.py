@@ -1,4 +1,4 @@
-"""JSON bodies: their encoding, their bounds, and the files in them."""
+"""JSON bodies: encoding, limits and embedded files."""
 
 import base64
 import binascii
@@ -8,20 +8,20 @@ import string
 
 from serving.errors import BadRequestError, TooLargeError
 
-OTHER_ELEMENTS = 1000  # lists, objects and commas of a request besides those of its images
+OTHER_ELEMENTS = 1000  # lists, objects and commas allowed in a request besides its images'
 
 _WHITESPACE = string.whitespace.encode()  # between lines of base64
 _URL = re.compile(r"(?!data:)[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
 def read_json(content: bytes, too_many: str, *, lists: int = 0, commas: int = 0) -> bytes:
-    """Return a request's JSON as UTF-8, if it has so few elements that parsing it is cheap.
+    """Return a request's JSON as UTF-8, if it is cheap to parse.
 
     Parsing takes far more time and memory for a list or a number than for a byte of text.
 
     Raises:
-        BadRequestError: it is not in the encoding that it looks like.
-        TooLargeError: it has more than `lists` lists and objects, or `commas` commas, and
+        BadRequestError: it is not valid in its apparent encoding.
+        TooLargeError: it has more than `lists` lists and objects, or `commas` commas, plus
             OTHER_ELEMENTS; `too_many` is the message.
     """
     # PowerShell 5.1 and Notepad write UTF-8 with a BOM, or UTF-16.
@@ -30,8 +30,7 @@ def read_json(content: bytes, too_many: str, *, lists: int = 0, commas: int = 0)
             content = content.decode(encoding).encode()
         except UnicodeError as error:
             raise BadRequestError(
-                f"The request's JSON looks like {encoding.upper()}, and is not: {error}. Send it "
-                "as UTF-8."
+                f"The request's JSON is not valid {encoding.upper()}: {error}. Send it as UTF-8."
             ) from error
     if (
         content.count(b"[") + content.count(b"{") > lists + OTHER_ELEMENTS
@@ -42,10 +41,10 @@ def read_json(content: bytes, too_many: str, *, lists: int = 0, commas: int = 0)
 
 
 def read_base64(text: object, name: str) -> bytes:
-    """Return a file from base64, or from a data URL, as browsers read files.
+    """Return a file from base64 or a data URL.
 
     Raises:
-        BadRequestError: it is something else; the message calls it `name`.
+        BadRequestError: it is neither; the message calls it `name`.
     """
     try:
         if isinstance(text, str | bytes):
@@ -57,8 +56,8 @@ def read_base64(text: object, name: str) -> bytes:
         pass
     if isinstance(text, str) and _URL.match(text):
         raise BadRequestError(
-            f"{name} is a URL, and the service fetches nothing. Send the file's bytes as base64."
+            f"{name} is a URL; the service fetches none. Send the file's bytes as base64."
         )
     raise BadRequestError(
-        f"{name} is not base64 (RFC 4648, section 4). Send the file's bytes, encoded so."
+        f"{name} is not valid base64 (RFC 4648, section 4). Send the file's bytes as base64."
     )

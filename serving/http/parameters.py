@@ -1,4 +1,4 @@
-"""Request parameters as models, which check the query, forms and JSON, and feed OpenAPI."""
+"""Request parameters: models that validate queries, forms and JSON, and describe OpenAPI."""
 
 import reprlib
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ Sent = MultiDict[str, str]
 
 
 def as_boolean(sent: object) -> object:
-    """Take a text for what it says in any letter case, since generated clients vary.
+    """Parse a boolean in any letter case, since generated clients vary.
 
     Raises:
         PydanticCustomError: it is neither true nor false.
@@ -31,9 +31,9 @@ def as_boolean(sent: object) -> object:
 Boolean = Annotated[bool, BeforeValidator(as_boolean)]
 Version = Annotated[
     str | None,
-    Field(description="Without it, each model's newest answers."),
+    Field(description="Version of the models; by default, each model's newest."),
     BeforeValidator(
-        lambda sent: str(sent) if type(sent) is int else sent,  # as answers have it
+        lambda sent: str(sent) if type(sent) is int else sent,  # as in responses
         json_schema_input_type=str | int | None,
     ),
 ]
@@ -47,23 +47,23 @@ Names = Annotated[
 
 
 class Parameters(BaseModel):
-    """The parameters of a route that takes none. Unknown ones, which may be misspelled, are errors.
+    """A route's parameters, none by default. Unknown ones are errors, since they may be typos.
 
-    JSON has the types that OpenAPI shows; in the query and in forms, numbers are texts.
+    JSON values have the types that OpenAPI shows; in queries and forms, numbers are strings.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     @classmethod
     def read(cls, texts: Sent, members: Mapping[str, Any] | None = None, *, also: str = "") -> Self:
-        """Return the parameters in a query, with a form's fields, and in members of JSON.
+        """Parse the parameters in a query and form (`texts`), and in JSON (`members`).
 
         Raises:
-            BadRequestError: one is unknown, `also` ending the message, or not what it must be.
+            BadRequestError: one is invalid, or unknown; `also` then ends the message.
         """
         sent = {name: cls._value(name, values) for name, values in texts.lists()}
         for name in sent.keys() & (members or {}).keys():
-            raise BadRequestError(f"{name} is in the query and in the JSON; send one.")
+            raise BadRequestError(f"{name} is in both the query and the JSON; send one.")
         try:
             return cls.model_validate({**sent, **(members or {})})
         except ValidationError as error:
@@ -71,7 +71,7 @@ class Parameters(BaseModel):
             name = str(first["loc"][0])
             if first["type"] == "extra_forbidden":
                 raise BadRequestError(
-                    f"There is no parameter {name!r}; known: "
+                    f"Unknown parameter {name!r}; known parameters: "
                     f"{', '.join(cls.model_fields) or 'none'}.{also}"
                 ) from error
             expected = first["msg"].replace("Input should", "it must")
@@ -81,14 +81,14 @@ class Parameters(BaseModel):
 
     @classmethod
     def _value(cls, name: str, texts: list[str]) -> Any:
-        """Return what a parameter's texts mean to the model."""
+        """Convert a parameter's strings for the model."""
         annotation = cls.model_fields[name].annotation if name in cls.model_fields else None
         if annotation == list[str]:
             return texts
         different = list(dict.fromkeys(texts))
         if len(different) > 1:
             raise BadRequestError(
-                f"{name} is sent as {' and as '.join(map(repr, different))}; send one."
+                f"{name} has several values, {', '.join(map(repr, different))}; send one."
             )
         if annotation in {int | None, float}:
             with suppress(orjson.JSONDecodeError):
@@ -98,59 +98,57 @@ class Parameters(BaseModel):
 
 
 class VersionParameter(Parameters):
-    """Which version."""
+    """The parameter of routes about one model."""
 
     version: Version = None
 
 
 class ImageParameters(Parameters):
-    """What every route takes that takes images."""
+    """Parameters of every route that accepts images."""
 
-    model: Names = Field([], description="A model to ask; repeat for several. Without it, all.")
+    model: Names = Field([], description="Model to run; repeat for several. By default, all.")
     version: Version = None
     resize: Boolean = Field(
         True,
-        description="Of an image of another size, crop the center square and resample it to "
-        f"{IMAGE_SIZE}×{IMAGE_SIZE}, or refuse it.",
+        description="Crop images of other sizes to their center square and resample it to "
+        f"{IMAGE_SIZE}×{IMAGE_SIZE}; if false, refuse them.",
     )
 
 
 class StabilityParameters(ImageParameters):
-    """What /stability takes."""
+    """Parameters of /stability."""
 
-    images: Boolean = Field(
-        False, description="Return the images of 32×32 that the models saw, too."
-    )
+    images: Boolean = Field(False, description="Also return the 32×32 images that the models saw.")
 
 
 class PredictParameters(ImageParameters):
-    """What /predict takes."""
+    """Parameters of /predict."""
 
     top_k: int | None = Field(
         None,
         ge=1,
-        description="Answer with so many classes, the likeliest first; with all of a model that "
-        "has fewer.",
+        description="Return only the k most likely classes, best first, or all of a model with "
+        "fewer.",
     )
     min_confidence: float = Field(
         0,
         ge=0,
         le=1,
-        description="A model that is less confident answers with the class null and a best_guess. "
-        "The record's calibration.coverage has the share of test images that it answers, and its "
+        description="Below this confidence, the class is null and best_guess has the most likely "
+        "one. The record's calibration.coverage gives the share of test images answered and the "
         "accuracy on them, by threshold.",
     )
     partial: Boolean = Field(
         False,
-        description="Answer an image that is refused with its problem, and the others with "
-        "predictions.",
+        description="If some images are refused, return a problem for each of them and predictions "
+        "for the others.",
     )
     details: Boolean = Field(
         False,
-        description="Add to each answer the test accuracy of answers like it, and to each image "
-        "whether it looks familiar, if the bundled improved models answer.",
+        description="Add to each answer the test accuracy of similar answers, and to each image "
+        "whether it looks familiar (with the bundled improved models only).",
     )
     crop: Boolean = Field(
         False,
-        description=f"Return the image of {IMAGE_SIZE}×{IMAGE_SIZE} that the models saw, too.",
+        description=f"Also return the {IMAGE_SIZE}×{IMAGE_SIZE} image that the models saw.",
     )

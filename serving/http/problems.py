@@ -32,7 +32,7 @@ MAX_DETAIL = 4000  # characters
 
 
 class _Answer(NamedTuple):
-    """How a kind of errors is answered: what its message does not say is said over HTTP alone."""
+    """The response to a kind of error; `advice`, which only HTTP needs, follows its message."""
 
     status: HTTPStatus
     advice: str = ""
@@ -44,10 +44,10 @@ _ANSWERS: dict[type[ServingError], _Answer] = {
     BrokenImageError: _Answer(HTTPStatus.BAD_REQUEST),
     UnauthorizedError: _Answer(HTTPStatus.UNAUTHORIZED, headers={"WWW-Authenticate": "Bearer"}),
     NotFoundError: _Answer(HTTPStatus.NOT_FOUND),
-    # Only a client that has closed its own side of the connection reads it.
+    # Only a client that half-closed its connection reads this.
     HungUpError: _Answer(
         HTTPStatus.REQUEST_TIMEOUT,
-        "The connection was closed before the answer. Keep it open until then.",
+        "The connection was closed before the response. Keep it open until then.",
     ),
     SlowRequestError: _Answer(HTTPStatus.REQUEST_TIMEOUT),
     TooLargeError: _Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
@@ -57,7 +57,7 @@ _ANSWERS: dict[type[ServingError], _Answer] = {
     ),
     ImageSizeError: _Answer(
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        "Leave out resize=false to have its center cropped and resampled.",
+        "Omit resize=false to crop and resample its center.",
     ),
     OverloadedError: _Answer(
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -65,7 +65,7 @@ _ANSWERS: dict[type[ServingError], _Answer] = {
     ),
     ModelError: _Answer(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "Another model or version may still answer: ask for it by ?model= and ?version=, or by its "
+        "Another model or version may still work: select it with ?model= and ?version=, or by its "
         "path under /v2.",
     ),
     NoRoomError: _Answer(HTTPStatus.SERVICE_UNAVAILABLE),
@@ -75,7 +75,7 @@ STATUSES = frozenset(answer.status for answer in _ANSWERS.values())
 
 
 def status_of(error: BaseException) -> HTTPStatus:
-    """Return the status that a request ends with when a view raises `error`."""
+    """Return the status of the response to `error`."""
     if isinstance(error, HTTPException):
         return HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     return _answer_to(error).status
@@ -87,16 +87,16 @@ def _answer_to(error: BaseException) -> _Answer:
 
 
 def problem_document(error: HTTPException | ServingError) -> Problem:
-    """Return a problem document, whose `detail` is for people to read.
+    """Return a problem document, with a human-readable `detail`.
 
-    `error` repeats it where the Open Inference Protocol's clients look for it.
+    `error` repeats it for clients of the Open Inference Protocol.
     """
     status = status_of(error)
     if isinstance(error, HTTPException):
         detail = error.description
     else:
         detail = f"{error} {_answer_to(error).advice}".strip()
-    if detail and len(detail) > MAX_DETAIL:  # what it quotes of the request may be megabytes
+    if detail and len(detail) > MAX_DETAIL:  # it may quote megabytes of the request
         detail = f"{detail[:MAX_DETAIL]}…"
     return {
         "type": "about:blank",
@@ -122,16 +122,15 @@ def register_error_handlers(app: Flask) -> None:
     @app.errorhandler(NotFound)
     def not_found(error: NotFound) -> Response:
         error.description = (
-            f"There is nothing at {request.path}. Images are classified at /predict; "
-            "/docs/ describes every address."
+            f"Nothing found at {request.path}. POST images to /predict; /docs/ lists all routes."
         )
         return problem_response(error)
 
     @app.errorhandler(MethodNotAllowed)
     def method_not_allowed(error: MethodNotAllowed) -> Response:
         error.description = (
-            f"{request.path} does not take {request.method}; "
-            f"it takes {', '.join(sorted(error.valid_methods or ()))}."
+            f"{request.path} does not support {request.method}; "
+            f"use {', '.join(sorted(error.valid_methods or ()))}."
         )
         return problem_response(error)
 

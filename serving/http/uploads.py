@@ -1,7 +1,7 @@
-"""A request's images and form fields, read where their meaning is clear.
+"""Reads a request's images and form fields, or says exactly what is wrong with them.
 
-If werkzeug's multipart parser cannot read one part of a form, it drops all of them without an
-error; the library `multipart` says what is wrong, and reads small forms as fast.
+If werkzeug's multipart parser cannot read one part of a form, it silently drops them all; the
+library `multipart` reports the error, and reads small forms as fast.
 """
 
 from collections.abc import Sized
@@ -26,17 +26,17 @@ FORM = "multipart/form-data"
 JSON = "application/json"
 OCTET_STREAMS = frozenset({"application/octet-stream", "binary/octet-stream"})
 MAX_FIELDS = 64  # in a form, besides its images
-MAX_TEXT = 1000  # bytes in a parameter, or in text that is taken for a file name
+MAX_TEXT = 1000  # bytes in a parameter, or in text that looks like a file name
 _HOW = f"curl -F {FIELD}=@photo.png"
 _JSON_HOW = f'Send {{"{FIELD}": "<base64>"}}, or {{"{FIELDS}": ["<base64>"]}} to /predict.'
 
 
 def read_uploads(max_images: int, kind: type[P]) -> tuple[list[Upload], P]:
-    """Return the request's images, in order, and its parameters, from the query and the body.
+    """Return the request's images, in order, and its parameters from the query and the body.
 
     Raises:
-        ServingError: there is no image or there are too many, the body is not what it is declared
-            as, or a parameter is unknown to `kind` or invalid.
+        ServingError: there are no images or too many, the body does not match its Content-Type,
+            or a parameter is invalid or unknown to `kind`.
     """
     fields: Sent = MultiDict()
     members: dict[str, Any] = {}
@@ -47,11 +47,11 @@ def read_uploads(max_images: int, kind: type[P]) -> tuple[list[Upload], P]:
     else:
         uploads = [_read_body()]
     sent = MultiDict([*request.args.items(multi=True), *fields.items(multi=True)])
-    parameters = kind.read(sent, members, also=f" Images are sent in the field {FIELD!r}.")
+    parameters = kind.read(sent, members, also=f" Send images in the field {FIELD!r}.")
     if not uploads:
         found = ", ".join(map(repr, fields)) or "none"
         raise BadRequestError(
-            f"There is no file in the field {FIELD!r} ({_HOW}); the other fields sent: {found}."
+            f"The field {FIELD!r} has no file ({_HOW}); other fields sent: {found}."
         )
     return uploads, parameters
 
@@ -84,13 +84,13 @@ def _read_json(max_images: int, kind: type[Parameters]) -> tuple[list[Upload], d
     """Return the images, in order, and the JSON's other members."""
     content = read_json(
         request.get_data(cache=False),
-        f"The request's JSON has more elements than {max_images} images.",
+        f"The request's JSON has more elements than {max_images} images need.",
         commas=2 * max_images,  # one is in each data URL
     )
     try:
         members = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise BadRequestError(f"The body is declared as {JSON}, and is not: {error}.") from error
+        raise BadRequestError(f"Invalid JSON body: {error}.") from error
     if not isinstance(members, dict):
         raise BadRequestError(f"The request's JSON is not an object. {_JSON_HOW}")
     several = FIELDS not in kind.model_fields
@@ -103,7 +103,7 @@ def _read_json(max_images: int, kind: type[Parameters]) -> tuple[list[Upload], d
     if named == [FIELD]:
         return [Upload(None, FIELD, read_base64(sent, FIELD))], members
     if not isinstance(sent, list) or not sent:
-        raise BadRequestError(f"{FIELDS} is not a list of images. {_JSON_HOW}")
+        raise BadRequestError(f"{FIELDS} must be a non-empty list of images. {_JSON_HOW}")
     _check_count(sent, max_images)
     names = [f"{FIELDS}[{place}]" for place in range(len(sent))]
     return [
@@ -115,13 +115,13 @@ def _read_parts(most: int) -> list[tuple[MultipartSegment, bytes]]:
     boundary = request.mimetype_params.get("boundary")
     if not boundary:
         raise BadRequestError(
-            f"The Content-Type header, {FORM}, names no boundary. Let the client make the header "
-            "by itself, as curl -F, requests' files= and a browser's FormData do."
+            f"The Content-Type header, {FORM}, has no boundary. Let the client set the header "
+            "itself, as curl -F, requests' files= and a browser's FormData do."
         )
     parts: list[tuple[MultipartSegment, bytes]] = []
     pieces: list[bytes] = []
     try:
-        # Latin-1 reads any file name; _decode_text() finds out its real encoding.
+        # Latin-1 reads any file name; _decode_text() finds its real encoding.
         parser = PushMultipartParser(boundary, header_charset="latin-1")
         for event in parser.parse_blocking(request.stream.read):
             if isinstance(event, MultipartSegment):
@@ -139,11 +139,11 @@ def _read_parts(most: int) -> list[tuple[MultipartSegment, bytes]]:
     except (MultipartError, UnicodeError) as error:
         if parts:
             raise BadRequestError(
-                f"The form is cut or broken after {len(parts)} parts: {error}."
+                f"Malformed multipart body after part {len(parts)}: {error}."
             ) from error
         raise BadRequestError(
-            f"The body is no form with the boundary {boundary!r} that its Content-Type names: "
-            f"{error}. Let the client make both ({_HOW})."
+            f"Malformed multipart body: {error}. The Content-Type header has the boundary "
+            f"{boundary!r}; let the client set both ({_HOW})."
         ) from error
     return parts
 
@@ -161,8 +161,8 @@ def _read_file(segment: MultipartSegment, content: bytes) -> Upload | None:
         return None
     if filename is None and segment.content_type is None and (text := _as_words(content)):
         raise BadRequestError(
-            f"The field {FIELD!r} holds the text {text!r} and no file; "
-            f"with curl, an @ before the name sends the file: -F {FIELD}=@{text}"
+            f"The field {FIELD!r} has the text {text!r} instead of a file; "
+            f"with curl, put @ before the file's name: -F {FIELD}=@{text}"
         )
     return Upload(None, f"The file in the field {FIELD!r}", content)
 
@@ -177,7 +177,7 @@ def _as_words(content: bytes) -> str | None:
 
 
 def _decode_text(text: str) -> str:
-    """Return a name that was read as Latin-1, decoded as UTF-8 or else as Windows-1252."""
+    """Decode a name that was read as Latin-1 as UTF-8, or else as Windows-1252."""
     if text.isascii():
         return text
     try:
@@ -195,18 +195,18 @@ def _read_body() -> Upload:
     body = request.get_data(cache=False)
     if not body:
         raise BadRequestError(
-            f"There is no image: send one as the request's body, or as {FORM} in the field "
+            f"The request has no image: send one as the body, or as {FORM} in the field "
             f"{FIELD!r} ({_HOW})."
         )
     if not mimetype or mimetype in OCTET_STREAMS or mimetype.startswith("image/"):
-        return Upload(None, "The request's body", body)  # its bytes say what it is
-    declared = f"The request's body is declared as {mimetype}"
+        return Upload(None, "The request's body", body)  # its bytes tell its format
+    declared = f"The Content-Type is {mimetype}"
     if mimetype == "application/x-www-form-urlencoded":
         raise UnsupportedTypeError(
-            f"{declared}, as curl does by itself: add -H 'Content-Type: image/png' to "
-            f"--data-binary, or send a form ({_HOW})."
+            f"{declared}, curl's default: add -H 'Content-Type: image/png' to --data-binary, or "
+            f"send a form ({_HOW})."
         )
     raise UnsupportedTypeError(
-        f"{declared}; send a {ACCEPTED} image, declared as its type (image/png, say), as {FORM} "
+        f"{declared}; send a {ACCEPTED} image with its own type (such as image/png), as {FORM} "
         f"({_HOW}) or, in base64, as {JSON}."
     )

@@ -1,4 +1,4 @@
-"""Turns an uploaded file's bytes into the pixels that the models see, or refuses it clearly."""
+"""Decodes uploaded files to the pixels that the models see, or says why it refuses them."""
 
 import re
 import warnings
@@ -36,7 +36,7 @@ __all__ = [
 MIMETYPES = frozenset(
     f"image/{kind}" for kind in ("png", "jpeg", "jpg", "webp", "gif", "bmp", "x-ms-bmp", "avif")
 )
-MAX_PIXELS = 8192 * 6144  # of an image to resize, by default; the largest of 50-megapixel phones
+MAX_PIXELS = 8192 * 6144  # of an image to resize, by default; as of 50-megapixel phones
 MAX_SCANS = 100  # in a JPEG; each costs a pass over the image, and may take only 42 bytes
 MAX_SCANNED_PIXELS = 1_000_000_000  # in all scans of a JPEG; about a second
 SMALL_FILE = 2**14  # bytes; a plain image of 32×32 pixels has up to 4,300
@@ -64,7 +64,7 @@ _TRANSPOSES = {
 _PROFILES = (b"iCCP", b"ICC_PROFILE\0", b"ICCP", b"DEBM")  # of PNG, JPEG, WebP and BMP
 _SPOKEN_VOWEL = re.compile("[AEIO]|HTML|M[NP]|RTF|SVG|XML")
 
-# Pillow warns of what decode() refuses or ignores, in lines that do not fit the log.
+# Pillow warns about problems that decode() refuses or ignores, in lines that do not fit the log.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
@@ -87,23 +87,23 @@ class DecodedImage:
 
     @property
     def resampled(self) -> bool:
-        """Whether the pixels are those of its resampled center."""
+        """Whether the image was cropped to its center and resampled."""
         return (self.width, self.height) != SIZE
 
 
 def decode(
     content: bytes, *, name: str, resize: bool, max_pixels: int = MAX_PIXELS
 ) -> DecodedImage:
-    """Decode an image in one of `FORMATS`; of several frames, the first.
+    """Decode the first frame of an image in one of `FORMATS`.
 
-    The orientation is applied, colors that the file describes are converted to sRGB,
+    The orientation is applied, colors are converted to sRGB as the file describes them,
     transparency is composited over white, and any other mode becomes 8-bit RGB. With `resize`, the
     largest centered square of an image of another size is resampled to 32×32. Error messages call
     the image `name`.
 
     Raises:
         BrokenImageError: the bytes are empty, not an image, or a broken one.
-        UnsupportedTypeError: they are in another format, or in a variant that is not supported.
+        UnsupportedTypeError: they are in another format, or in an unsupported variant.
         ImageSizeError: the image is not 32×32 and `resize` is off.
         TooLargeError: the image to resize has more than `max_pixels`, or takes too much memory.
     """
@@ -125,7 +125,7 @@ def decode(
         raise
     except UnreadVariantError as error:
         raise UnsupportedTypeError(
-            f"{name} is {error}, which is not read; send a plain {ACCEPTED} file."
+            f"{name} is {error}, which is not supported; send a plain {ACCEPTED} file."
         ) from error
     except Image.DecompressionBombError as error:
         raise _too_many_pixels(name, max_pixels) from error
@@ -159,19 +159,19 @@ def is_small(content: bytes) -> bool:
 
 
 def _check(encoded: EncodedImage, *, name: str, resize: bool, max_pixels: int) -> None:
-    """Refuse an image by its header, before it costs anything."""
+    """Refuse an image by its header, before decoding it."""
     if not encoded.width or not encoded.height:
         raise ValueError("it has no pixels")
     pixels = encoded.width * encoded.height + encoded.hidden
     scanned = encoded.scans * min(pixels, max_pixels)  # larger ones are refused below
     if encoded.scans > MAX_SCANS or scanned > MAX_SCANNED_PIXELS:
         raise BrokenImageError(
-            f"{name} has too many scans ({encoded.scans:,}). Save it as a plain JPEG."
+            f"{name} has too many scans ({encoded.scans:,}). Save it as a baseline JPEG."
         )
     width, height = _displayed(encoded)
     if not resize and (width, height) != SIZE:
         raise ImageSizeError(
-            f"{name} is {width}×{height} pixels, and the models take {IMAGE_SIZE}×{IMAGE_SIZE}."
+            f"{name} is {width}×{height} pixels; the models take {IMAGE_SIZE}×{IMAGE_SIZE}."
         )
     if pixels > max_pixels:
         raise _too_many_pixels(name, max_pixels)

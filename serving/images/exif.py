@@ -1,4 +1,4 @@
-"""The one Exif tag that matters here, however odd the others are."""
+"""Reads the Exif orientation, however broken the other tags are."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ _SIZES = {3: 2, 4: 4}  # of SHORT and LONG, in bytes
 
 
 def read_orientation(exif: bytes) -> int:
-    """Return the orientation, 1 to 8, that an Exif block gives in its first directory; else 1."""
+    """Return the orientation, 1 to 8, in an Exif block's first directory; 1 if it has none."""
     exif = exif.removeprefix(b"Exif\0\0")
     order: Literal["little", "big"]
     if exif.startswith(b"II*\0"):

@@ -1,6 +1,6 @@
-"""Names the format of a file by its first bytes.
+"""Detects the format of a file by its first bytes.
 
-No library names all of these: Git LFS pointers, base64 and HTML are what people send by mistake.
+No library detects all of these: people send Git LFS pointers, base64 and HTML by mistake.
 """
 
 import codecs
@@ -57,11 +57,11 @@ _BRANDS = (  # of files made of boxes: ISO/IEC 14496-12
 _RIFF = {b"WEBP": "WebP", b"AVI ": "AVI video", b"WAVE": "WAV"}
 _PORTABLE = re.compile(rb"P[1-7fF]\s")
 _MARKUP = re.compile(rb"<(?:!doctype\s+|\w+:)?(html|svg)\b", re.IGNORECASE)
-TEXT = 2**16  # bytes; so many show whether a file is text
+TEXT = 2**16  # bytes; enough to tell whether a file is text
 _AS_TEXT = ("\x89PNG", "\u2030PNG", "ÿØÿ")  # PNG and JPEG, read as Latin-1 or Windows-1252
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a]")  # characters that text does not have
 _DATA_URL = re.compile(rb"\s*data:[\w/+.-]*[;,]")
-# What may follow the brackets of other texts, such as [section] or {{ name }}, is left out.
+# Excludes what follows the brackets of other texts, such as [section] or {{ name }}.
 _JSON = re.compile(
     rb"""\{\s*+(?:["}]|$) | \[\s*+(?:[]["{\d-]|(?:true|false|null)\b|$)""", re.VERBOSE
 )
@@ -71,7 +71,7 @@ _BASE64 = re.compile(rb"\s*+[A-Za-z0-9+/\r\n]{16,}+={0,2}\s*+")
 
 
 def name_format(content: bytes) -> str | None:
-    """Return the format's name, whether or not it is read here; None if it is not known."""
+    """Return the format's name, supported or not; None if it is unknown."""
     for magic, name in _MAGIC:
         if content.startswith(magic):
             return name
@@ -87,22 +87,21 @@ def name_format(content: bytes) -> str | None:
 
 
 def find_damage(content: bytes) -> str | None:
-    """Return what happened to a file on its way here, if its bytes tell."""
+    """Return how a file was damaged in transit, if its bytes show it."""
     if found := _JAVASCRIPT.match(content):
         return (
-            f"is the text {found[0].decode()!r}, which JavaScript makes of an object. Send the "
-            "bytes of the file: a Blob, a File or an ArrayBuffer."
+            f"is the text {found[0].decode()!r}: JavaScript converted an object to a string. "
+            "Send the file's bytes: a Blob, a File or an ArrayBuffer."
         )
     try:
-        # A binary file is no UTF-8. The last character may be cut off.
+        # A binary file is not valid UTF-8. The last character may be cut off.
         text, _ = codecs.utf_8_decode(content[:TEXT], "strict", False)
     except UnicodeDecodeError:
         return None
     if text.startswith(_AS_TEXT) or ("\ufffd" in text and _CONTROL.search(text)):
         return (
-            "was turned into text on its way here, which changed its bytes. Send it as binary "
-            "data: a gateway may have to be told that images are binary, and a client that it "
-            "reads bytes."
+            "was converted to text in transit, which changed its bytes. Send it as binary data: "
+            "open the file in binary mode, and configure gateways to treat images as binary."
         )
     return None
 

@@ -1,7 +1,7 @@
 """Decodes request images without blocking other requests.
 
-An image that is not small, or is to be resampled, is decoded in a process, which is killed if it
-takes too long.
+Images that are large or need resampling are decoded in a process, which is killed if it takes too
+long.
 """
 
 import logging
@@ -28,27 +28,27 @@ logger = logging.getLogger(__name__)
 
 
 class Decoders:
-    """A few processes for slow images, each started when it is first needed."""
+    """A few processes for slow images, each started on first use."""
 
     def __init__(
         self, processes: int, *, max_pixels: int, max_held: int, wait: float, work: float
     ) -> None:
-        """Images of `max_held` bytes may wait; `wait` and `work` are a request's seconds."""
+        """Hold up to `max_held` bytes of images; `wait` and `work` limit a request's seconds."""
         self._max_pixels = max_pixels
         self._max_held = max_held
         self._wait = wait
         self._work = work
-        self._held = 0  # bytes of images that wait for a process, or are in one
+        self._held = 0  # bytes of images waiting for a process or in one
         self._free = LifoQueue()  # the last used one first, so that the others need not start
         self._processes = [Process(max_pixels) for _ in range(processes)]
         for process in self._processes:
             self._free.put(process)
 
     def check_ready(self) -> None:
-        """Check that a decoder runs, or starts.
+        """Check that a decoder is running, or start one.
 
         Raises:
-            NotReadyError: none does; the message says why.
+            NotReadyError: none starts; the message says why.
         """
         if any(process.runs for process in self._processes):
             return
@@ -57,7 +57,7 @@ class Decoders:
             process.start()
         except OverloadedError as error:
             raise NotReadyError(
-                f"No decoder can be started: {error.__cause__}. The log says more."
+                f"Cannot start a decoder: {error.__cause__}. The log has details."
             ) from error
         finally:
             self._free.put(process)
@@ -91,8 +91,8 @@ class Decoders:
         """Decode a request's images in order, each to its pixels or its refusal.
 
         Raises:
-            ServingError: too many pixels in total, no decoder in time, too many bytes that wait for
-                one, or `is_abandoned()` before an image is decoded.
+            ServingError: too many pixels in total, no free decoder in time, too many bytes waiting
+                for one, or `is_abandoned()` before an image is decoded.
         """
         pixels = held = 0
         left = _TimeBudget(self._wait, self._work)
@@ -110,14 +110,14 @@ class Decoders:
                     pixels += outcome.width * outcome.height
                 if pixels > self._max_pixels:
                     raise TooLargeError(
-                        f"The images have more than {self._max_pixels:,} pixels together. "
-                        "Send fewer or smaller ones at a time."
+                        f"The images have more than {self._max_pixels:,} pixels in total. "
+                        "Send fewer or smaller images per request."
                     )
         finally:
             self._held -= held
 
     def _hold(self, uploads: Sequence[Upload]) -> int:
-        """Count a request's bytes, which wait for a process from now on."""
+        """Count a request's bytes, which now wait for a process."""
         size = sum(len(upload.content) for upload in uploads)
         if self._held + size > self._max_held:
             raise _overloaded()
@@ -155,7 +155,7 @@ class _TimeBudget:
 
 
 def _decode_here(upload: Upload, left: _TimeBudget, *, resize: bool) -> Outcome | None:
-    """Decode an image at once if it is small; return None for one that takes a process."""
+    """Decode an image at once if it is small; return None if it needs a process."""
     if not is_small(upload.content):
         return None
     if left.work <= 0:
@@ -184,18 +184,18 @@ def _decode_in(process: Process, upload: Upload, left: _TimeBudget, *, resize: b
         return _too_long(upload)
     except DecoderCrashError as crash:
         left.work -= crash.seconds
-        logger.warning("a decoder broke down on an image of %d bytes", len(upload.content))
+        logger.warning("a decoder crashed on an image of %d bytes", len(upload.content))
         return BrokenImageError(f"{upload.name} is broken: it crashed its decoder. Save it again.")
     left.work -= seconds
     return outcome
 
 
 def _overloaded() -> OverloadedError:
-    return OverloadedError("Too many images to decode at once. Send it again in a second.")
+    return OverloadedError("Too many images are waiting to be decoded. Retry in a second.")
 
 
 def _too_long(upload: Upload) -> TooLargeError:
     return TooLargeError(
-        f"{upload.name} takes too long to decode. Send a smaller or plainer image, or fewer at a "
-        "time."
+        f"{upload.name} takes too long to decode. Send a smaller or simpler image, or fewer per "
+        "request."
     )

@@ -1,6 +1,6 @@
-"""A decoder in a process of its own, which can be killed; `worker` is its other side.
+"""A decoder in a process of its own, which can be killed; `worker` runs in it.
 
-Each format has files that keep its decoder busy for minutes, and a thread cannot be killed.
+Every format has files that keep its decoder busy for minutes, and a thread cannot be killed.
 """
 
 import json
@@ -45,11 +45,11 @@ logger = logging.getLogger(__name__)
 
 
 class DecoderTimeoutError(Exception):
-    """Images that were not decoded in time."""
+    """Images were not decoded in time."""
 
 
 class DecoderCrashError(Exception):
-    """Images that crashed their decoder, after `seconds`."""
+    """Images crashed their decoder, after `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -57,24 +57,24 @@ class DecoderCrashError(Exception):
 
 
 class Process:
-    """A decoder process, started when it is first needed, and again after images have ended it."""
+    """A decoder process, started on first use, and again after images have crashed it."""
 
     def __init__(self, max_pixels: int) -> None:
         self._max_pixels = max_pixels
         self._process: Popen | None = None
-        self.runs = False  # rather than starts
+        self.runs = False  # True once it has started
 
     def decode(
         self, images: Sequence[bytes | str], *, name: str, resize: bool, limit: float
     ) -> tuple[list[Outcome], float]:
         """Decode files' bytes, or files by their paths, within `limit` seconds, or end the process.
 
-        Error messages call each of them `name`. Also return the seconds of work, without those that
-        the answer waited in a busy loop.
+        Error messages call each of them `name`. Also return the seconds of work, without the
+        answer's wait for a busy event loop.
 
         Raises:
             OverloadedError: the process cannot be started.
-            DecoderTimeoutError: the time was too short.
+            DecoderTimeoutError: the time ran out.
             DecoderCrashError: the process has ended.
         """
         # An idle process may have died, for example when memory ran short.
@@ -112,18 +112,18 @@ class Process:
         Raises:
             OverloadedError: it cannot be started; the cause says why.
         """
-        # Its arithmetic is on 32×32 pixels, where OpenBLAS's threads would only take memory.
+        # It computes on 32×32 pixels only, where OpenBLAS's threads would just take memory.
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
         try:
             command = (*COMMAND, str(self._max_pixels))
             self._process = Popen(command, stdin=PIPE, stdout=PIPE, cwd=ROOT, env=environment)
             with gevent.Timeout(START_LIMIT, OSError("it takes too long")):
                 if not self._process.stdout.readline():
-                    raise OSError(f"it ended with status {self._process.wait()}")
+                    raise OSError(f"it exited with status {self._process.wait()}")
         except OSError as error:
             self.end()
-            logger.exception("no decoder could be started")
-            raise OverloadedError("No decoder can be started. Send it again later.") from error
+            logger.exception("cannot start a decoder")
+            raise OverloadedError("Cannot start a decoder. Retry later.") from error
         self.runs = True
         return self._process
 

@@ -1,9 +1,9 @@
 """A process that decodes images and can be killed: `python -m serving.images.worker MAX_PIXELS`.
 
-Each line of its input is an order, in JSON: the `images`, each a path or the number of its bytes,
-which follow the line, and images.decode()'s `options`. Its output has a line once it is ready, then
-a line of JSON for each order: the `seconds` of work and the `outcomes`, each the `width` and
-`height` of an image, whose 3,072 bytes follow the line, or the `error` that images.decode() raises
+Each input line is an order in JSON: the `images`, each a path or the number of its bytes, which
+follow the line, and the `options` of images.decode(). The output is a line once it is ready, then a
+line of JSON per order: the `seconds` of work and the `outcomes`, each either the `width` and
+`height` of an image, whose 3,072 bytes follow the line, or the `error` that images.decode() raised
 and its `message`.
 """
 
@@ -20,10 +20,10 @@ if sys.platform != "win32":
 from serving.errors import BrokenImageError, FolderError, ServingError, TooLargeError
 from serving.images.decode import decode
 
-MEMORY_LIMIT = 2 * 2**30  # most bytes of address space, unless the pixels need more
-PIXEL_MEMORY = 22  # most bytes that decoding takes for a pixel
-OTHER_MEMORY = 2**30  # bytes, of which the libraries take 200 MB
-MAX_BYTES = 256 * 2**20  # of a file; the most pixels by default take 201 MB as 8-bit RGBA
+MEMORY_LIMIT = 2 * 2**30  # maximum bytes of address space, unless the pixels need more
+PIXEL_MEMORY = 22  # maximum bytes to decode a pixel
+OTHER_MEMORY = 2**30  # bytes; the libraries take 200 MB of it
+MAX_BYTES = 256 * 2**20  # of a file; the default maximum of pixels takes 201 MB as 8-bit RGBA
 
 
 def main() -> None:
@@ -73,7 +73,9 @@ def read_file(path: str) -> bytes:
     except OSError as error:
         raise BrokenImageError(f"{error.strerror}.") from error
     if len(content) > MAX_BYTES:
-        raise TooLargeError(f"The file has more than {MAX_BYTES // 2**20} MiB. Save it smaller.")
+        raise TooLargeError(
+            f"The file exceeds {MAX_BYTES // 2**20} MiB. Save it as a smaller file."
+        )
     return content
 
 

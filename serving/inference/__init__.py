@@ -1,1 +1,1 @@
-"""From pixels to probabilities: models, their runs, and batches over requests."""
+"""From pixels to probabilities: models, their runs, and batches across requests."""

@@ -4,7 +4,7 @@ A batch takes the images that arrived for the same models during the last run, s
 the load and an idle service adds no wait. Large requests run piece by piece, taking turns with the
 others. One thread is enough, because ONNX Runtime spreads each run over the cores itself;
 everything else happens in gevent's loop, whose greenlets switch only where they wait. A short run
-for the only request there is happens there, too: the way to the thread and back takes 0.4 ms.
+for a lone request happens there, too, since a round trip to the thread takes 0.4 ms.
 """
 
 import atexit
@@ -45,10 +45,10 @@ logger = logging.getLogger(__name__)
 
 
 class Observer(Protocol):
-    """Who counts what the batcher does."""
+    """Counts what the batcher does."""
 
     def count_waiting(self, images: int) -> None:
-        """Count images, or fewer than none, that wait for a model or run."""
+        """Add to the images queued or running; a negative number subtracts."""
 
     def count_wait(self, classifiers: Iterable[Classifier], seconds: float) -> None:
         """Count a request's wait for its first run."""
@@ -93,10 +93,10 @@ class _Job:
 class Batcher:
     """Runs the models for all requests, which are greenlets of the thread that created it."""
 
-    needs_gevent = True  # a subclass may run each request where it is
+    needs_gevent = True  # a subclass may run each request in its own thread
 
     def __init__(self, observer: Observer, settings: Settings) -> None:
-        self.requests = 0  # that are being answered; the application counts them
+        self.requests = 0  # in progress; the application counts them
         self._hub = gevent.get_hub()
         self._observer = observer
         self._settings = settings
@@ -105,7 +105,7 @@ class Batcher:
         self.waiting = 0  # images queued or running, summed over the models
         self._last_small = -MIXED_SECONDS  # monotonic time when a small request last joined others
         self._failed: set[Classifier] = set()
-        self._seconds: dict[Classifier, float] = {}  # for an image, in the last run
+        self._seconds: dict[Classifier, float] = {}  # per image, in the last run
         self._thread = ThreadPool(1)
         self._worker = gevent.spawn(self._work)
         self._worker.link_exception(_end_process)
@@ -120,7 +120,7 @@ class Batcher:
         """Return each model's probabilities [N, classes] for images [N, 32, 32, 3], RGB.
 
         Raises:
-            HungUpError: `is_abandoned()` before a run, which then does without these images.
+            HungUpError: `is_abandoned()` before a run, which then leaves out these images.
             OverloadedError: too many images are already waiting.
             ModelError: a model failed.
         """
@@ -140,23 +140,23 @@ class Batcher:
         # A lone request is never too large.
         if self.waiting and self.waiting + size > self._settings.max_waiting:
             raise OverloadedError(
-                "Too many images wait to be classified. Send this again in a second."
+                "Too many images are waiting to be classified. Retry in a second."
             )
 
     def check_thread(self) -> None:
-        """Check that the server runs requests where they can be put into batches.
+        """Check that requests run in gevent's loop, where they can be batched.
 
         Raises:
-            NotReadyError: it runs them in threads.
+            NotReadyError: they run in threads.
         """
         if self.needs_gevent and gevent.get_hub() is not self._hub:
             raise NotReadyError(
-                "This server runs requests in threads, and the service makes batches in gevent's "
-                "loop. Run it by `python -m serving`, or by gunicorn with --worker-class gevent."
+                "This server runs requests in threads, but the service batches them in gevent's "
+                "loop. Run it with `python -m serving`, or with gunicorn --worker-class gevent."
             )
 
     def retry_failed(self, only: Collection[Classifier] | None = None) -> list[str]:
-        """Return which models, of all or `only` these, failed in their last run; run them again."""
+        """Return the models, of all or `only` these, that failed in their last run; retry them."""
         self.check_thread()
         failed = [c for c in self._failed if only is None or c in only]
         if not self.waiting:
@@ -271,11 +271,11 @@ class Batcher:
 
 
 def check_gunicorn() -> None:
-    """Refuse a gunicorn configuration that cannot make batches, in the way that prints one line.
+    """Refuse a gunicorn configuration that prevents batching, with a message of one line.
 
     Raises:
-        AppImportError: it runs requests in threads; gunicorn prints this of a worker.
-        RuntimeError: it creates the application before it forks; gunicorn prints this of itself.
+        AppImportError: requests run in threads; a worker prints this error.
+        RuntimeError: the application is created before forking; the master prints this error.
     """
     if not os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):
         return
@@ -283,20 +283,15 @@ def check_gunicorn() -> None:
         from gunicorn.errors import AppImportError  # noqa: PLC0415
 
         raise AppImportError(
-            "Error: the service makes batches in gevent's loop, and gunicorn would run requests in "
-            "threads; give it --worker-class gevent in place of --threads"
+            "Error: the service batches requests in gevent's loop, but gunicorn would run them in "
+            "threads; use --worker-class gevent instead of --threads"
         )
     if "gunicorn.workers.ggevent" in sys.modules and not is_module_patched("socket"):
-        raise RuntimeError(
-            "each of gunicorn's workers needs models of its own; leave out --preload"
-        )
+        raise RuntimeError("each gunicorn worker needs its own models; omit --preload")
 
 
 def _end_process(worker: gevent.Greenlet) -> None:
-    """End the process, since without its batcher no request would ever end.
-
-    gunicorn, where it runs, replaces it.
-    """
+    """End the process, which gunicorn replaces: without a batcher, no request would ever end."""
     try:
         logger.critical("the batcher failed, so this worker ends", exc_info=worker.exc_info)
     finally:

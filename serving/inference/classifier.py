@@ -1,4 +1,4 @@
-"""An ONNX Runtime session over a model: images to probabilities."""
+"""An ONNX Runtime session for a model: from images to probabilities."""
 
 import time
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class Classifier:
     record: Record
     curves: Path
     session: onnxruntime.InferenceSession
-    max_batch: int  # images in one run; more are no faster, and take memory
+    max_batch: int  # images in one run; larger batches only take more memory
 
     @property
     def provider(self) -> str:
@@ -64,7 +64,7 @@ def run_each(classifiers: Sequence[Classifier], images: npt.NDArray[np.uint8]) -
 def usable_threads(workers: int = 1) -> int:
     """Return each worker's share of the cores that this process may use.
 
-    By itself, ONNX Runtime would use all of the host's, whatever the affinity or container quota.
+    By default, ONNX Runtime uses all the host's cores, whatever the affinity or container quota.
     """
     cores: int = cpu_count()
     return max(1, cores // workers)
@@ -95,7 +95,7 @@ def start_session(
     providers: list[str],
     provider_options: list[dict[str, str]],
 ) -> onnxruntime.InferenceSession:
-    """Load a model's file and check that it takes images and returns so many probabilities.
+    """Load a model and check that it maps images to `classes` probabilities.
 
     Raises:
         StartError: it is not a model, has other inputs and outputs, or does not run on the first
@@ -115,7 +115,7 @@ def start_session(
         (OUTPUT, "tensor(float)", [BATCH, classes]),
     ]
     if found != contract:
-        raise StartError(f"{path} has inputs and outputs {found}, not {contract}")
+        raise StartError(f"{path} has inputs and outputs {found}; expected {contract}")
     if session.get_providers()[0] != providers[0]:
         raise StartError(f"{path} does not run on {providers[0]}")
     return session
@@ -131,9 +131,7 @@ def warm_up(classifier: Classifier, path: Path) -> None:
         try:
             classifier.classify(np.zeros((size, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8))
         except Exception as error:  # ONNX Runtime's exceptions share no narrower base
-            raise StartError(
-                f"{path} is loaded, but fails on {words}: {one_line(error)}"
-            ) from error
+            raise StartError(f"{path} loads, but fails on {words}: {one_line(error)}") from error
 
 
 def one_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""ONNX Runtime's execution providers: CUDA where it works, else the CPU."""
+"""ONNX Runtime's execution providers: CUDA if it works, else the CPU."""
 
 import contextlib
 import io
@@ -10,7 +10,7 @@ from serving.settings import Provider, Settings
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
-MAX_BATCH = {CPU: 16, CUDA: 128}  # images; measured on the CPU alone
+MAX_BATCH = {CPU: 16, CUDA: 128}  # images; measured only on the CPU
 FATAL = 4  # ONNX Runtime's log severities
 WARNING = 2
 
@@ -19,7 +19,7 @@ def choose_providers(provider: Provider, settings: Settings, onnx_file: bytes) -
     """Return a session's providers in order of preference; `onnx_file` is for trying CUDA.
 
     Raises:
-        StartError: `provider` is cuda, which does not work here.
+        StartError: `provider` is cuda, but CUDA does not work here.
     """
     if provider == "cpu":
         return [CPU]
@@ -27,9 +27,9 @@ def choose_providers(provider: Provider, settings: Settings, onnx_file: bytes) -
         return [CUDA, CPU]
     if provider == "cuda":
         raise StartError(
-            "provider cuda is set, but CUDA does not work here: it takes an NVIDIA GPU, its driver "
+            "provider cuda is set, but CUDA does not work here: it needs an NVIDIA GPU, its driver "
             "and the libraries of the extra `cuda` (uv run --extra cuda python -m serving); "
-            "set --provider or SERVING_PROVIDER to auto or cpu to do without"
+            "otherwise set --provider or SERVING_PROVIDER to auto or cpu"
         )
     return [CPU]
 
@@ -47,13 +47,13 @@ def cuda_options(settings: Settings) -> dict[str, str]:
 
 
 def _cuda_works(settings: Settings, onnx_file: bytes) -> bool:
-    """Tell whether a session runs on CUDA by trying one, without ONNX Runtime's red errors.
+    """Return whether a session runs on CUDA, by trying one without ONNX Runtime's red errors.
 
     `get_available_providers()` lists what the wheel was built with, not what the machine has.
     """
     if CUDA not in onnxruntime.get_available_providers():
         return False
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints missing libraries
         onnxruntime.preload_dlls()
     onnxruntime.set_default_logger_severity(FATAL)
     try:

@@ -45,7 +45,7 @@ class Classifiers:
             newest = next(iter(versions[name].values()))
             return newest.record.parameters or math.inf, name
 
-        # The article's order: its models grow. Those of unknown size come last.
+        # The article's order, by size; models of unknown size come last.
         self._versions = {name: versions[name] for name in sorted(versions, key=size)}
 
     def __iter__(self) -> Iterator[Classifier]:
@@ -76,14 +76,14 @@ class Classifiers:
         """
         if name not in self._versions:
             raise UnknownModelError(
-                f"There is no model {name!r}; the models are {', '.join(self._versions)}."
+                f"Unknown model {name!r}; available models: {', '.join(self._versions)}."
             )
         versions = self._versions[name]
         if version is None:
             return next(iter(versions.values()))
         if version not in versions:
             raise UnknownModelError(
-                f"There is no version {version!r} of the model {name}; the versions are "
+                f"Unknown version {version!r} of model {name}; available versions: "
                 f"{', '.join(versions)}."
             )
         return versions[version]
@@ -95,14 +95,14 @@ def load_classifiers(settings: Settings) -> Classifiers:
     With int8, the records are those of the int8 files.
 
     Raises:
-        StartError: there is no model; one is missing, altered or of another form; or the provider
-            is `cuda`, but CUDA does not work here or the precision is int8.
+        StartError: there are no models; one is missing, altered or invalid; or the provider is
+            `cuda`, but CUDA does not work here or the precision is int8.
     """
     models_dir, provider, precision = settings.models_dir, settings.provider, settings.precision
     if precision == "int8":
         if provider == "cuda":
             raise StartError(
-                "precision int8 is faster on the CPU alone, and provider cuda is set; "
+                "precision int8 runs only on the CPU, but provider cuda is set; "
                 "set --provider or SERVING_PROVIDER to cpu, "
                 "or --precision or SERVING_PRECISION to float32"
             )
@@ -113,8 +113,9 @@ def load_classifiers(settings: Settings) -> Classifiers:
         raise StartError(str(error)) from error
     if not models:
         raise StartError(
-            f"{models_dir.resolve()} {'holds no models' if models_dir.is_dir() else 'is no folder'}"
-            "; set --models-dir or SERVING_MODELS_DIR to the one with <name>/<version>/"
+            f"{models_dir.resolve()} "
+            f"{'contains no models' if models_dir.is_dir() else 'is not a folder'}; "
+            "set --models-dir or SERVING_MODELS_DIR to the folder with <name>/<version>/"
         )
     providers = choose_providers(provider, settings, models[0][2])
     try:
@@ -175,14 +176,14 @@ def _read(folder: Path, precision: str) -> tuple[Path, Record, bytes]:
             record, path = record.of_int8(), folder / INT8_MODEL_FILE
         except ValueError as error:
             raise StartError(
-                f"{folder} has no {INT8_MODEL_FILE}; make it with python -m training quantize, "
+                f"{folder} has no {INT8_MODEL_FILE}; create it with python -m training quantize, "
                 "or set --precision or SERVING_PRECISION to float32"
             ) from error
     return path, record, read_model(path, record.sha256)
 
 
 def _return_freed_memory() -> None:
-    """Give back what loading has freed, of which glibc would keep tens of MiB for the process."""
+    """Return memory freed by loading to the system; glibc would keep tens of MiB of it."""
     if sys.platform == "linux":
         with suppress(AttributeError):  # another libc
             ctypes.CDLL(None).malloc_trim(0)

@@ -1,1 +1,1 @@
-"""How far to trust an answer, and what it rests on."""
+"""How reliable an answer is, and what it depends on."""

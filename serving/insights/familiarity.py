@@ -23,7 +23,9 @@ def load_familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
         return read_familiarity(models_dir)
     except (OSError, ValidationError) as error:
         path = models_dir / FAMILIARITY_FILE
-        raise StartError(f"{path} is not what python -m training familiarity writes") from error
+        raise StartError(
+            f"{path} is damaged; create it again with python -m training familiarity"
+        ) from error
 
 
 def familiarity_of(
@@ -33,7 +35,7 @@ def familiarity_of(
 ) -> list[Familiarity | None]:
     """Return each image's familiarity, from the models' probabilities [N, classes].
 
-    None unless all the model files that were measured are among those that answer.
+    None for each image unless `classifiers` include all the models that were measured.
     """
     unknown: list[Familiarity | None] = [None] * len(probabilities[0] if probabilities else ())
     if measured is None or measured.threshold is None:

@@ -1,11 +1,11 @@
-"""How often predictions like this one were right on the model's test set."""
+"""The accuracy of similar predictions on the model's test set."""
 
 import math
 
 from models.record import Record
 from serving.http.answers import Worth, rounded
 
-_FEWEST = 30  # images that a share needs; its standard error is then below 10 points
+_FEWEST = 30  # minimum images for a share; its standard error is then below 10 points
 
 
 def worth(record: Record, best: int, confidence: float) -> Worth:
@@ -28,5 +28,5 @@ def _reliability(record: Record, confidence: float) -> float | None:
     if record.calibration is None:
         return None
     bins = record.calibration.reliability
-    found = bins[max(math.ceil(confidence * len(bins)) - 1, 0)]  # closed above
+    found = bins[max(math.ceil(confidence * len(bins)) - 1, 0)]  # bins include their upper bound
     return None if found.accuracy is None or found.count < _FEWEST else rounded(found.accuracy)

@@ -1,4 +1,4 @@
-"""Small images inside a response, to show what a model saw."""
+"""Images embedded in a response, to show what a model saw."""
 
 import base64
 import io

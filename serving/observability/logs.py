@@ -10,7 +10,7 @@ from serving.http.intake import current_request
 
 
 def configure_logging() -> None:
-    """Log to standard error: lines for a person on a terminal, JSON for a collector elsewhere."""
+    """Log to standard error: plain lines on a terminal, JSON lines elsewhere."""
     handler = logging.StreamHandler()
     handler.addFilter(_add_request_id)
     if sys.stderr.isatty():

@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics, summed over the workers if there are several."""
+"""The Prometheus metrics at /metrics, summed over the workers."""
 
 import logging
 import os
@@ -29,10 +29,10 @@ from serving.inference.registry import Classifiers
 from serving.observability.processes import Processes
 from serving.observability.shared_metrics import SharedMetrics
 
-MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own way, under others' gunicorn
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's mode for several processes
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-MOST_CLASSES = 100  # of a model whose answers are counted by class
+MOST_CLASSES = 100  # of a model whose predictions are counted by class
 _CONFIDENCES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 
 
@@ -64,27 +64,27 @@ class Metrics:
         )
         self.in_flight = Gauge(
             "serving_http_requests_in_flight",
-            "Requests being answered.",
+            "Requests in progress.",
             multiprocess_mode="livesum",
             registry=registry,
         )
         model_requests = Counter(
             "serving_model_requests",
-            "Requests that asked a model.",
+            "Requests to a model.",
             ["model", "version", "status"],
             registry=registry,
         )
         model_seconds = Histogram(
             "serving_model_duration_seconds",
-            "Time of a model's requests (success, fail), of their waits in the queue, and of its "
-            "runs (infer).",
+            "Duration of a model's requests (success, fail), of their time in the queue, and of "
+            "its runs (infer).",
             ["model", "version", "stage"],
             buckets=_SECONDS,
             registry=registry,
         )
         model_images = Counter(
             "serving_model_images",
-            "Images that a model ran on.",
+            "Images run through a model.",
             ["model", "version"],
             registry=registry,
         )
@@ -97,7 +97,7 @@ class Metrics:
         )
         self._decode_seconds = Histogram(
             "serving_decode_duration_seconds",
-            "Time of decoding a request's images, with the wait for a decoder.",
+            "Time to decode a request's images, including the wait for a decoder.",
             buckets=_SECONDS,
             registry=registry,
         )
@@ -110,33 +110,33 @@ class Metrics:
         )
         self._queue_depth = Gauge(
             "serving_queue_images",
-            "Images that wait for a model or run.",
+            "Images queued or running.",
             multiprocess_mode="livesum",
             registry=registry,
         )
         predictions = Counter(
             "serving_predictions",
-            "Classified images, by the class that a model took them for; without the class where "
-            f"the model has more than {MOST_CLASSES}.",
+            "Classified images by predicted class; without the class for models with more than "
+            f"{MOST_CLASSES}.",
             ["model", "version", "class"],
             registry=registry,
         )
         confidence = Histogram(
             "serving_prediction_confidence",
-            "The probability of the class that a model took an image for.",
+            "Confidence of predictions: the probability of the predicted class.",
             ["model", "version"],
             buckets=_CONFIDENCES,
             registry=registry,
         )
         agreement = Counter(
             "serving_prediction_agreement",
-            "Images that several models with the same classes classified, by whether they took "
-            "them for the same class.",
+            "Images classified by several models with the same classes, by whether they predicted "
+            "the same class.",
             ["agree"],
             registry=registry,
         )
         self._agree, self._disagree = agreement.labels("yes"), agreement.labels("no")
-        # Looking up a series by its labels costs as much as counting.
+        # Cached, since looking up a series by its labels costs as much as counting.
         self.requests = cache(requests.labels)
         self.seconds = cache(seconds.labels)
         self._batch_size = cache(batch_size.labels)
@@ -174,7 +174,7 @@ class Metrics:
 
     @contextmanager
     def time_decoding(self) -> Iterator[None]:
-        """Time the decoding of a request's images, unless there was no room for them."""
+        """Time the decoding of a request's images, unless the queue was full."""
         begun = time.perf_counter()
         decoded = True
         try:
@@ -188,12 +188,12 @@ class Metrics:
 
     @contextmanager
     def count_models(self, classifiers: Iterable[Classifier]) -> Iterator[None]:
-        """Count a request to these models, with the status that the block ends in."""
+        """Count a request to these models, with the status in which the block ends."""
         status = 200
         begun = time.perf_counter()
         try:
             yield
-        except BaseException as error:  # at the graceful timeout, gevent ends a request by one
+        except BaseException as error:  # gevent raises one at the graceful timeout
             status = int(status_of(error))
             raise
         finally:
@@ -205,7 +205,7 @@ class Metrics:
                 self._model_seconds(record.name, record.version, stage).observe(seconds)
 
     def count_waiting(self, images: int) -> None:
-        """Count images, or fewer than none, that wait for a model or run."""
+        """Add to the images queued or running; a negative number subtracts."""
         self._queue_depth.inc(images)
 
     def count_wait(self, classifiers: Iterable[Classifier], seconds: float) -> None:
@@ -225,7 +225,7 @@ class Metrics:
     def count_predictions(
         self, classifiers: Sequence[Classifier], probabilities: Sequence[npt.NDArray[np.float32]]
     ) -> None:
-        """Count each model's answers, [N, classes], to N images."""
+        """Count each model's predictions, from its probabilities [N, classes]."""
         best = [of_model.argmax(axis=1).tolist() for of_model in probabilities]
         by_classes = defaultdict(list)
         for classifier, of_model, places in zip(classifiers, probabilities, best, strict=True):

@@ -1,4 +1,4 @@
-"""The usual metrics of a process, for a master and all processes below it together."""
+"""Process metrics, for a master and all its descendants together."""
 
 import os
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from prometheus_client.registry import Collector
 
 
 class Processes(Collector):
-    """The usual metrics of a process, summed over the master, its workers and their decoders.
+    """Process metrics, summed over the master, its workers and their decoders.
 
-    The processor time leaves out the decoders' until a worker has waited for their end: those of a
-    worker that ends are nobody's, and the counter would fall.
+    CPU time includes a decoder's only after its worker has reaped it: nobody in the tree reaps the
+    decoders of a worker that ends, so counting live ones would let the counter fall.
     """
 
     def collect(self) -> Iterator[Metric]:
@@ -35,12 +35,12 @@ class Processes(Collector):
 
 
 def _processor_seconds(master: str) -> float:
-    """Return the time of a master, of its workers, and of all for whose end they have waited."""
+    """Return the CPU seconds of a master, its workers, and all children that they have reaped."""
     pids = [*_children_of(master), master]
     before = None
     while True:
-        # The master comes last, so that the live times lie between the two sums that must agree:
-        # else a worker ended meanwhile, and would count twice or not at all.
+        # Repeat until two sums of ended children agree: otherwise a worker ended in between, and
+        # would count twice or not at all. The master comes last, so live times lie between them.
         live, ended = map(sum, zip(*map(_ticks, pids), strict=True))
         if ended == before:
             return (live + ended) / os.sysconf("SC_CLK_TCK")
@@ -61,7 +61,7 @@ def _children_of(pid: str) -> list[str]:
 
 
 def _ticks(pid: str) -> tuple[int, int]:
-    """Return the processor time of a process, and of its children for whose end it has waited."""
+    """Return the CPU ticks of a process, and of the children that it has reaped."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:  # it has ended just now

@@ -1,8 +1,8 @@
-"""The metrics of all workers, in memory that they share.
+"""The metrics of all workers, in shared memory.
 
-The memory belongs to no file, so that no full, read-only or missing disk stops the counting. The
-master reserves a slot for each worker that it forks. A worker counts on where the last one in its
-slot ended.
+The memory has no file behind it, so a full, read-only or missing disk does not stop the counting.
+The master reserves a slot for each worker that it forks. A worker continues the counts of the
+previous worker in its slot.
 """
 
 import json
@@ -16,25 +16,25 @@ from threading import Lock
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
-COUNTS = 8192  # most series of a slot that outlive a worker; a version of a model has about 80
-GAUGES = 512  # most series that end with a worker
-NAME = 256  # bytes for a series with its labels and help text, which take 230 on average
+COUNTS = 8192  # maximum series per slot that outlive a worker; a model version has about 80
+GAUGES = 512  # maximum series per slot that end with a worker
+NAME = 256  # bytes per series for its labels and help text, which take 230 on average
 
 logger = logging.getLogger(__name__)
 _lock = Lock()  # between the threads of a worker
 
 
 class SharedMetrics(Collector):
-    """The metrics of all workers together, of those that have ended, too."""
+    """The metrics of all workers together, including those that have ended."""
 
     def __init__(self, workers: int) -> None:
-        """Reserve memory for so many workers, and for those that a few reloads in a row replace."""
+        """Reserve memory for `workers`, and for those replaced by a few successive reloads."""
         self._slots = [Slot() for _ in range(4 * workers + 8)]
 
     def reserve(self, taken: Collection["Slot"]) -> "Slot":
-        """Return a slot for the worker that is forked next, in which it will count.
+        """Return a slot for the next forked worker.
 
-        If all are taken, it is a new one, which no other worker reads.
+        If all are taken, return a new one, which no other worker reads.
         """
         self._mine = next((slot for slot in self._slots if slot not in taken), None) or Slot()
         self._mine.counts.open()
@@ -51,7 +51,7 @@ class SharedMetrics(Collector):
         help_text: str,
         multiprocess_mode: str = "",
     ) -> "Value":
-        """Return where this worker counts a series, as prometheus_client's ValueClass does."""
+        """Return this worker's value of a series; called as prometheus_client's ValueClass."""
         labels = dict(zip(label_names, label_values, strict=True))
         join = "max" if multiprocess_mode.endswith("max") else "sum"
         live = multiprocess_mode.startswith("live")
@@ -84,14 +84,14 @@ class SharedMetrics(Collector):
 
 
 class Slot:
-    """What one worker at a time counts."""
+    """The metrics of one worker at a time."""
 
     def __init__(self) -> None:
         self.counts = _Table(COUNTS)
         self.gauges = _Table(GAUGES)
 
     def end(self) -> None:
-        """Drop what is true only while the worker lives, such as its requests in flight."""
+        """Clear what holds only while the worker lives, such as its requests in progress."""
         self.gauges.clear()
 
 
@@ -106,7 +106,7 @@ class _Table:
         self._names = memory[8 + 8 * most :]  # each is a line
 
     def open(self) -> None:
-        """Find the series that an earlier worker has left."""
+        """Find the series of an earlier worker."""
         self._places = {series: place for place, (series, _) in enumerate(self.read())}
 
     def clear(self) -> None:
@@ -114,7 +114,7 @@ class _Table:
         self._places = {}
 
     def add(self, series: str) -> tuple["memoryview[float] | array[float]", int]:
-        """Return where the value of a series is."""
+        """Return the array and the index of a series' value."""
         with _lock:
             place = self._places.get(series)
             if place is not None:
@@ -122,7 +122,7 @@ class _Table:
             line = series.encode() + b"\n"
             place, end = len(self._places), self._end[0]
             if place == self._most or end + len(line) > len(self._names):
-                logger.warning("there are too many series: %s is not counted", series)
+                logger.warning("too many series: %s is not counted", series)
                 return array("d", [0.0]), 0
             self._values[place] = 0.0
             self._names[end : end + len(line)] = line
@@ -142,20 +142,20 @@ class Value:
         self._values, self._place = values, place
 
     def inc(self, amount: float) -> None:
-        """Add to it."""
+        """Add to the value."""
         with _lock:
             self._values[self._place] += amount
 
     def set(self, value: float, timestamp: float | None = None) -> None:
-        """Replace it."""
+        """Set the value."""
         self._values[self._place] = value
 
     def get(self) -> float:
-        """Return it."""
+        """Return the value."""
         return self._values[self._place]
 
     def set_exemplar(self, exemplar: object) -> None:
-        """Keep none."""
+        """Do nothing: exemplars are not supported."""
 
     def get_exemplar(self) -> None:
-        """Return none."""
+        """Return None: exemplars are not supported."""

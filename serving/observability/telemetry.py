@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def observe(app: Flask, metrics: Metrics, batcher: Batcher) -> None:
-    """Give every request that reaches the application its ID, a log line and its counts."""
+    """Log and count every request that reaches the application, and send its ID back."""
 
     @app.before_request
     def begin() -> None:
@@ -43,7 +43,7 @@ def observe(app: Flask, metrics: Metrics, batcher: Batcher) -> None:
         route = request.url_rule.rule if request.url_rule else "none"
         batcher.requests -= 1
         metrics.in_flight.dec()
-        # A client may invent methods, and each would be a new series forever.
+        # Clients may invent methods, and each would be a new series forever.
         method = request.method if request.method in METHODS else "other"
         metrics.requests(method, route, response.status_code).inc()
         metrics.seconds(route).observe(seconds)
@@ -51,7 +51,7 @@ def observe(app: Flask, metrics: Metrics, batcher: Batcher) -> None:
         logger.info(
             "%s %s %d",
             method,
-            quote(request.path),  # nothing that could forge a log line here either
+            quote(request.path),  # so that it cannot forge a log line
             response.status_code,
             extra={
                 "method": request.method,
@@ -66,10 +66,10 @@ def observe(app: Flask, metrics: Metrics, batcher: Batcher) -> None:
 
 
 def start_tracing(app: Flask) -> None:
-    """Send OpenTelemetry traces as its usual variables say; without them, do nothing.
+    """Send OpenTelemetry traces if its standard variables are set.
 
     Raises:
-        StartError: they ask for something that is not installed.
+        StartError: they are invalid, or need a package that is not installed.
     """
     variables = (
         "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -96,5 +96,5 @@ def start_tracing(app: Flask) -> None:
     try:
         OpenTelemetryConfigurator().configure()
     except (RuntimeError, ValueError) as error:
-        raise StartError(f"the OTEL_ variables ask for what is not there: {error}") from error
+        raise StartError(f"cannot start tracing as the OTEL_ variables say: {error}") from error
     FlaskInstrumentor().instrument_app(app)

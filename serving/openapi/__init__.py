@@ -1,4 +1,4 @@
-"""The API's description, OpenAPI 3.1: paths are written here, answers derived from their types.
+"""The OpenAPI 3.1 document: paths are written here, schemas are derived from types.
 
 Schemathesis checks it against the service.
 
@@ -37,12 +37,12 @@ def describe_api(classifiers: Classifiers, settings: Settings) -> Json:
         "info": {
             "title": NAME,
             "version": VERSION,
-            "description": "Classifies images with convolutional networks that see "
-            f"{IMAGE_SIZE}×{IMAGE_SIZE} pixels; each answer carries the model's recorded test "
+            "description": "Classifies images with convolutional networks whose input is "
+            f"{IMAGE_SIZE}×{IMAGE_SIZE} pixels. Each answer includes the model's recorded test "
             "accuracy.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": ".", "description": "where this document is"}],
+        "servers": [{"url": ".", "description": "the server of this document"}],
         "paths": {
             **image_paths(classifiers),
             **_paths(classifiers, version),
@@ -75,7 +75,7 @@ def _paths(classifiers: Classifiers, version: Json) -> Json:
     name = in_path("name", classifiers.names)
     refused = problems(400, 404)
     return {
-        "/models": {"get": operation("Every model's records", as_json("Models"), **problems(400))},
+        "/models": {"get": operation("All models' records", as_json("Models"), **problems(400))},
         "/models/{name}": {
             "parameters": [name, version],
             "get": operation("A model's record", as_json("Record"), **refused),
@@ -86,15 +86,13 @@ def _paths(classifiers: Classifiers, version: Json) -> Json:
         },
         "/study": {
             "get": operation(
-                "Regularization techniques and experiments, measured, and every version's curves "
-                "and calibration",
+                "Measured regularization techniques and experiments, and every version's learning "
+                "curves and calibration",
                 as_json("Study"),
                 **problems(400),
             )
         },
-        "/health/live": {"get": operation("Is the process alive?", as_json("Status"))},
-        "/health/ready": {
-            "get": operation("Will it answer requests?", as_json("Status"), **problems(503))
-        },
-        "/metrics": {"get": operation("Prometheus' metrics", as_bytes("text/plain"))},
+        "/health/live": {"get": operation("Liveness probe", as_json("Status"))},
+        "/health/ready": {"get": operation("Readiness probe", as_json("Status"), **problems(503))},
+        "/metrics": {"get": operation("Prometheus metrics", as_bytes("text/plain"))},
     }

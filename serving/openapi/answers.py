@@ -1,4 +1,4 @@
-"""The schemas of requests and answers, from the types that read and make them."""
+"""The schemas of requests and responses, derived from their types."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ class _Closed(GenerateJsonSchema):
 def _if_present(
     field: core_schema.ModelField | core_schema.ComputedField, described: dict[str, Any]
 ) -> dict[str, Any]:
-    """Leave out the null and the default of a field that is left out instead."""
+    """Drop null and the default from the schema of a field that is omitted instead."""
     if "serialization_exclude_if" not in field:
         return described
     choices = described.get("anyOf", [])
@@ -62,7 +62,7 @@ def _if_present(
 
 
 def all_schemas() -> Json:
-    """Return a schema for each type of request and answer, and for the types in them."""
+    """Return a schema for each type of request and response, and for the types in them."""
     _, schemas = TypeAdapter.json_schemas(
         [
             *((answer, "serialization", TypeAdapter(answer)) for answer in ANSWERS),

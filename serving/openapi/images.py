@@ -1,4 +1,4 @@
-"""The API's description of what takes images: /predict, /stability and /explanations."""
+"""The OpenAPI description of the image routes: /predict, /stability and /explanations."""
 
 from serving.http.parameters import ImageParameters, PredictParameters, StabilityParameters
 from serving.http.uploads import FIELD, FIELDS, FORM, JSON
@@ -24,9 +24,9 @@ def image_paths(classifiers: Classifiers) -> Json:
             "post": {
                 **operation(summary, as_json(answer), **problems(*OF_BODIES, 404, 422)),
                 # Swagger UI would send an example of each parameter that the form's schema names.
-                "description": f"The body is a form with {images} in the field `{FIELD}`, an image "
-                "itself (PNG, JPEG, WebP, GIF, BMP or AVIF; of several frames, the first), or JSON "
-                "with base64. The form and the JSON may have the parameters, too.",
+                "description": f"The body is a form with {images} in the field `{FIELD}`, the "
+                "image itself (PNG, JPEG, WebP, GIF, BMP or AVIF; only the first frame is read), "
+                "or JSON with base64. Parameters may also be sent in the form or the JSON.",
                 "parameters": in_query(kind, classifiers.names),
                 "requestBody": {"required": True, "content": _bodies(kind)},
             }
@@ -63,12 +63,12 @@ def image_paths(classifiers: Classifiers) -> Json:
     return {
         "/predict": route("Classify images", "Predictions", PredictParameters),
         "/stability": route(
-            "Does the answer survive small changes to the image?",
+            "Test how stable predictions are under small changes to the image",
             "ImageStability",
             StabilityParameters,
         ),
         "/explanations": route(
-            "Which parts of the image does the answer rest on?",
+            "Show which parts of the image predictions depend on",
             "ImageExplanation",
             ImageParameters,
         ),

@@ -1,4 +1,4 @@
-"""What OpenAPI documents are made of: operations, answers and JSON schemas."""
+"""Parts of an OpenAPI document: operations, responses and schemas."""
 
 from http import HTTPStatus
 from typing import Any
@@ -10,12 +10,12 @@ Json = dict[str, Any]
 
 COUNT: Json = {"type": "integer", "minimum": 0}
 
-# Any request with a body may be refused so, before its route sees it.
+# The service may refuse any request with a body so, before its route sees it.
 OF_BODIES = (400, 408, 413, 415, 503)
 
 
 def operation(summary: str, content: Json, **responses: Json) -> Json:
-    """Describe a method of a path: the content of its answer, and its other answers by status."""
+    """Describe an operation: the content of its 200 response, and other responses by status."""
     return {
         "summary": summary,
         "responses": {"200": {"description": "OK", "content": content}, **responses},
@@ -23,7 +23,7 @@ def operation(summary: str, content: Json, **responses: Json) -> Json:
 
 
 def problems(*statuses: int) -> Json:
-    """Describe the answers to errors."""
+    """Describe error responses."""
     return {
         str(status): {
             "description": HTTPStatus(status).phrase,
@@ -45,7 +45,7 @@ def members(kind: type[Parameters], models: list[str]) -> Json:
 
 
 def in_query(kind: type[Parameters], models: list[str]) -> list[Json]:
-    """Describe parameters in the query, where none is null and each has one type."""
+    """Describe parameters in the query, none of which is null or has several types."""
     found = []
     for name, member in members(kind, models).items():
         schema = {key: value for key, value in member.items() if key != "description"}

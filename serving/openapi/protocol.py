@@ -1,4 +1,4 @@
-"""The Open Inference Protocol's part of the API's description."""
+"""The OpenAPI description of the Open Inference Protocol's routes."""
 
 from models.record import IMAGE_SIZE
 from serving.inference.registry import Classifiers
@@ -26,23 +26,25 @@ def protocol_paths(classifiers: Classifiers) -> Json:
     of_model = {
         "": {"get": operation("A model's inputs and outputs", as_json("ModelMetadata"), **unknown)},
         "/config": {
-            "get": operation("A model, as Triton configures it", as_json("ModelConfig"), **unknown)
+            "get": operation(
+                "A model's configuration, as in Triton", as_json("ModelConfig"), **unknown
+            )
         },
-        "/stats": {
-            "get": operation("What a model has done so far", as_json("Statistics"), **unknown)
-        },
+        "/stats": {"get": operation("A model's statistics", as_json("Statistics"), **unknown)},
         "/ready": {
-            "get": operation("Is this model ready?", as_json("Ready"), **problems(404, 503))
+            "get": operation("Readiness of a model", as_json("Ready"), **problems(404, 503))
         },
         "/infer": {"post": _infer()},
     }
     name = in_path("name", classifiers.names)
     versions = sorted({v for n in classifiers.names for v in classifiers.versions(n)})
     return {
-        "/v2": {"get": operation("The server, as the protocol has it", as_json("ServerMetadata"))},
-        "/v2/health/live": {"get": operation("Is the server alive?", as_json("Live"))},
-        "/v2/health/ready": {"get": operation("Is it ready?", as_json("Ready"), **problems(503))},
-        "/v2/models/stats": {"get": operation("What every model has done", as_json("Statistics"))},
+        "/v2": {"get": operation("Server metadata", as_json("ServerMetadata"))},
+        "/v2/health/live": {"get": operation("Liveness probe", as_json("Live"))},
+        "/v2/health/ready": {
+            "get": operation("Readiness probe", as_json("Ready"), **problems(503))
+        },
+        "/v2/models/stats": {"get": operation("All models' statistics", as_json("Statistics"))},
         **{
             f"/v2/models/{{name}}{path}": {"parameters": [name], **item}
             for path, item in of_model.items()
@@ -56,7 +58,7 @@ def protocol_paths(classifiers: Classifiers) -> Json:
         },
         "/v2/repository/index": {
             "post": {
-                **operation("Every model and version", _INDEX, **problems(*OF_BODIES)),
+                **operation("All models and versions", _INDEX, **problems(*OF_BODIES)),
                 "requestBody": {"required": False, "content": as_json("IndexRequest")},
             }
         },
@@ -64,7 +66,7 @@ def protocol_paths(classifiers: Classifiers) -> Json:
             f"/v2/repository/models/{{name}}/{verb}": {
                 "parameters": [name],
                 "post": {
-                    "summary": f"Refused: SIGHUP {verb}s models",
+                    "summary": f"Not supported: SIGHUP {verb}s models",
                     "responses": problems(*OF_BODIES),
                 },
             }
@@ -78,20 +80,20 @@ def _infer() -> Json:
     described["responses"]["200"]["headers"] = {
         HEADER_LENGTH: {
             "schema": COUNT,
-            "description": "Bytes of JSON, where binary tensor data follows it.",
+            "description": "Bytes of JSON, if binary tensor data follows it.",
         }
     }
     return {
         **described,
-        "description": f"The images are pixels, a UINT8 tensor [N, {IMAGE_SIZE}, {IMAGE_SIZE}, 3], "
-        "or files as for /predict, the elements of a BYTES tensor.",
+        "description": f"Send images as pixels, a UINT8 tensor [N, {IMAGE_SIZE}, {IMAGE_SIZE}, 3], "
+        "or as files, the elements of a BYTES tensor.",
         "parameters": [
             {
                 "name": HEADER_LENGTH,
                 "in": "header",
                 "schema": COUNT,
-                "description": "Bytes of JSON, where binary tensor data follows it; 0 where the "
-                "body is nothing but pixels, and so the answer is binary, too.",
+                "description": "Bytes of JSON, if binary tensor data follows it; 0 if the body is "
+                "only pixels, which also makes the response binary.",
             }
         ],
         "requestBody": {

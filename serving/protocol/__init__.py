@@ -1,4 +1,4 @@
-"""The Open Inference Protocol's requests and answers; see routes/inference_protocol.py.
+"""The Open Inference Protocol's requests and responses; see routes/inference_protocol.py.
 
 https://github.com/kserve/open-inference-protocol, with Triton's extensions for binary tensor data,
 classification, model configuration, model repository and statistics:

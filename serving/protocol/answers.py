@@ -1,4 +1,4 @@
-"""The answer to an inference request: JSON, with the probabilities in it or after it."""
+"""The response to an inference request: JSON, with the probabilities in it or after it."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def write_answer(
     form: OutputForm,
     probabilities: npt.NDArray[np.float32],
 ) -> tuple[bytes, bytes | None]:
-    """Return an answer's JSON with the probabilities, [N, classes], and the binary data, if any."""
+    """Return a response's JSON for probabilities [N, classes], and its binary data, if any."""
     content: bytes | list[str] | list[float]
     if form.classes:
         texts = list(_classifications(probabilities, classifier.record.classes, form.classes))
@@ -51,7 +51,7 @@ def _tensor(datatype: Literal["FP32", "BYTES"], *shape: int) -> OutputTensor:
 def _classifications(
     probabilities: npt.NDArray[np.float32], classes: list[str], count: int
 ) -> Iterator[str]:
-    """Yield each image's likeliest classes as value:index:label, the likeliest first."""
+    """Yield each image's most likely classes as value:index:label, best first."""
     best_first = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
     for of_image, places in zip(probabilities.tolist(), best_first.tolist(), strict=True):
         for place in places:

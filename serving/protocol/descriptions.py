@@ -1,4 +1,4 @@
-"""What the protocol's clients ask about a model before they use it."""
+"""Model metadata, configuration and index entries, which clients read before inference."""
 
 import csv
 import io
@@ -14,10 +14,9 @@ PLATFORM = "onnxruntime_onnx"
 
 
 def metadata(classifier: Classifier, versions: list[str]) -> ModelMetadata:
-    """Return what a model takes and returns; `versions` are all that it has.
+    """Return a model's inputs and outputs; `versions` lists all its versions.
 
-    It names one input, since clients send all that they find; `parameters` says how else to send
-    it.
+    There is one input, since clients send every one listed; `parameters` describes its other forms.
     """
     return {
         "name": classifier.record.name,
@@ -28,10 +27,10 @@ def metadata(classifier: Classifier, versions: list[str]) -> ModelMetadata:
             {"name": OUTPUT, "datatype": "FP32", "shape": [-1, len(classifier.record.classes)]}
         ],
         "parameters": {
-            "encoded_images": f"{INPUT} may be BYTES of the shape [N] or [N, 1], each element a "
-            f"{ACCEPTED} file; in JSON as base64",
-            "resize": "the center of files of another size is cropped and resampled; false as a "
-            "parameter of the request or of the tensor refuses them",
+            "encoded_images": f"{INPUT} may also be BYTES of shape [N] or [N, 1], each element a "
+            f"{ACCEPTED} file (base64 in JSON)",
+            "resize": "files of other sizes are cropped to their center and resampled; the "
+            "parameter resize=false of the request or the tensor refuses them",
             "labels": _labels(classifier),
         },
     }
@@ -64,7 +63,7 @@ def configuration(classifier: Classifier, max_images: int) -> ModelConfig:
                 "name": OUTPUT,
                 "data_type": "TYPE_FP32",
                 "dims": [len(classifier.record.classes)],
-                "label_filename": "",  # there is no such file; classification names them
+                "label_filename": "",  # there is none; the classification extension has them
                 "is_shape_tensor": False,
             }
         ],
@@ -79,7 +78,7 @@ def configuration(classifier: Classifier, max_images: int) -> ModelConfig:
 
 
 def _labels(classifier: Classifier) -> str:
-    """Return the classes between commas, in quotes where they have one, as in CSV (RFC 4180)."""
+    """Return the classes as a line of CSV (RFC 4180)."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(classifier.record.classes)
     return line.getvalue()
@@ -91,5 +90,5 @@ def index_entry(classifier: Classifier, *, fails: bool) -> IndexEntry:
         "name": classifier.record.name,
         "version": str(classifier.record.version),
         "state": "UNAVAILABLE" if fails else "READY",
-        "reason": "It failed when it ran last; the log says why." if fails else "",
+        "reason": "Its last run failed; the log says why." if fails else "",
     }

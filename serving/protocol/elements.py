@@ -1,4 +1,4 @@
-"""Elements of a BYTES tensor as binary data: each after its length, in 4 bytes, little-endian."""
+"""BYTES tensors as binary data: each element follows its length, 4 bytes, little-endian."""
 
 import struct
 from collections.abc import Iterable
@@ -29,5 +29,5 @@ def unpack(content: bytes, count: int) -> list[bytes]:
             raise ValueError(f"element {len(elements)} is cut off")
         elements.append(content[first:start])
     if len(elements) < count:
-        raise ValueError(f"there are {len(elements)} elements")
+        raise ValueError(f"there are only {len(elements)} elements")
     return elements

@@ -1,4 +1,4 @@
-"""An inference request: its JSON, and the form of answer that it asks for."""
+"""An inference request: its JSON, and the form of output that it asks for."""
 
 import math
 import reprlib
@@ -37,20 +37,20 @@ Flag = Annotated[
 Resize = Annotated[
     Flag,
     Field(
-        description="Crop and resample the center of files of another size (the default), or "
-        "refuse them."
+        description="Crop files of other sizes to their center and resample them (the default); "
+        "if false, refuse them."
     ),
 ]
 
 
 def _not_boolean(sent: object) -> object:
     if isinstance(sent, bool | str):  # which Pydantic would convert
-        raise PydanticCustomError("integer", "it must be a whole number")
+        raise PydanticCustomError("integer", "it must be an integer")
     return sent
 
 
 class Extensible(BaseModel):
-    """Parameters, of which others than these are ignored; null counts as none."""
+    """Parameters; unknown ones are ignored, and null counts as none."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"type": ["object", "null"]})
 
@@ -63,12 +63,12 @@ class Extensible(BaseModel):
 class InputParameters(Extensible):
     """How an input is sent."""
 
-    binary_data_size: JsonValue = Field(None, description="Bytes of it after the JSON.")
+    binary_data_size: JsonValue = Field(None, description="Bytes of its data after the JSON.")
     resize: Resize = None
 
 
 class InputTensor(BaseModel):
-    """A tensor of the request: `data`, row by row, nested or flat, or else binary data."""
+    """An input tensor: `data` in row-major order, nested or flat, or binary data."""
 
     name: Annotated[Short, Field(json_schema_extra={"enum": [INPUT]})]
     datatype: Annotated[
@@ -88,7 +88,7 @@ class InputTensor(BaseModel):
     ]
     parameters: InputParameters = InputParameters()
     data: JsonValue = Field(
-        None, description="Pixels, 0 to 255, row by row, nested or flat; or each file as base64."
+        None, description="Pixels, 0 to 255, row-major, nested or flat; or each file as base64."
     )
 
 
@@ -100,7 +100,7 @@ class OutputParameters(Extensible):
         int | None,
         Field(
             ge=0,
-            description="Answer with so many classes, the likeliest first, as texts: "
+            description="Return only the k most likely classes, best first, as strings: "
             "value:index:label.",
         ),
         BeforeValidator(_not_boolean),
@@ -108,21 +108,21 @@ class OutputParameters(Extensible):
 
 
 class RequestedOutput(BaseModel):
-    """An output that the request names."""
+    """A requested output."""
 
     name: Literal["probabilities"]
     parameters: OutputParameters = OutputParameters()
 
 
 class RequestParameters(Extensible):
-    """What holds for all inputs and outputs."""
+    """Parameters of all inputs and outputs."""
 
     binary_data_output: Flag = None
     resize: Resize = None
 
 
 class InferenceRequest(BaseModel):
-    """The JSON of a request; null counts as left out."""
+    """The JSON of a request; null counts as omitted."""
 
     id: Short | None = None
     parameters: RequestParameters = RequestParameters()
@@ -138,10 +138,10 @@ class IndexRequest(BaseModel):
 
 @dataclass(frozen=True)
 class OutputForm:
-    """How the request wants the probabilities."""
+    """The requested form of the probabilities."""
 
     binary: bool  # after the JSON, or in it
-    classes: int  # how many, the likeliest, as texts; 0 for all, as numbers
+    classes: int  # how many of the most likely, as strings; 0 for all, as numbers
 
 
 def read_request(
@@ -149,7 +149,7 @@ def read_request(
 ) -> tuple[InferenceRequest, bytes]:
     """Return the request's JSON and the binary data after it.
 
-    A length of 0 says that there is no JSON: the body is the pixels.
+    A length of 0 means that there is no JSON and the body is all pixels.
 
     Raises:
         BadRequestError: the header is not a length within the body, or the JSON is invalid.
@@ -158,8 +158,8 @@ def read_request(
     length = str(len(body)) if header_length is None else header_length
     if not length.isdecimal() or len(length) > 20 or int(length) > len(body):
         raise BadRequestError(
-            f"{HEADER_LENGTH} is {length[:20]!r}; it is how many of the body's {len(body)} bytes "
-            "are JSON. Leave it out where all are."
+            f"{HEADER_LENGTH} is {length[:20]!r}; it must be the length of the JSON within the "
+            f"body's {len(body)} bytes. Omit it if the body is all JSON."
         )
     if body and int(length) == 0:
         return _of_pixels(len(body)), body
@@ -167,8 +167,7 @@ def read_request(
     for tensor in (*asked.inputs, *(asked.outputs or ())):
         if "shared_memory_region" in (tensor.parameters.model_extra or {}):
             raise BadRequestError(
-                f"{tensor.name} is said to be in shared memory, which is not read or written here; "
-                "send and receive it in the bodies."
+                f"Shared memory is not supported; send and receive {tensor.name} in the bodies."
             )
     return asked, body[int(length) :]
 
@@ -177,8 +176,8 @@ def _of_pixels(size: int) -> InferenceRequest:
     count, rest = divmod(size, math.prod(IMAGE_SHAPE))
     if rest:
         raise BadRequestError(
-            f"The body's {size} bytes are pixels, as {HEADER_LENGTH} is 0, and an image has "
-            f"{math.prod(IMAGE_SHAPE)} of them. Send image files as {ENCODED}, after JSON."
+            f"The body must be pixels, since {HEADER_LENGTH} is 0, but {size} bytes are not a "
+            f"multiple of {math.prod(IMAGE_SHAPE)}. Send image files as {ENCODED}, after JSON."
         )
     tensor = InputTensor(
         name=INPUT,
@@ -186,16 +185,16 @@ def _of_pixels(size: int) -> InferenceRequest:
         shape=[count, *IMAGE_SHAPE],
         parameters=InputParameters(binary_data_size=size),
     )
-    # As Triton does, whose clients read such an answer as binary data.
+    # As in Triton, whose clients expect a binary response.
     return InferenceRequest(inputs=[tensor], parameters=RequestParameters(binary_data_output=True))
 
 
 def read_index_request(body: bytes) -> bool:
-    """Return whether the request is for ready models only; the body may be empty.
+    """Return whether the request asks for ready models only; the body may be empty.
 
     Raises:
         BadRequestError: the JSON is invalid.
-        TooLargeError: it has more elements than any such request.
+        TooLargeError: it has too many elements.
     """
     return bool(_validate(IndexRequest, body or b"{}", max_images=0).ready)
 
@@ -206,7 +205,7 @@ def _validate(kind: type[Kind], content: bytes, max_images: int) -> Kind:
         content,
         f"The request's JSON has more elements than {max_images} images have pixels."
         if max_images
-        else "The request's JSON has more elements than any such request.",
+        else "The request's JSON has too many elements.",
         lists=max_images * (1 + height + height * width),  # of images, nested
         commas=max_images * height * width * channels,
     )
@@ -214,21 +213,21 @@ def _validate(kind: type[Kind], content: bytes, max_images: int) -> Kind:
         return kind.model_validate_json(content)
     except ValidationError as error:
         raise BadRequestError(
-            f"The request is not the Open Inference Protocol's: {first_reason(error, 'the body')}."
+            f"Invalid Open Inference Protocol request: {first_reason(error, 'the body')}."
         ) from error
 
 
 def read_output(asked: InferenceRequest, classes: int) -> OutputForm:
-    """Return how the request wants the probabilities of so many classes.
+    """Return the requested form of the probabilities, of a model with `classes` classes.
 
     Raises:
-        BadRequestError: it wants more.
+        BadRequestError: the request asks for more classes.
     """
     of_output = asked.outputs[0].parameters if asked.outputs else OutputParameters()
     count = of_output.classification or 0
     if count > classes:
         raise BadRequestError(
-            f"classification of {OUTPUT} is {reprlib.repr(count)}; it is a whole number from 0 "
+            f"classification of {OUTPUT} is {reprlib.repr(count)}; it must be an integer from 0 "
             f"(all classes, as numbers) to {classes}."
         )
     return OutputForm(first_of(of_output.binary_data, asked.parameters.binary_data_output), count)

@@ -1,4 +1,4 @@
-"""What the routes under /v2 answer, as types; see `serving.http.answers`."""
+"""Response types of the routes under /v2; see `serving.http.answers`."""
 
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -7,7 +7,7 @@ from typing_extensions import TypedDict  # pydantic takes typing's from Python 3
 
 
 class ServerMetadata(TypedDict):
-    """The server, as the protocol describes one."""
+    """The server's metadata."""
 
     name: str
     version: str
@@ -15,7 +15,7 @@ class ServerMetadata(TypedDict):
 
 
 class Live(TypedDict):
-    """The server answers."""
+    """The server is live."""
 
     live: bool
 
@@ -45,7 +45,7 @@ class ModelMetadata(TypedDict):
     outputs: list[TensorMetadata]
     parameters: Annotated[
         dict[str, str],
-        Field(description="How else the input may be sent, and the output's labels."),
+        Field(description="Other forms of the input, and the output's labels."),
     ]
 
 
@@ -56,7 +56,7 @@ class ModelConfig(TypedDict):
     platform: str
     backend: str
     version_policy: dict[str, Any]
-    max_batch_size: Annotated[NonNegativeInt, Field(description="Images in a request.")]
+    max_batch_size: Annotated[NonNegativeInt, Field(description="Maximum images per request.")]
     input: list[dict[str, Any]]
     output: list[dict[str, Any]]
     dynamic_batching: dict[str, Any]
@@ -75,44 +75,44 @@ class IndexEntry(TypedDict):
 
 
 class Duration(TypedDict):
-    """How often something happened, and nanoseconds in total."""
+    """A number of events, and their total duration in nanoseconds."""
 
     count: NonNegativeInt
     ns: NonNegativeInt
 
 
 class ModelStatistics(TypedDict):
-    """What a version has done since the start."""
+    """A version's statistics since the start."""
 
     name: str
     version: str
     last_inference: Annotated[NonNegativeInt, Field(description="Milliseconds since 1970.")]
     inference_count: Annotated[NonNegativeInt, Field(description="Images.")]
-    execution_count: Annotated[NonNegativeInt, Field(description="Runs of a batch.")]
+    execution_count: Annotated[NonNegativeInt, Field(description="Batches run.")]
     inference_stats: Annotated[
         dict[str, Duration],
         Field(
-            description="success and fail are of requests, queue of their waits, compute_infer of "
-            "runs."
+            description="success and fail cover requests, queue their time in the queue, and "
+            "compute_infer runs."
         ),
     ]
     batch_stats: Annotated[list[Any], Field(max_length=0)]
 
 
 class Statistics(TypedDict):
-    """What the models have done since the start."""
+    """The models' statistics since the start."""
 
     model_stats: list[ModelStatistics]
 
 
 class OutputParameters(TypedDict):
-    """How many bytes of data follow the JSON, if they do."""
+    """The size in bytes of the binary data after the JSON, if any."""
 
     binary_data_size: NonNegativeInt
 
 
 class OutputTensor(TypedDict):
-    """The probabilities, or the likeliest classes as texts: value:index:label."""
+    """The probabilities, or the most likely classes as strings: value:index:label."""
 
     name: str
     datatype: Literal["FP32", "BYTES"]
@@ -122,7 +122,7 @@ class OutputTensor(TypedDict):
 
 
 class InferenceResponse(TypedDict):
-    """The answer to an inference request."""
+    """The response to an inference request."""
 
     id: NotRequired[str]
     model_name: str

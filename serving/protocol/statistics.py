@@ -1,4 +1,4 @@
-"""Triton's statistics of the models, from Prometheus' counts."""
+"""Triton's model statistics, from the Prometheus metrics."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from serving.protocol.responses import Duration, ModelStatistics, Statistics
 def statistics(classifiers: Iterable[Classifier], metrics: Metrics) -> Statistics:
     """Return each model's requests, images and runs since the start, over all workers.
 
-    A request's time in the queue lasts until its first run, which it may share with others.
+    A request's time in the queue ends with its first run, which it may share with others.
     """
     found: dict[tuple[str | None, ...], float] = defaultdict(float)
     for sample in metrics.samples():
@@ -31,7 +31,7 @@ def statistics(classifiers: Iterable[Classifier], metrics: Metrics) -> Statistic
         runs = time_of("infer")
         # ONNX Runtime copies a batch in and out within its run; perf_analyzer wants equal counts.
         copies: Duration = {"count": runs["count"], "ns": 0}
-        none: Duration = {"count": 0, "ns": 0}  # there is no cache
+        none: Duration = {"count": 0, "ns": 0}  # no cache
         return {
             "name": model[0],
             "version": model[1],

@@ -1,1 +1,1 @@
-"""The service over HTTP: each module makes one blueprint of thin views."""
+"""HTTP routes: each module creates one blueprint of thin views."""

@@ -1,4 +1,4 @@
-"""Probes and Prometheus' metrics."""
+"""Health probes and Prometheus metrics."""
 
 from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue

@@ -90,7 +90,7 @@ def create_blueprint(service: Service) -> Blueprint:
             asked, binary = read_request(request.get_data(cache=False), length, max_images)
             form = read_output(asked, len(classifier.record.classes))
             images = read_images(asked, binary)
-            del binary  # megabytes, which need not wait for the model
+            del binary  # free megabytes while the model runs
             [probabilities] = service.classify([classifier], images)
         header, content = write_answer(classifier, asked, form, probabilities)
         if content is None:
@@ -108,7 +108,7 @@ def create_blueprint(service: Service) -> Blueprint:
             return read_pixels(tensor, binary)
         resize = first_of(tensor.parameters.resize, asked.parameters.resize, default=True)
         uploads = read_encoded(tensor, binary)
-        tensor.data = None  # megabytes, which need not wait for a decoder
+        tensor.data = None  # free megabytes while the files wait for a decoder
         images = service.decode(uploads, len(uploads), resize=resize)
         return np.stack([image.pixels for image in images])
 
@@ -124,8 +124,8 @@ def create_blueprint(service: Service) -> Blueprint:
     @blueprint.post("/repository/models/<name>/unload")
     def load(name: str) -> NoReturn:
         raise BadRequestError(
-            f"Requests neither load nor unload models, such as {name!r}. Change the models folder, "
-            "then send SIGHUP to the service's main process (kill -HUP): it reloads them all."
+            f"Requests cannot load or unload models such as {name!r}. Change the models folder, "
+            "then send SIGHUP to the service's main process (kill -HUP) to reload all models."
         )
 
     return blueprint

@@ -1,7 +1,7 @@
 """POST /stability and /explanations: is a prediction stable, and what does it depend on?
 
-Both run the models many times over. Those runs wait in the queue with all others and are counted
-there one by one.
+Both run the models on many variants, which wait in the same queue as other images and count
+individually.
 """
 
 from collections.abc import Callable
@@ -51,7 +51,7 @@ class Observation:
     def compare(
         self, compare: Callable[[Classifier, TopClass, Probabilities, Probabilities], T]
     ) -> list[T]:
-        """Return what `compare` makes of each model's probabilities."""
+        """Call `compare` with each model's probabilities, and return its results."""
         return [
             compare(classifier, _top_class(classifier, of_model[0]), of_model[0], of_model[1:])
             for classifier, of_model in zip(self.classifiers, self.probabilities, strict=True)
@@ -59,7 +59,7 @@ class Observation:
 
 
 def create_blueprint(service: Service) -> Blueprint:
-    """Return the routes that take a closer look at one image."""
+    """Return the routes that examine one image."""
     blueprint = Blueprint("insights", __name__)
 
     @blueprint.post("/stability")
@@ -90,7 +90,7 @@ def _read_one(service: Service, kind: type[P]) -> tuple[Upload, P]:
     uploads, sent = read_uploads(service.settings.max_images, kind)
     if len(uploads) > 1:
         raise BadRequestError(
-            f"There are {len(uploads)} images; send one, as the models run on many variants of it."
+            f"There are {len(uploads)} images; send one, since the models run on many variants."
         )
     return uploads[0], sent
 
@@ -102,7 +102,7 @@ def _look_closer(
     count: int,
     change: Callable[[Images], Images],
 ) -> Observation:
-    """Classify an image and `count` changed ones."""
+    """Classify an image and its `count` variants."""
     chosen = service.classifiers.choose(sent.model, sent.version)
     with service.metrics.count_models(chosen):
         [image] = service.decode([upload], (1 + count) * len(chosen), resize=sent.resize)

@@ -1,4 +1,4 @@
-"""The page to try the service with, and the API's documentation."""
+"""The demo page and the API documentation."""
 
 from flask import Blueprint, Response, current_app, redirect
 from flask.typing import ResponseReturnValue
@@ -14,8 +14,8 @@ DOCS = "/docs"
 def create_blueprint(service: Service) -> Blueprint:
     """Return the page and the documentation."""
     blueprint = Blueprint("page", __name__)
-    # Every URL in the page and the documentation is relative, so that a proxy may put the service
-    # under a path of its own.
+    # Every URL in the page and the documentation is relative, so that a proxy may serve them under
+    # a path prefix.
     swagger_ui = get_swaggerui_blueprint(
         ".",
         "../openapi.json",

@@ -36,7 +36,7 @@ def create_blueprint(service: Service) -> Blueprint:
             decode = service.decode_each if sent.partial else service.decode
             outcomes = decode(uploads, len(uploads) * len(chosen), resize=sent.resize)
             filenames = [upload.filename for upload in uploads]
-            del uploads  # megabytes, which need not wait for the models
+            del uploads  # free megabytes while the models run
             images = {i: o.pixels for i, o in enumerate(outcomes) if isinstance(o, DecodedImage)}
             batch = np.stack([*images.values()]) if images else None  # all may be refused
             probabilities = [] if batch is None else service.classify(chosen, batch)

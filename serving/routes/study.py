@@ -1,4 +1,4 @@
-"""GET /study: measured techniques and experiments, and each model's recipes compared."""
+"""GET /study: measured techniques and experiments, and a comparison of each model's recipes."""
 
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from serving.service import Service
 
 
 def create_blueprint(service: Service) -> Blueprint:
-    """Return the route of the studies, which are read once.
+    """Return the route of the studies, which it reads once.
 
     Raises:
-        StartError: a file cannot be read, or has another form.
+        StartError: a file is unreadable or not a valid study.
     """
     blueprint = Blueprint("study", __name__)
     folder = service.settings.models_dir
@@ -53,4 +53,4 @@ def _read(file: Path) -> Study:
     except OSError as error:
         raise StartError(f"cannot read {file}: {error.strerror}") from error
     except ValidationError as error:
-        raise StartError(f"{file} is not a study: {first_reason(error)}") from error
+        raise StartError(f"{file} is not a valid study: {first_reason(error)}") from error

@@ -1,1 +1,1 @@
-"""Runs the application: gunicorn, configured, and gevent's own server on Windows."""
+"""Runs the application with gunicorn, or with gevent's own server on Windows."""

@@ -5,13 +5,13 @@ import sys
 
 from serving.errors import AddressError
 
-ANY = "::"  # of IPv6, and with it of IPv4
+ANY = "::"  # all addresses, of IPv6 and IPv4
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to an address, and does not listen yet.
+    """Return a socket bound to an address, not yet listening.
 
-    `::` takes IPv4, too, whatever the system's default is; on a host without IPv6 it is 0.0.0.0.
+    `::` accepts IPv4, too, whatever the system's default; on a host without IPv6, it is 0.0.0.0.
 
     Raises:
         AddressError: it cannot be bound.
@@ -20,7 +20,7 @@ def bind(host: str, port: int) -> socket.socket:
         host = "0.0.0.0"  # noqa: S104
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        if sys.platform != "win32":  # where it would let two services share the port
+        if sys.platform != "win32":  # Windows would let two services share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if host == ANY:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)

@@ -1,4 +1,4 @@
-"""gunicorn, configured: gevent workers serve the application, and a master supervises them."""
+"""gunicorn's configuration: gevent workers serve the application under a master."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ from gunicorn.app.base import BaseApplication
 
 from serving.errors import AddressError, StartError
 
-# Before gunicorn has gevent replace the locks: with Python's own, counting takes half as long, and
+# Imported before gevent replaces the locks: with Python's own, counting takes half as long, and
 # never waits while holding one.
 from serving.observability.shared_metrics import SharedMetrics
 from serving.server.addresses import bind, url
@@ -60,9 +60,9 @@ def _stop_start(*_: object) -> None:
 
 
 def _connections(most: int) -> int:
-    """Return how many connections a worker takes, once the limit of open files is raised for them.
+    """Raise the limit on open files for a worker's connections, and return how many it allows.
 
-    Each may need a second file, for its body.
+    Each connection may need a second file, for its body.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = 2 * most + OTHER_FILES
@@ -73,7 +73,7 @@ def _connections(most: int) -> int:
     allowed = max((limit - OTHER_FILES) // 2, 1)
     if allowed < most:
         logger.warning(
-            "a worker takes %d connections instead of %d: the system allows it %d open files "
+            "each worker accepts %d connections instead of %d: the limit on open files is %d "
             "(ulimit -n)",
             allowed,
             most,
@@ -103,7 +103,7 @@ class _Server(BaseApplication):
             "keepalive": settings.client_timeout,  # also limits the time for a request's head
             "graceful_timeout": settings.graceful_timeout + CUT_GRACE,  # the master's
             "timeout": settings.worker_timeout,
-            "limit_request_field_size": settings.max_head,  # one may take nearly all of it
+            "limit_request_field_size": settings.max_head,  # one header may take nearly all
             "proc_name": "serving",
             "forwarded_allow_ips": "",  # headers.trust_proxies() decides on these headers
             "errorlog": None,  # on_starting() hands gunicorn's lines to the service's log
@@ -121,7 +121,7 @@ class _Server(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> "Flask":
-        # Here, in a worker, where gevent has patched what the application imports.
+        # Imported here, in a worker, after gevent has patched the application's imports.
         from serving.app import create_app  # noqa: PLC0415
 
         try:
@@ -176,14 +176,14 @@ class _Server(BaseApplication):
             self.check = None
 
     def post_fork(self, arbiter: Any, worker: Any) -> None:
-        # Until the worker has handlers of its own, it has the master's, which wait in a queue.
+        # Until the worker sets its own handlers, it has the master's, which queue the signals.
         signal.signal(signal.SIGTERM, worker.handle_exit)
         while not arbiter.SIG_QUEUE.empty():
             if arbiter.SIG_QUEUE.get() == signal.SIGTERM:
                 worker.alive = False
 
     def post_worker_init(self, _worker: Any) -> None:
-        # With the master's timeout, a worker would be killed before it could cut off its requests.
+        # With the master's timeout, it would be killed before it could cut off its requests.
         self.cfg.set("graceful_timeout", self.settings.graceful_timeout)
         stop = signal.getsignal(signal.SIGTERM)
         assert callable(stop)  # gunicorn's
@@ -194,14 +194,14 @@ class _Server(BaseApplication):
                 gevent.spawn_later(IDLE_GRACE, self.hang_up, reader)
 
         signal.signal(signal.SIGTERM, stop_then_hang_up)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's; the master acts on it
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal; the master handles it
         logger.info("listening on %s", self.address)
 
     def wait(self, connection: socket.socket, worker: Any) -> None:
         """Note that a connection waits for its next request."""
         reader = gevent.getcurrent()
         self.idle[reader] = connection
-        if not worker.alive:  # gunicorn had promised to keep it before the stop
+        if not worker.alive:  # gunicorn decided to keep it before the stop
             gevent.spawn_later(IDLE_GRACE, self.hang_up, reader)
 
     def hang_up(self, reader: gevent.Greenlet) -> None:

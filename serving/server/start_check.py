@@ -1,4 +1,4 @@
-"""A trial start in a process of its own: gunicorn halts when its workers cannot load the models."""
+"""A trial start in a process of its own, since gunicorn halts if workers cannot load models."""
 
 import logging
 import os
@@ -11,20 +11,20 @@ from typing import NoReturn
 from serving.errors import StartError
 from serving.settings import Settings
 
-# Where a handler raises while Python forks, the exception is lost, and the service would not stop.
+# If a handler raises while Python forks, the exception is lost and the service does not stop.
 STOPS = {signal.SIGTERM, signal.SIGINT}
 
 logger = logging.getLogger(__name__)
 
 
 class StartCheck:
-    """A process that creates the application, says whether it could, and ends."""
+    """A process that creates the application, reports success or the error, and ends."""
 
     def __init__(self, settings: Settings) -> None:
         """Start the process.
 
         Raises:
-            StartError: the system starts no further process.
+            StartError: the system cannot start another process.
         """
         self._outcome, outcome = Pipe(duplex=False)
         with outcome:
@@ -32,7 +32,7 @@ class StartCheck:
                 self._pid = os.fork()
             except OSError as error:
                 raise StartError(
-                    f"no process can be started to load the models: {error.strerror}"
+                    f"cannot start a process to load the models: {error.strerror}"
                 ) from error
             if self._pid == 0:
                 _create_app(settings, outcome)
@@ -51,15 +51,15 @@ class StartCheck:
             error = self._outcome.recv()
         except EOFError:
             error = (
-                "a process was killed while it loaded the models, as the system does when memory "
-                "runs short; give the service more, or use less of it: --precision int8 "
-                "(SERVING_PRECISION) takes about half of float32's"
+                "a process was killed while loading the models, probably because memory ran out; "
+                "give the service more memory, or use --precision int8 (SERVING_PRECISION), which "
+                "takes about half"
             )
         if error:
             raise StartError(error)
 
     def kill(self) -> None:
-        """End the process, which may hang, as a network's disk may; its parent reaps it."""
+        """Kill the process, which may hang, for example on a network disk; its parent reaps it."""
         with suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGKILL)
         self._outcome.close()
@@ -82,7 +82,7 @@ def check_start(settings: Settings) -> None:
 
 
 def _create_app(settings: Settings, outcome: Connection) -> NoReturn:
-    """Create the application and send why it cannot be, or nothing; end the process."""
+    """Create the application, send the error message or None, and end the process."""
     try:
         for number in (*STOPS, signal.SIGHUP, signal.SIGCHLD):  # its parent's handlers
             signal.signal(number, signal.SIG_DFL)
@@ -99,6 +99,6 @@ def _create_app(settings: Settings, outcome: Connection) -> NoReturn:
         outcome.send(str(error))
     except BaseException:
         logger.exception("the application could not be created")
-        outcome.send("the application could not be created; the lines before say why")
+        outcome.send("the application could not be created; the log lines above say why")
     finally:
         os._exit(0)

@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker: its heartbeat, its connections, and answers to what is no request."""
+"""gunicorn's gevent worker: heartbeat, connections, and responses to invalid requests."""
 
 import logging
 import socket
@@ -20,10 +20,10 @@ from werkzeug.exceptions import default_exceptions
 from serving.observability.shared_metrics import Slot
 from serving.settings import Settings
 
-LOOK_LIMIT = 1.5  # seconds between two looks at a heartbeat; the master looks once in a second
+LOOK_LIMIT = 1.5  # seconds between two checks of a heartbeat; the master checks every second
 ARRIVED = 0.5  # seconds to read a request that arrived before its limit
 LINGER = 2.0  # seconds for a client to read its refusal
-MAPPED = "::ffff:"  # begins an IPv4 address on a socket for both
+MAPPED = "::ffff:"  # prefix of IPv4 addresses on a dual-stack socket
 
 STATUSES = {
     errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -57,8 +57,8 @@ class Worker(GeventWorker):
     def timeout_ctx(self) -> Iterator[None]:
         """Limit the time for a request's head.
 
-        A service that was frozen finds the limit past and the request there at the same moment: it
-        reads what has arrived before it hangs up.
+        After a freeze, the limit may have passed although the request has arrived: the worker reads
+        what is there before it hangs up.
         """
         loop = gevent.get_hub().loop
         limit, last = loop.timer(self.cfg.keepalive), loop.timer(ARRIVED)
@@ -70,13 +70,13 @@ class Worker(GeventWorker):
             last.close()
 
     def handle_error(self, _req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
-        """Answer what is no request as the application answers errors."""
+        """Answer an invalid request as the application answers errors."""
         if not isinstance(exc, errors.ParseException):
             self.log.error("Error handling a connection", exc_info=exc)
         response = _refuse(self.wsgi, addr[0], exc, self.app.settings)
         with suppress(OSError), gevent.Timeout(LINGER, exception=False):
             client.sendall(response)
-            # A client that still sends when the connection is closed loses the answer.
+            # A client that is still sending when the connection closes loses the response.
             client.shutdown(socket.SHUT_WR)
             left = self.app.settings.read_limit
             while left > 0 and (piece := client.recv(65536)):
@@ -84,7 +84,7 @@ class Worker(GeventWorker):
 
 
 def _refuse(app: Flask, client: str, error: BaseException, settings: Settings) -> bytes:
-    """Return the HTTP response to what is no request: logged, counted and with CORS' headers."""
+    """Return the HTTP response to an invalid request, logged, counted and with CORS headers."""
     is_client_error = isinstance(error, errors.ParseException)
     status = STATUSES.get(
         type(error),
@@ -92,15 +92,15 @@ def _refuse(app: Flask, client: str, error: BaseException, settings: Settings) -
     )
     if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
         detail = (
-            f"The request's head has more than {settings.max_head} bytes or 100 headers. Send "
+            f"The request has more than {settings.max_head} bytes of headers, or over 100. Send "
             "shorter cookies and tokens, or raise the service's limit: --max-head "
             "(SERVING_MAX_HEAD)."
         )
     elif status == HTTPStatus.INTERNAL_SERVER_ERROR:
         detail = None
     else:
-        detail = f"This is no request of HTTP/1.1: {error}"
-    # What was sent has no path that could be told.
+        detail = f"Invalid HTTP/1.1 request: {error}"
+    # The method and the path are unknown.
     with app.test_request_context("/-", method="-", environ_base={"REMOTE_ADDR": client}):
         request.routing_exception = default_exceptions[status](detail)
         response = app.full_dispatch_request()
@@ -121,20 +121,20 @@ class _Heartbeat(WorkerTmp):
     def last_update(self) -> float:
         """Return the monotonic time of the last heartbeat.
 
-        A master that has not looked for long was frozen, and its workers probably with it, by a
-        paused container or a suspended machine: their time begins anew.
+        A master that has not checked for a while was frozen, probably with its workers, by a paused
+        container or a suspended machine: their timeout starts again.
         """
         now = time.monotonic()
         was_frozen = now - self._looked > LOOK_LIMIT
         self._looked = now
-        if was_frozen and super().last_update() < now:  # a later time is that of the file itself
+        if was_frozen and super().last_update() < now:  # a later time is the file's own
             self.notify()
         last: float = super().last_update()
         return last
 
 
 class _Request(Request):
-    """A request whose whole head, and not each header alone, is bounded."""
+    """A request with a limit on the whole head, not only on each header."""
 
     def parse(self, unreader: Any) -> bytes:
         self.max_buffer_headers = self.limit_request_field_size

@@ -70,9 +70,12 @@ function inShort(settings) {
     ],
     [
       "How is it seen?",
-      `Training loss keeps falling while validation loss rises, here after epoch ${lowestLoss(record)} of ` +
-        `${record.history.length}: a gap opens between training and validation, at the end ` +
-        `${points(record.generalization_gap)} points of accuracy wide. `,
+      lowestLoss(record) < record.history.length
+        ? `Training loss keeps falling while validation loss rises, here after epoch ${lowestLoss(record)} of ` +
+          `${record.history.length}: a gap opens between training and validation, at the end ` +
+          `${points(record.generalization_gap)} points of accuracy wide. `
+        : "Training loss keeps falling while validation loss rises. Here it does not rise yet: " +
+          `validation loss is lowest after the last of ${record.history.length} epochs. `,
       element("a", { href: "#overfitting/epochs" }, "Epoch by epoch"),
     ],
     ["What helps?", ...helps],

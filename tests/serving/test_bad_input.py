@@ -182,7 +182,7 @@ def test_many_large_images_in_one_request_are_refused(server: str) -> None:
     large = encode(Image.new("RGB", (4000, 4000)), "PNG", compress_level=1)
     files = [("image", ("a.png", large))] * 4
     response = requests.post(f"{server}/predict?resize=true", files=files)
-    check_problem(response, 413, "pixels together")
+    check_problem(response, 413, "pixels in total")
 
 
 def test_formats_that_are_not_accepted_reach_no_decoder() -> None:

@@ -189,7 +189,7 @@ def test_an_image_of_another_size_is_told_the_commands_option(tmp_path: Path) ->
     Image.new("RGB", (96, 32)).save(path)
     [row] = rows(run("--no-resize", path, status=1).stdout)
     assert "is 96×32 pixels" in row["error"]
-    assert row["error"].endswith("Leave out --no-resize to have its center cropped and resampled.")
+    assert row["error"].endswith("Omit --no-resize to crop and resample its center.")
     [row] = rows(run(path).stdout)
     assert row["class"]
     [row] = rows(run("--max-pixels", "3071", path, status=1).stdout)
@@ -302,7 +302,7 @@ def test_a_full_disk_is_reported() -> None:
 def test_wrong_names() -> None:
     for options, words in (
         (("--model", "fist"), "the models are first, second, final"),
-        (("--version", "7"), "the versions are"),
+        (("--version", "7"), "available versions"),
     ):
         assert words in run(SHIP, *options, status=2).stderr
     assert "no images in serving/classify" in run("serving/classify", status=1).stderr
@@ -382,5 +382,5 @@ def test_files_that_hang_or_crash_a_decoder(
     assert [path for path, _ in found] == paths
     errors = {path: image for path, image in found if not isinstance(image, DecodedImage)}
     assert "more than 2 seconds" in str(errors["hangs"])
-    assert "broke down" in str(errors["crashes"])
+    assert "crashed its decoder" in str(errors["crashes"])
     assert len(errors) == 3  # and the broken one

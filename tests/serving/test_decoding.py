@@ -100,7 +100,7 @@ def test_without_a_decoder_it_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
     answer = client.get("/health/ready")
     assert answer.status_code == 503
-    assert "No decoder can be started: it ended with status 3" in answer.get_json()["detail"]
+    assert "Cannot start a decoder: it exited with status 3" in answer.get_json()["detail"]
     monkeypatch.undo()
     try:
         assert client.get("/health/ready").status_code == 200
@@ -143,7 +143,7 @@ def test_the_memory_of_images_that_wait_for_a_decoder_is_bounded(
     waiting.pop().kill()  # as where its client has gone
     waiting.append(gevent.spawn(decoders.decode, [largest], resize=True))
     gevent.sleep(0)
-    with pytest.raises(OverloadedError, match="Too many images to decode"):
+    with pytest.raises(OverloadedError, match="Too many images are waiting to be decoded"):
         decoders.decode([upload(noise)], resize=True)  # at once: the decoder is still held
     assert decoders.decode([upload(noise[:32, :32])], resize=True)  # needs no process
     os.kill(held, signal.SIGCONT)
@@ -160,7 +160,7 @@ def test_the_wait_for_a_decoder_is_bounded(
     os.kill(stuck, signal.SIGSTOP)
     holder = gevent.spawn(decoders.decode, [upload(noise)], resize=True)
     gevent.sleep(0)  # so that it has the decoder
-    with pytest.raises(OverloadedError, match="Too many images to decode"):
+    with pytest.raises(OverloadedError, match="Too many images are waiting to be decoded"):
         decoders.decode([upload(noise)], resize=True)
     os.kill(stuck, signal.SIGCONT)
     assert len(holder.get()) == 1
@@ -210,7 +210,7 @@ def test_the_server_goes_on_while_images_keep_its_decoders(noise: npt.NDArray[np
         os.kill(held, signal.SIGSTOP)
         both = [pool.submit(requests.post, url, data=png(noise)) for _ in range(2)]
         refused, too_late = (request.result() for request in as_completed(both))
-        check_problem(refused, 503, "Too many images to decode", "again")
+        check_problem(refused, 503, "Too many images are waiting to be decoded", "Retry")
         assert refused.headers["Retry-After"] == "1"
         check_problem(too_late, 413, "too long")  # it had the decoder
         assert requests.post(f"{server}/predict", data=png(noise[:32, :32])).status_code == 200

@@ -117,7 +117,7 @@ def test_a_file_that_was_read_as_text_is_told_so(format_: str, resize: bool) -> 
         damaged += [content.decode("latin-1").encode()]
         damaged += [content.decode("cp1252", "replace").encode()]
     for changed in damaged:
-        with pytest.raises(BrokenImageError, match=r"^it was turned into text.*as binary data"):
+        with pytest.raises(BrokenImageError, match=r"^it was converted to text.*as binary data"):
             decode(changed, name="it", resize=resize)
 
 
@@ -140,13 +140,14 @@ def test_other_formats_are_named() -> None:
         (b'\xef\xbb\xbf{ "image": 1}', "a JSON file"),
         (b"[[0, 255]]", "a JSON file"),
         (b"{\\rtf1\\ansi a picture}", "an RTF file"),
-        (jpeg_of_bits(12), "a JPEG file of 12 bits"),
+        (jpeg_of_bits(12), "a JPEG file with 12 bits"),
         (jpeg_of_bits(8).replace(b"\xff\xc0", b"\xff\xc3"), "a lossless JPEG file"),
-        (apple_png(), "Apple's own variant"),
+        (apple_png(), "Apple's variant"),
     ):
         with pytest.raises(UnsupportedTypeError, match=f"^it is .*{named}.* PNG, JPEG"):
             decode(content, name="it", resize=False)
-    with pytest.raises(BrokenImageError, match=r"^it is the text '\[object Object\]'.*the bytes"):
+    as_text = r"^it is the text '\[object Object\]'.*the file's bytes"
+    with pytest.raises(BrokenImageError, match=as_text):
         decode(b"[object Object]", name="it", resize=False)
     texts = (b"[section]\nkey = 1", b"{{ name }}", "Übergröße".encode())
     for content in (b"hello", *texts, bytes(100), encode(RGB, "TGA")):

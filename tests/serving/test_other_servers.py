@@ -72,8 +72,8 @@ def test_gunicorns_own_command_line_serves_it(image: npt.NDArray[np.uint8]) -> N
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--threads", "4"], "give it --worker-class gevent in place of --threads"),
-        (["--worker-class", "gevent", "--preload"], "leave out --preload"),
+        (["--threads", "4"], "use --worker-class gevent instead of --threads"),
+        (["--worker-class", "gevent", "--preload"], "omit --preload"),
     ],
 )
 def test_a_gunicorn_that_cannot_serve_it_does_not_start(options: list[str], words: str) -> None:

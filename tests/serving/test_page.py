@@ -144,7 +144,7 @@ def test_the_page_asks_for_the_key(browser: Browser, keyed_server: str) -> None:
     page.goto(keyed_server)
     for key, reason in (
         (f"{KEYS[0]}\u200b", "visible ASCII characters"),  # as a chat may add to it
-        ("wrong", "not one of this service's"),
+        ("wrong", "Invalid API key"),
         (f" {KEYS[0]} ", ""),
     ):
         expect(page.get_by_label("API key")).to_be_focused()

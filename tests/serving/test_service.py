@@ -83,7 +83,7 @@ def test_another_size_is_resampled_unless_that_is_off(
         assert [resampled["resampled"], same["resampled"]] == [True, False]
         assert resampled["models"] == same["models"]  # its center, as it is
     answer = requests.post(f"{server}/predict?resize=false", files=files)
-    check_problem(answer, 422, "wide.png", "64×32", "Leave out resize=false")
+    check_problem(answer, 422, "wide.png", "64×32", "Omit resize=false")
     exact = requests.post(f"{server}/predict?resize=false", files=files[1:]).json()
     assert exact["predictions"] == [same]
 
@@ -110,7 +110,7 @@ def test_bad_requests_are_refused_with_a_sentence(
             requests.post(f"{url}?version={version}", files=upload(("a.png", good))),
             404,
             f"version '{version}'",
-            "versions are",
+            "available versions",
         )
     for query in ("top_k=0", "top_k=1.0", "top_k=two", "resize=maybe"):
         check_problem(
@@ -175,7 +175,7 @@ def test_a_limit_below_a_mebibyte_is_named(first_alone: Path) -> None:
     settings = Settings(models_dir=first_alone, provider="cpu", max_body=2**19)
     answer = create_app(settings).test_client().post("/predict", data=bytes(2**19 + 1))
     assert answer.status_code == 413
-    assert "at most 0.5 MiB" in answer.get_json()["detail"]
+    assert "limits are 0.5 MiB" in answer.get_json()["detail"]
 
 
 def test_the_newest_version_answers_unless_another_is_asked_for(

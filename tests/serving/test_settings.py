@@ -46,9 +46,9 @@ def test_help_names_every_setting(command: list[str]) -> None:
         (["--provider", "tpu"], ["--provider", "SERVING_PROVIDER", "tpu", "cuda"]),
         (
             ["--cors-origins", "https://a.com?"],
-            ["--cors-origins", "is no origin", "https://a.com?"],
+            ["--cors-origins", "is neither an origin", "https://a.com?"],
         ),
-        (["--api-key", "a secret"], ["--api-key", "SERVING_API_KEY", "not a value for it"]),
+        (["--api-key", "a secret"], ["--api-key", "SERVING_API_KEY", "invalid"]),
         (["--metrics-need-key", "true"], ["--metrics-need-key", "SERVING_API_KEY"]),
     ],
 )

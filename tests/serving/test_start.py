@@ -129,22 +129,22 @@ def test_a_folder_set_aside_is_ignored(models_dir: Path) -> None:
 
 def test_a_damaged_measurement_is_named(models_dir: Path) -> None:
     (models_dir / "familiarity.json").write_text("{}")
-    with pytest.raises(StartError, match=rf"{models_dir}/familiarity.json is not"):
+    with pytest.raises(StartError, match=rf"{models_dir}/familiarity.json is damaged"):
         create_app(Settings(models_dir=models_dir, provider="cpu"))
 
 
 def test_no_models(tmp_path: Path) -> None:
-    assert f"{tmp_path} holds no models" in refusal("--models-dir", str(tmp_path))
-    with pytest.raises(StartError, match=rf"{tmp_path}/missing is no folder"):
+    assert f"{tmp_path} contains no models" in refusal("--models-dir", str(tmp_path))
+    with pytest.raises(StartError, match=rf"{tmp_path}/missing is not a folder"):
         load_classifiers(Settings(models_dir=tmp_path / "missing"))
 
 
 def test_gunicorns_variable_is_read_by_serve_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     missing = ("--models-dir", "/missing")  # the start ends there, once gunicorn is imported
     monkeypatch.setenv("WEB_CONCURRENCY", "")  # as compose.yaml sets it
-    assert "/missing is no folder" in refusal(*missing)
+    assert "/missing is not a folder" in refusal(*missing)
     monkeypatch.setenv("WEB_CONCURRENCY", "auto")
-    assert "/missing is no folder" in refusal(*missing, "--workers", "1")
+    assert "/missing is not a folder" in refusal(*missing, "--workers", "1")
     assert run_python("-m", "serving", "classify", "--help").returncode == 0
     refused = run_python("-m", "serving").stderr.splitlines()
     assert refused[-1].startswith("Error: Invalid value for '--workers'")
@@ -237,7 +237,7 @@ def test_models_that_memory_does_not_hold() -> None:
         os.kill(loading, signal.SIGKILL)
         _, log = starting.communicate(timeout=HANG)
     line = error_line(starting.returncode, log)
-    assert line.startswith("Error: a process was killed while it loaded the models")
+    assert line.startswith("Error: a process was killed while loading the models")
     assert "SERVING_PRECISION" in line
 
 

@@ -161,10 +161,10 @@ def test_shared_memory_is_refused_explicitly(client: Any, image: npt.NDArray[np.
     tensor = image_input(image[None], binary=True)
     [output] = wanted(True)
     output.set_shared_memory("region", 40)
-    with pytest.raises(InferenceServerException, match=r"probabilities .* shared memory"):
+    with pytest.raises(InferenceServerException, match=r"Shared memory .* probabilities"):
         client.infer("first", [tensor], outputs=[output])
     tensor.set_shared_memory("region", 3072)
-    with pytest.raises(InferenceServerException, match=r"image .* shared memory"):
+    with pytest.raises(InferenceServerException, match=r"Shared memory .* image"):
         client.infer("first", [tensor])
 
 
@@ -182,7 +182,7 @@ def test_the_configuration_agrees_with_the_metadata(client: Any) -> None:
         assert config["parameters"]["labels"]["string_value"].split(",") == list(CLASSES)
         assert "BYTES" in metadata["parameters"]["encoded_images"]
         assert client.get_model_config(model, metadata["versions"][-1]) == config
-    with pytest.raises(InferenceServerException, match="no version '9'"):
+    with pytest.raises(InferenceServerException, match="version '9'"):
         client.get_model_config("first", "9")
 
 

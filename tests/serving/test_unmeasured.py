@@ -12,7 +12,8 @@ import pytest
 import requests
 from playwright.sync_api import Browser, expect
 
-from models.record import Measured, Record
+from models.measurements import Measured
+from models.record import Record
 from tests.helpers import ROOT, SHIP, run_server, upload
 
 REQUIRED = {name for name, field in Record.model_fields.items() if field.is_required()}

@@ -26,7 +26,7 @@ from training.runs.train import steps_per_epoch
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 @pytest.mark.parametrize(
@@ -174,6 +174,7 @@ def test_a_loss_that_is_not_finite_ends_with_one_line_and_keeps_the_epochs_befor
     assert {path.name for path in trained.run_dir.iterdir()} == {
         ".lock",
         "run.json",
+        "tensorboard",
         checkpoint.name,
     }
     assert checkpoint.read_bytes() == before
@@ -212,4 +213,5 @@ def test_ctrl_c_and_a_kill_lose_no_finished_epoch(tiny: Dataset, tmp_path: Path)
         ".lock",
         checkpoint.name,
         "run.json",
+        "tensorboard",
     }

@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from examples.digits import write_digits
-from models.record import Record, Score
+from models.measurements import Score
+from models.record import Record
 from serving.images.decode import decode
 from tests.helpers import ROOT, png, run_server, upload
 from tests.training.generated import dataset, generate

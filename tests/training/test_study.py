@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from models.bundle import read_record
-from models.record import Score
+from models.measurements import Score
 from models.study import (
     BASELINE,
     STUDY_FILE,

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.record import (
-    IMAGE_SIZE,
+from models.measurements import (
     Calibration,
     Coverage,
     Measured,
@@ -15,6 +14,7 @@ from models.record import (
     Score,
     Stability,
 )
+from models.record import IMAGE_SIZE
 from training.data import Dataset
 from training.data.dataset import Images, Labels
 from training.measure.predict import Logits, Probabilities, predict, predict_with_logits

@@ -4,6 +4,7 @@ Each function draws plain data, and stores a fingerprint of them in the file's m
 """
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image
 from pydantic_core import to_json
 
-from models.record import Epoch, ReliabilityBin
+from models.measurements import Epoch, ReliabilityBin
 from training.data import Dataset
 from training.files import replaced
 
@@ -123,7 +124,8 @@ def first_images(dataset: Dataset, path: Path) -> None:
         axes.imshow(image)
         axes.set_title(dataset.classes[label])
         axes.axis("off")
-    with replaced(path) as unfinished:
+    with replaced(path) as unfinished, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the font lacks some class names' characters
         figure.savefig(unfinished)
 
 

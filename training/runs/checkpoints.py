@@ -7,6 +7,7 @@ previous checkpoint is deleted last.
 """
 
 import math
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,7 +19,8 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from models.bundle import first_reason
 from models.locks import lock
-from models.record import Device, Epoch, Extension, Part
+from models.measurements import Epoch
+from models.record import Device, Extension, Part
 from training import SAME_COMMAND, TrainingError
 from training.data import Dataset, cifar10
 from training.files import WriteError, check_writable, replaced, write_text
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 RUN_FILE = "run.json"
 LOCK_FILE = ".lock"
+EVENTS_FOLDER = "tensorboard"  # the curves, for TensorBoard
 
 
 class RunError(TrainingError):
@@ -149,9 +152,10 @@ def write_run(run: Run, run_dir: Path) -> None:
 
 
 def clear(run_dir: Path) -> None:
-    """Remove the run, `run.json` first, so that a kill leaves no run without its checkpoint."""
+    """Remove the run, `run.json` first: a kill leaves no run without its checkpoint."""
     for path in (run_dir / RUN_FILE, *run_dir.glob(_checkpoint("*"))):
         path.unlink(missing_ok=True)
+    shutil.rmtree(run_dir / EVENTS_FOLDER, ignore_errors=True)
 
 
 def save(run: Run, recipe: Recipe, model: "keras.Model", run_dir: Path) -> None:

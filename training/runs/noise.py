@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from models.record import Memorization
+from models.measurements import Memorization
 from training.data import Dataset, Split
 from training.data.dataset import Labels
 from training.measure.predict import predict_keras

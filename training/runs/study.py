@@ -8,7 +8,7 @@ processes can share a study: each trains runs that no other process trains.
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from models.record import Score
+from models.measurements import Score
 from models.study import Result, Setting
 from training.data import Dataset, Split
 from training.files import check_writable, write_text
@@ -31,6 +31,7 @@ def study(
     *,
     runs_dir: Path,
     models_dir: Path,
+    tensorboard: bool = False,
 ) -> None:
     """Train, evaluate and record the named variants' runs that `models_dir` does not have yet.
 
@@ -59,6 +60,7 @@ def study(
                     precision=setting.precision,
                     run_dir=run_dir,
                     fresh=_is_outdated(run_dir, recipe),
+                    tensorboard=tensorboard,
                 )
             except InUseError:
                 print(f"{run_dir}: another process is training it", flush=True)

@@ -3,7 +3,6 @@
 import math
 import platform
 import sys
-import time
 import zlib
 from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
@@ -14,25 +13,24 @@ import click
 import keras
 import numpy.typing as npt
 
-from models.record import Epoch, short_device
+from models.record import short_device
 from training import SAME_COMMAND, StoppedError
 from training.data import Dataset, Split, Task
 from training.networks.architectures import build
 from training.networks.optimizers import ConvolutionalMuon, LaterSchedule
 from training.networks.recipes import Recipe
 from training.runs.batches import Batches
+from training.runs.callbacks import Checkpoint, Events
 from training.runs.checkpoints import (
     Run,
-    RunError,
     check_same,
     clear,
     load,
     locked,
     read_run,
-    save,
     write_run,
 )
-from training.runs.noise import TrainingPart, training_part
+from training.runs.noise import training_part
 from training.runs.provenance import commit, machine
 from training.runs.strategy import ALONE, SingleProcess
 
@@ -50,11 +48,13 @@ def train(
     run_dir: Path,
     fresh: bool = False,
     strategy: SingleProcess = ALONE,
+    tensorboard: bool = False,
 ) -> Run:
     """Train a network to `epochs` epochs, resuming after the last finished one in `run_dir`.
 
     `fresh` starts over instead. Early stopping may end the run sooner. If there are several
     workers, each takes its shard of every batch; all read `run_dir`, and only the first writes it.
+    `tensorboard` writes event files beside the checkpoints if TensorFlow is the backend.
 
     Raises:
         WorkerError: the workers found different epochs, or were asked for different runs.
@@ -109,7 +109,7 @@ def train(
             _resume(run, model, epochs, run_dir, strategy)
         if not run.is_finished(recipe):
             run.begin_part(commit(), _device(strategy, model), _library_versions())
-            _fit(run, model, recipe, dataset, run_dir, strategy)
+            _fit(run, model, recipe, dataset, run_dir, strategy, tensorboard)
     return run
 
 
@@ -131,12 +131,17 @@ def _fit(
     dataset: Dataset,
     run_dir: Path,
     strategy: SingleProcess,
+    tensorboard: bool,
 ) -> None:
     if run.history and strategy.is_first_worker:
         click.echo(f"{run_dir}: resuming after epoch {len(run.history)}")
     part = training_part(recipe, dataset, run.seed)
     training, validation = part.images, dataset.validation
     size, classes = recipe.batch_size, len(dataset.classes)
+    callbacks: list[keras.callbacks.Callback] = [Checkpoint(run, recipe, part, run_dir, strategy)]
+    # Beside another backend, TensorFlow would start too, and claim the GPU's memory.
+    if tensorboard and keras.backend.backend() == "tensorflow":
+        callbacks.append(Events(run_dir))
     try:
         model.fit(
             Batches(
@@ -158,7 +163,7 @@ def _fit(
             shuffle=False,  # of the batches: each worker would draw its own order
             epochs=run.epochs,
             initial_epoch=len(run.history),
-            callbacks=[_Checkpoint(run, recipe, part, run_dir, strategy)],
+            callbacks=callbacks,
             verbose=0 if not strategy.is_first_worker else 1 if sys.stdout.isatty() else 2,
         )
     except KeyboardInterrupt as error:
@@ -247,42 +252,6 @@ def _optimizer(recipe: Recipe, steps: int, epochs: int, trained: int) -> keras.o
     if recipe.weight_averaging:
         optimizer.use_ema, optimizer.ema_momentum = True, recipe.weight_averaging
     return optimizer
-
-
-class _Checkpoint(keras.callbacks.Callback):
-    def __init__(
-        self,
-        run: Run,
-        recipe: Recipe,
-        part: TrainingPart,
-        run_dir: Path,
-        strategy: SingleProcess,
-    ) -> None:
-        super().__init__()
-        self.run = run
-        self.recipe = recipe
-        self.part = part
-        self.run_dir = run_dir
-        self.strategy = strategy
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.started = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        seconds = time.perf_counter() - self.started
-        if not all(map(math.isfinite, (logs or {}).values())):
-            raise RunError(
-                f"the loss of epoch {epoch + 1} is not finite; the earlier epochs are kept in "
-                f"{self.run_dir}; delete it and train in float32, with another seed or with a "
-                "lower learning rate"
-            )
-        self.run.add(
-            Epoch(**(logs or {}), seconds=seconds, memorization=self.part.memorization(self.model))
-        )
-        if self.strategy.is_first_worker:
-            with self.strategy.on_this_worker_alone():
-                save(self.run, self.recipe, self.model, self.run_dir)
-        self.model.stop_training = self.run.is_finished(self.recipe)
 
 
 def _library_versions() -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""Any mode and profile to 8-bit sRGB over white."""
+"""Converts any mode and profile to 8-bit sRGB over white."""

@@ -1,6 +1,6 @@
-"""Colors that a few numbers describe: those of CICP (ITU-T H.273), or of PNG's chunks.
+"""Color spaces that a few numbers describe: CICP (ITU-T H.273), or PNG's chunks.
 
-The results match those of browsers. Like them, it maps HDR to what an ordinary display shows.
+The results match those of browsers, which also map HDR to the range of an ordinary display.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ _PEAK = 1000 / 203  # cd/m²: the brightest still distinct from white, over BT.2
 
 @dataclass(frozen=True)
 class Colorimetry:
-    """What the samples of an RGB image stand for.
+    """The meaning of an RGB image's samples.
 
     `linearize` turns samples [..., 3], 0 to 1, into linear light, where 1 is the display's white.
     """
@@ -32,24 +32,24 @@ class Colorimetry:
 
 
 def describe_cicp(primaries: int, transfer: int) -> Colorimetry | None:
-    """Return what two of H.273's code points mean, or None if they are unknown here."""
+    """Return the color space of two H.273 code points, or None if they are not supported."""
     if primaries not in _PRIMARIES or transfer not in _TRANSFERS:
         return None
     return Colorimetry(_PRIMARIES[primaries], _TRANSFERS[transfer])
 
 
 def describe_gamma(chromaticities: Chromaticities | None, gamma: float) -> Colorimetry:
-    """Return what the numbers mean; `gamma` is the exponent from light to samples."""
-    # By 1/2.2, writers mean sRGB's curve, which they cannot state otherwise.
+    """Return the color space of PNG's values; `gamma` is the exponent from light to samples."""
+    # Writers use 1/2.2 for sRGB's curve, which gAMA cannot express exactly.
     linearize = _srgb if abs(gamma * 2.2 - 1) < 0.05 else _power(1 / gamma)
     return Colorimetry(chromaticities or SRGB.chromaticities, linearize)
 
 
 def convert(samples: npt.NDArray[np.uint8], source: Colorimetry) -> npt.NDArray[np.uint8]:
-    """Convert samples [..., 3] to sRGB, clipping what it cannot show.
+    """Convert samples [..., 3] to sRGB, clipping out-of-gamut colors.
 
     Raises:
-        ValueError: the primaries are on a line, or white is not between them.
+        ValueError: the primaries are on a line, or do not enclose white.
     """
     to_xyz = _matrix(source.chromaticities)
     light: Floats = source.linearize(samples / 255) @ (np.linalg.inv(_TO_XYZ) @ to_xyz).T

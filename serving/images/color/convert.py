@@ -15,8 +15,8 @@ _SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # a profile's color space
 def to_srgb(image: Image.Image, color: bytes | Colorimetry | None) -> Image.Image:
     """Convert an image of mode L, LA, RGB, RGBA or CMYK.
 
-    `color` is an ICC profile, or another description of its samples; one that is broken or does
-    not fit is ignored.
+    `color` is an ICC profile or another description of the samples; a broken or mismatched one is
+    ignored.
     """
     alpha = image.getchannel("A") if image.mode in {"LA", "RGBA"} else None
     if alpha:
@@ -51,7 +51,7 @@ def _apply_profile(image: Image.Image, rgb: Image.Image, profile: bytes) -> Imag
     return transform.apply(rgb) if mode == "RGB" and image.mode != "CMYK" else rgb
 
 
-@lru_cache(maxsize=8)  # slower than all else for a small image, and photos from phones have one
+@lru_cache(maxsize=8)  # the slowest step for a small image; phone photos have profiles
 def _build_transform(profile: bytes) -> tuple[str, ImageCms.ImageCmsTransform]:
     source = ImageCms.ImageCmsProfile(io.BytesIO(_without_float_tables(profile)))
     mode = _SPACES[source.profile.xcolor_space.strip()]

@@ -1,1 +1,1 @@
-"""One module per format: what its file says before a pixel is decoded, and its pixels."""
+"""One module per format, which reads a file's header and decodes its pixels."""

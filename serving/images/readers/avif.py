@@ -1,4 +1,4 @@
-"""AVIF, its first image: https://aomediacodec.github.io/av1-avif/."""
+"""Reads the first image of AVIF files: https://aomediacodec.github.io/av1-avif/."""
 
 import io
 import struct
@@ -13,16 +13,16 @@ from serving.images.readers.encoded import EncodedImage
 
 Properties = list[tuple[bytes, memoryview]]
 
-# What browsers show with sRGB's curve: unspecified curves, and those of cameras.
+# Curves that browsers treat as sRGB's: unspecified ones, and those of cameras.
 _SRGB_CURVES = dict.fromkeys((1, 2, 6, 14, 15), 13)
 
-AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a decoder works in its own thread only
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # decode in the calling thread only
 
 
 def read(content: bytes) -> EncodedImage:
     """Read the boxes; on failure, raises whatever Pillow raises."""
-    # The boxes give the orientation. An Exif block does not count, but Pillow would read all of
-    # it; under another name it is skipped.
+    # The boxes give the orientation. Exif's does not count, but Pillow would read the whole block;
+    # it skips one with another name.
     end = content.find(b"mdat")
     content = content[:end].replace(b"Exif\0", b"Skip\0") + content[end:]
     image = AvifImagePlugin.AvifImageFile(io.BytesIO(content))
@@ -44,11 +44,11 @@ def read(content: bytes) -> EncodedImage:
 
 
 def _read_color(properties: Properties) -> Colorimetry | None:
-    """Return what the nclx box says; without one, colors are sRGB: ISO/IEC 23000-22."""
+    """Return the nclx box's colors; without one, they are sRGB: ISO/IEC 23000-22."""
     for kind, box in properties:
         if kind == b"colr" and bytes(box[:4]) == b"nclx":
             primaries, transfer = struct.unpack_from(">HH", box, 4)
-            # 2 is unspecified, which means sRGB's.
+            # 2 means unspecified, so sRGB's.
             return describe_cicp(
                 {2: 1}.get(primaries, primaries), _SRGB_CURVES.get(transfer, transfer)
             )
@@ -56,7 +56,7 @@ def _read_color(properties: Properties) -> Colorimetry | None:
 
 
 def _read_aperture(properties: Properties, width: int, height: int) -> tuple[int, int, int, int]:
-    """Return the visible part, in pixels as stored; all of it if a box makes no sense."""
+    """Return the visible part, in pixels as stored; the whole image if the box is invalid."""
     whole = (0, 0, width, height)
     for kind, box in properties:
         if kind == b"clap":

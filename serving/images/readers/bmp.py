@@ -1,7 +1,7 @@
 """BMP: Microsoft's BITMAPINFOHEADER and its kin.
 
-Pillow takes a black-and-white color table to mean one bit per pixel, whatever the depth, and knows
-only some masks, so the header is read here and only the pixels are left to Pillow.
+Pillow takes a black-and-white color table to mean one bit per pixel, whatever the depth, and
+supports only some masks, so this module reads the header and leaves only the pixels to Pillow.
 """
 
 import struct
@@ -12,7 +12,7 @@ from PIL import Image
 from serving.images.readers.encoded import EncodedImage, UnreadVariantError
 
 _RGB, _RLE8, _RLE4, _BITFIELDS, _ALPHA_BITFIELDS = 0, 1, 2, 3, 6
-_PACKED = {4: "a BMP file that holds a JPEG", 5: "a BMP file that holds a PNG"}
+_PACKED = {4: "a BMP file with a JPEG inside", 5: "a BMP file with a PNG inside"}
 _CORE, _OS2, _INFO, _V5 = 12, range(16, 65), 40, 124  # header sizes, in bytes
 _WINDOWS = {_INFO, 52, 56}  # among those of OS/2, which may end after any field
 _EMBEDDED = b"DEBM"  # the color space of a profile
@@ -37,7 +37,9 @@ def read(content: bytes) -> EncodedImage:
     if compression in _PACKED and not by_os2:
         raise UnreadVariantError(_PACKED[compression])
     if compression not in _allowed(depth, by_os2=by_os2):
-        raise UnreadVariantError(f"a BMP file of {depth} bits with compression {compression}")
+        raise UnreadVariantError(
+            f"a BMP file with {depth} bits per pixel and compression {compression}"
+        )
 
     after = 14 + size  # where the masks or the color table are
     masks = _MASKS.get(depth, (0, 0, 0, 0))
@@ -93,7 +95,7 @@ def _read_header(content: bytes, size: int) -> tuple[int, int, int, int, int]:
         width, height, _, depth = struct.unpack_from("<HHHH", content, 18)
         return width, height, depth, 0, 0
     if size < _OS2.start or len(content) < 14 + size:
-        raise ValueError("no such header, or not all of it")
+        raise ValueError("the header is unknown or truncated")
     width, height, _, depth, compression, _, _, _, colors = struct.unpack(
         "<iiHHIIiiI", content[18 : min(14 + size, 50)].ljust(32, b"\0")
     )
@@ -118,7 +120,7 @@ def _check(masks: tuple[int, ...], depth: int) -> None:
     for mask in masks:
         bits = mask // (mask & -mask) if mask else 0  # shifted to the right
         if bits & (bits + 1) or mask >> depth:
-            raise UnreadVariantError("a BMP file whose masks have holes")
+            raise UnreadVariantError("a BMP file with non-contiguous masks")
 
 
 def _colored(image: Image.Image, table: bytes, entry: int) -> Image.Image:
@@ -138,7 +140,7 @@ def _masked(samples: np.ndarray, masks: tuple[int, ...]) -> Image.Image:
         scale = np.arange(top + 1) * 255 / max(top, 1)
         channels.append(np.round(scale).astype(np.uint8)[values])
     *rgb, alpha = channels
-    if masks[-1] and alpha.any():  # if all zero, writers mean opaque, and browsers show it so
+    if masks[-1] and alpha.any():  # all zero means opaque, as in browsers
         return Image.fromarray(np.dstack(channels))
     return Image.fromarray(np.dstack(rgb))
 

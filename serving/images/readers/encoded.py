@@ -1,4 +1,4 @@
-"""What each format's reader finds in a file before any pixel is decoded."""
+"""What each reader returns: an image's header and how to decode its pixels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ class UnreadVariantError(Exception):
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """An image still encoded: its size as stored, in pixels, and what its pixels mean.
+    """An encoded image: its size as stored, in pixels, and how to interpret its pixels.
 
     `load` decodes them to mode L, LA, RGB, RGBA or CMYK; for a thumbnail, it may use a lower
-    resolution, of at least 128 pixels each way. It raises whatever the decoder raises. `hidden`
-    pixels are decoded, too, but not part of the image.
+    resolution of at least 128 pixels each way. It raises whatever the decoder raises. `hidden`
+    pixels are decoded, too, but are not part of the image.
     """
 
     width: int

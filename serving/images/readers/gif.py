@@ -1,4 +1,4 @@
-"""GIF, its first frame: https://www.w3.org/Graphics/GIF/spec-gif89a.txt."""
+"""Reads the first frame of GIF files: https://www.w3.org/Graphics/GIF/spec-gif89a.txt."""
 
 import io
 
@@ -8,7 +8,7 @@ from serving.images.readers.encoded import EncodedImage, drawn_within
 
 
 class _FirstFrame(GifImagePlugin.GifImageFile):
-    """Prepares nothing for the next frame: Pillow would fill as many pixels as the frame says."""
+    """Skips preparing the next frame: Pillow would fill as many pixels as that frame declares."""
 
     @property
     def disposal_method(self) -> int:

@@ -1,7 +1,7 @@
 """JPEG: ITU-T T.81.
 
-Pillow is given only what it needs to decode the first image in the file: it would take an index of
-several images for another format, and it reads no file without an end marker.
+Pillow gets only what it needs to decode the first image in the file: it mistakes an index of
+several images for another format, and rejects files without an end marker.
 """
 
 import io
@@ -36,7 +36,7 @@ _OTHER_BITS = b"\x55\xaa" * 2048
 class _Segment:
     marker: int
     content: bytes  # after its length
-    coded: bytes = b""  # for a scan, what follows it
+    coded: bytes = b""  # for a scan, the coded data after it
 
     def pack(self) -> bytes:
         length = len(self.content) + 2
@@ -60,7 +60,7 @@ def read(content: bytes) -> EncodedImage:
     (frame,) = [s.content for s in segments if s.marker in _FRAMES]
     height = int.from_bytes(frame[1:3])
     if not height:
-        raise UnreadVariantError("a JPEG file that tells its height only after its pixels (DNL)")
+        raise UnreadVariantError("a JPEG file with its height after its pixels (DNL)")
     stripped = b"\xff\xd8" + b"".join(
         s.pack() for s in segments if not _is_aside(s.marker) or _tells_colors(s)
     )
@@ -89,7 +89,7 @@ def _walk(content: bytes) -> tuple[list[_Segment], bool]:
     segments: list[_Segment] = []
     scans = 0
     progressive = False
-    missing: dict[int, int] = {}  # a bit by component for each coefficient that is not complete
+    missing: dict[int, int] = {}  # by component, a bit for each incomplete coefficient
     position = 2
     while found := _MARKER.search(content, position):
         marker = content[found.end() - 1]
@@ -111,7 +111,7 @@ def _walk(content: bytes) -> tuple[list[_Segment], bool]:
             raise UnreadVariantError(_UNREAD_FRAMES[marker])
         if marker in _FRAMES:
             if segment.content[0] != 8:
-                raise UnreadVariantError(f"a JPEG file of {segment.content[0]} bits a sample")
+                raise UnreadVariantError(f"a JPEG file with {segment.content[0]} bits per sample")
             if missing:
                 raise ValueError("there are two frames")
             progressive = marker in _PROGRESSIVE
@@ -144,7 +144,7 @@ def _is_aside(marker: int) -> bool:
 
 
 def _tells_colors(segment: _Segment) -> bool:
-    """Return whether a segment says what the components are; libjpeg ignores shorter ones."""
+    """Return whether a segment tells what the components are; libjpeg ignores shorter ones."""
     name, length = _COLOR_SEGMENTS.get(segment.marker, (b"", 0))
     return bool(name) and segment.content.startswith(name) and len(segment.content) >= length
 

@@ -1,7 +1,7 @@
 """PNG: https://www.w3.org/TR/png-3/.
 
-Pillow unpacks the pixels. The chunks are walked here, since Pillow refuses images for faults
-outside their pixels, and misreads transparent colors of less or more than 8 bits.
+Pillow unpacks the pixels. This module walks the chunks, since Pillow rejects images for faults
+outside their pixels, and misreads transparent colors of fewer or more than 8 bits.
 """
 
 import struct
@@ -16,10 +16,10 @@ from serving.images.exif import read_orientation
 from serving.images.readers.encoded import EncodedImage, UnreadVariantError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-MAX_PROFILE = 4 * 2**20  # bytes; a printer's has up to 3 MB
+MAX_PROFILE = 4 * 2**20  # bytes; profiles of printers have up to 3 MB
 _KEPT = {b"IHDR", b"PLTE", b"IDAT", b"tRNS", b"eXIf", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
 _CRITICAL = {b"IHDR", b"PLTE", b"IDAT"}
-_ANCILLARY = 0x20  # the bit in a chunk's first letter that says that it may be ignored
+_ANCILLARY = 0x20  # the bit in a chunk's first letter that marks it as optional
 _TRANSPARENT = {0: range(2, 3), 2: range(6, 7), 3: range(1, 257)}  # tRNS' lengths, by color type
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by color type
 _RAW_MODES = {  # by depth and color type: Pillow's mode, and its name for the file's samples
@@ -65,7 +65,7 @@ def read(content: bytes) -> EncodedImage:
         if len(palette) not in range(3, 769, 3):
             raise ValueError("PLTE is broken")
 
-    # Interlaced rows are more, and each has a filter byte and may end within a byte.
+    # Interlacing adds rows, and each row has a filter byte and may end within a byte.
     size = (width * depth * _SAMPLES[color] // 8 + 6) * (height + 8)
 
     def unpack(raw_mode: str) -> Image.Image:
@@ -145,12 +145,12 @@ def _unpack(
 
 
 def _with_checksum(packed: bytes, size: int) -> bytes:
-    """Return up to `size` unpacked bytes as zlib data with the checksum that they have.
+    """Return up to `size` unpacked bytes as zlib data with the correct checksum.
 
     Browsers ignore a wrong or missing one.
 
     Raises:
-        ValueError, zlib.error: not only the checksum is wrong.
+        ValueError, zlib.error: more than the checksum is wrong.
     """
     unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
     rows = unpacking.decompress(packed[2:], size)
@@ -172,7 +172,7 @@ def _read_chunks(content: bytes) -> dict[bytes, list[bytes]]:
         if kind == b"IEND":
             break
         if kind == b"CgBI":
-            raise UnreadVariantError("a PNG file in Apple's own variant (CgBI)")
+            raise UnreadVariantError("a PNG file in Apple's variant (CgBI)")
         if kind != b"IDAT" and b"IDAT" in chunks:
             continue
         if not kind[0] & _ANCILLARY and kind not in _CRITICAL:
@@ -189,7 +189,7 @@ def _read_chunks(content: bytes) -> dict[bytes, list[bytes]]:
 
 
 def _read_color(chunks: dict[bytes, bytes]) -> bytes | Colorimetry | None:
-    """Return the first color description that counts, in the order of the standard and browsers."""
+    """Return the color description that takes precedence in the standard and in browsers."""
     match [*chunks.get(b"cICP", b"")]:
         # The standard allows no matrix; no browser reads a narrow range.
         case [primaries, transfer, 0, 1] if described := describe_cicp(primaries, transfer):

@@ -1,7 +1,7 @@
-"""WebP, its first frame: RFC 9649.
+"""Reads the first frame of WebP files: RFC 9649.
 
-The container is rebuilt around what the first frame needs, since libwebp refuses an image for a
-wrong length; Exif blocks and profiles are kept from it.
+The container is rebuilt with only what the first frame needs, since libwebp rejects an image for a
+wrong length; Exif blocks and profiles are left out.
 """
 
 import io
@@ -64,7 +64,7 @@ def read(content: bytes) -> EncodedImage:
         width,
         height,
         load,
-        # As for transparency: no other decoder heeds what VP8X does not announce.
+        # As with transparency, decoders ignore what the flags of VP8X do not announce.
         orientation=read_orientation(exif) if flags & _EXIF else 1,
         color=profile if flags & _PROFILE else None,
     )
