@@ -66,7 +66,7 @@ def train(
     with locked(run_dir) if strategy.is_first_worker else nullcontext():
         asked = f"{name} {recipe.hyperparameters} {precision} {dataset.sha256}"
         strategy.check_agreement(
-            hash_of_what_is_trained=zlib.crc32(asked.encode()) >> 1,  # 31 bits, for JAX
+            hash_of_model_recipe_and_images=zlib.crc32(asked.encode()) >> 1,  # 31 bits, for JAX
             fresh=fresh,
             epochs=epochs,
             seed=seed,
