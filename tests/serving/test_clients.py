@@ -43,7 +43,7 @@ def test_a_full_queue_refuses_at_once_and_probes_are_answered(
     for response in accepted:
         assert len(response.json()["predictions"]) == 64
     for response in refused:
-        check_problem(response, 503, "again")
+        check_problem(response, 503, "etry")
         assert response.headers["Retry-After"] == "1"
     while answers[-1] == "probes":
         answers.pop()

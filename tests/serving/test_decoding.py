@@ -67,7 +67,12 @@ def noise() -> npt.NDArray[np.uint8]:
 
 @pytest.fixture
 def decoders(request: pytest.FixtureRequest) -> Iterator[Decoders]:
+    kill_decoders()  # of earlier tests' applications
     yield few_decoders(**getattr(request, "param", {}))
+    kill_decoders()
+
+
+def kill_decoders() -> None:
     for pid in decoders_of(os.getpid()):
         os.kill(pid, signal.SIGKILL)
 
