@@ -105,6 +105,7 @@ def test_the_protocol_has_each_models_classes(server: str) -> None:
     client.close()
 
 
+@pytest.mark.slow
 def test_metrics_have_a_bound_on_classes_and_compare_equal_ones(models_dir: Path) -> None:
     log: list[str] = []
     with run_server("--models-dir", str(models_dir), log=log) as server:

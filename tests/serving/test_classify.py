@@ -242,6 +242,7 @@ def test_without_locks_a_file_is_written_all_the_same(
     assert f"{tmp_path}/rows cannot be locked" in line
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_resumed(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "rows.csv"
     many = "\n".join(images_in(folder)) + "\n"
@@ -308,6 +309,7 @@ def test_wrong_names() -> None:
     assert "no images in serving/classify" in run("serving/classify", status=1).stderr
 
 
+@pytest.mark.slow
 def test_a_progress_bar_on_a_terminal(folder: Path, tmp_path: Path) -> None:
     terminal, other_end = pty.openpty()
     arguments = [*COMMAND, str(folder), "--model", "first", "--output", str(tmp_path / "rows.csv")]

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 import requests
 
 from tests.helpers import POST, check_problem, connect, exchange, png, run_server, upload
@@ -101,6 +102,7 @@ def test_a_client_with_endless_requests_blocks_no_others(server: str) -> None:
         sender.join()
 
 
+@pytest.mark.slow
 def test_a_request_must_arrive_in_time() -> None:
     log: list[str] = []
     with run_server("--client-timeout", "1", log=log) as server:

@@ -198,6 +198,7 @@ def test_small_images_share_it_too(noise: npt.NDArray[np.uint8]) -> None:
         short.decode([small] * 2, resize=False)
 
 
+@pytest.mark.slow
 def test_the_server_goes_on_while_images_keep_its_decoders(noise: npt.NDArray[np.uint8]) -> None:
     environment = {
         "SERVING_DECODERS": "1",

@@ -117,6 +117,7 @@ def test_a_model_that_fails_is_named_while_the_others_answer(
     assert "Gather" in lines[0]["exc_info"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_refuses_a_large_body_and_goes_on(tmp_path: Path) -> None:
     # Nothing may need /dev/shm, which is read-only or missing on some hosts.
     small = (
@@ -170,6 +171,7 @@ def images_of_final(server: str) -> float:
     return sum(map(float, ran))
 
 
+@pytest.mark.slow
 def test_open_files_are_for_bodies_too() -> None:
     """With few files, fewer connections are taken: each can still have a file for its body."""
     log: list[str] = []
@@ -188,6 +190,7 @@ def test_open_files_are_for_bodies_too() -> None:
     assert not any("cannot store a body" in line for line in log)
 
 
+@pytest.mark.slow
 def test_a_stop_cuts_a_request_that_does_not_end() -> None:
     log: list[str] = []
     # Without its limit, the stop would wait for the client's.

@@ -30,6 +30,7 @@ def processor_seconds(server: str) -> float:
     return float(found[1])
 
 
+@pytest.mark.slow
 def test_a_stop_loses_no_request_and_waits_for_no_idle_connection(
     image: npt.NDArray[np.uint8],
 ) -> None:
@@ -73,6 +74,7 @@ def test_a_stop_loses_no_request_and_waits_for_no_idle_connection(
     assert not [line for line in log if "Traceback" in line]
 
 
+@pytest.mark.slow
 def test_ctrl_c_answers_the_requests_in_progress(image: npt.NDArray[np.uint8]) -> None:
     body = png(image)
     log: list[str] = []
@@ -95,6 +97,7 @@ def test_ctrl_c_answers_the_requests_in_progress(image: npt.NDArray[np.uint8]) -
     assert not [line for line in log if "Traceback" in line]
 
 
+@pytest.mark.slow
 def test_a_stop_while_it_starts_leaves_no_process_behind(tmp_path: Path) -> None:
     (tmp_path / "first" / "1").mkdir(parents=True)
     os.mkfifo(tmp_path / "first" / "1" / "metadata.json")  # it hangs, as a network's disk may
@@ -110,6 +113,7 @@ def test_a_stop_while_it_starts_leaves_no_process_behind(tmp_path: Path) -> None
     assert not Path(f"/proc/{child}").exists()
 
 
+@pytest.mark.slow
 def test_a_containers_first_process_stops_from_its_first_moment_on() -> None:
     if os.geteuid() != 0:
         pytest.skip("only root may make a process namespace")
@@ -127,6 +131,7 @@ def test_a_containers_first_process_stops_from_its_first_moment_on() -> None:
             outside.kill()
 
 
+@pytest.mark.slow
 def test_a_stop_while_a_worker_starts_is_not_lost() -> None:
     command = [sys.executable, "-m", "serving", "--port", "0", "--graceful-timeout", "1000"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
@@ -141,6 +146,7 @@ def test_a_stop_while_a_worker_starts_is_not_lost() -> None:
             process.kill()
 
 
+@pytest.mark.slow
 def test_a_frozen_service_keeps_its_workers(image: npt.NDArray[np.uint8]) -> None:
     """As a paused container, or a machine that sleeps."""
     content = png(image)
@@ -163,6 +169,7 @@ def test_a_frozen_service_keeps_its_workers(image: npt.NDArray[np.uint8]) -> Non
     assert not any("TIMEOUT" in line for line in log)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_while_the_other_answers() -> None:
     log: list[str] = []
     with run_server("--workers", "2", log=log) as server:
@@ -213,6 +220,7 @@ def test_a_stuck_worker_is_replaced_and_connections_are_limited() -> None:
             connection.close()
 
 
+@pytest.mark.slow
 def test_sighup_reloads_the_models_without_a_failed_request(
     tmp_path: Path, image: npt.NDArray[np.uint8]
 ) -> None:
@@ -256,6 +264,7 @@ def test_sighup_reloads_the_models_without_a_failed_request(
     assert "first/2/model.onnx does not match the SHA-256" in line
 
 
+@pytest.mark.slow
 def test_a_check_that_hangs_holds_up_neither_a_stop_nor_the_next_reload(tmp_path: Path) -> None:
     models = tmp_path / "first"
     shutil.copytree(ROOT / "models" / "first" / "1", models / "1")

@@ -17,6 +17,7 @@ from serving.settings import Settings
 from tests.helpers import ROOT, free_port, png, run_python, takes_connections, wait_for
 
 
+@pytest.mark.slow
 def test_the_server_for_windows_serves_it(image: npt.NDArray[np.uint8]) -> None:
     code = (
         "from serving.observability.logs import configure_logging; configure_logging(); "
@@ -55,6 +56,7 @@ import serving.server.windows
     assert run_python("-c", code).stderr == ""
 
 
+@pytest.mark.slow
 def test_gunicorns_own_command_line_serves_it(image: npt.NDArray[np.uint8]) -> None:
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "--worker-class", "gevent"]

@@ -171,6 +171,7 @@ def test_a_taken_port_is_named_before_models_are_loaded(server: str, tmp_path: P
     assert "--port" in line
 
 
+@pytest.mark.slow
 def test_the_images_address_takes_ipv6_and_ipv4() -> None:
     [host] = re.findall(r" SERVING_HOST=(\S+)", (ROOT / "Dockerfile").read_text())
     log: list[str] = []
@@ -188,6 +189,7 @@ def test_a_host_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
         assert url(listener).startswith("http://0.0.0.0:")
 
 
+@pytest.mark.slow
 def test_a_port_that_another_service_took_meanwhile_is_named() -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -228,6 +230,7 @@ def test_a_folder_that_may_not_be_read_is_named_but_for_a_disks_own() -> None:
                 (models_dir / name).rmdir()
 
 
+@pytest.mark.slow
 def test_models_that_memory_does_not_hold() -> None:
     """The system kills what takes the most; here a signal does, while the models are loaded."""
     command = (sys.executable, "-m", "serving", "--port", "0")

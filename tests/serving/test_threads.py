@@ -36,20 +36,24 @@ def started_threads(*prefix: str, **environment: str) -> tuple[int, int]:
     return models, threads
 
 
+@pytest.mark.slow
 def test_one_usable_core_makes_no_thread_besides_the_callers() -> None:
     assert started_threads("taskset", "-c", str(min(os.sched_getaffinity(0))))[1] == 0
 
 
+@pytest.mark.slow
 def test_each_session_has_the_threads_that_are_asked_for() -> None:
     models, threads = started_threads(SERVING_THREADS="3")
     assert threads == 2 * models
 
 
+@pytest.mark.slow
 def test_workers_share_the_cores() -> None:
     cores = len(os.sched_getaffinity(0))
     assert started_threads(WEB_CONCURRENCY=str(cores))[1] == 0
 
 
+@pytest.mark.slow
 def test_a_containers_quota_counts() -> None:
     """As a container sees it: cgroup v2's file at the root of its own view."""
     quota = 'mount -t tmpfs none /sys/fs/cgroup && echo "{} 100000" > /sys/fs/cgroup/cpu.max'
