@@ -1,10 +1,13 @@
-"""The page, opened as a phone would."""
+"""The page, opened as a phone would, and a folder of images to classify."""
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.helpers import CHROMIUM_ARGUMENTS
 
@@ -49,3 +52,19 @@ def page(browser: "Browser", server: str) -> "Iterator[Page]":
     # Chromium logs a refused request by itself.
     assert [text for text in problems if not text.startswith("Failed to load resource")] == []
     assert [url for url in addresses if not url.startswith((server, "data:"))] == []
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 images, more than a batch, in folders; among them a broken one, and other files."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        path = folder / f"{i % 3}" / f'{i:02}, a "drawing".PNG'
+        path.parent.mkdir(exist_ok=True)
+        blocks = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(blocks).resize((32, 32)).save(path, "PNG")
+    (folder / "1" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    (folder / "notes.txt").write_text("no image")
+    (folder / ".hidden.png").write_bytes(b"")
+    return folder
