@@ -1,12 +1,12 @@
 """A data set that a network learns in a few epochs, and the command line with it."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from models.record import CLASSES
 from tests.helpers import ROOT, wait_for
@@ -27,6 +27,11 @@ from training.__main__ import main
 data.load = lambda *_, **__: generated()
 main(sys.argv[1:], prog_name="python -m training")
 """
+
+
+def noise(seed: int, *shape: int) -> npt.NDArray[np.uint8]:
+    """Return images of noise."""
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
 def generate(size: int, seed: int) -> Split:
@@ -58,6 +63,18 @@ def dataset(train: Split, test: Split) -> Dataset:
     )
 
 
+def pixels(dataset: Dataset) -> dict[str, set[bytes]]:
+    """Return the bytes of each part's images."""
+    return {
+        name: {image.tobytes() for image in part.images} for name, part in dataset.parts.items()
+    }
+
+
+def counts(dataset: Dataset) -> dict[str, list[int]]:
+    """Return the images of each class, by part."""
+    return {n: np.bincount(part.labels).tolist() for n, part in dataset.parts.items()}
+
+
 def start(*options: str, before: str = "", **environment: str) -> subprocess.Popen[str]:
     """Start `python -m training` on generated images, after the code `before`.
 
@@ -81,12 +98,10 @@ def finished_epochs(run_dir: Path) -> int:
     return len(run.history) if run else 0
 
 
-def stop_after_epochs(
-    epochs: int, process: subprocess.Popen[str], run_dir: Path, number: signal.Signals
-) -> None:
-    """Send a signal to a training when it has finished so many epochs more."""
-    goal = finished_epochs(run_dir) + epochs
+def kill_after_an_epoch(process: subprocess.Popen[str], run_dir: Path) -> None:
+    """Kill a training when it has finished one epoch more."""
+    before = finished_epochs(run_dir)
     try:
-        wait_for(lambda: process.poll() is not None or finished_epochs(run_dir) >= goal)
+        wait_for(lambda: process.poll() is not None or finished_epochs(run_dir) > before)
     finally:
-        process.send_signal(number)
+        process.kill()

@@ -1,10 +1,13 @@
-"""The three networks are the article's."""
+"""The three networks are the article's, and the variants differ from them in what they say."""
 
+import keras
 import pytest
+from click.testing import CliRunner
 
+from training.__main__ import main
 from training.data.cifar10 import TASK
 from training.networks.architectures import build, describe
-from training.networks.recipes import ARTICLE, IMPROVED
+from training.networks.recipes import ABLATIONS, ARTICLE, EXPERIMENTS, IMPROVED, TECHNIQUES, Recipe
 
 
 @pytest.mark.parametrize(
@@ -46,3 +49,64 @@ def test_layers_and_parameters(name: str, parameters: int, not_trainable: int, l
         for layer in model.layers
         if hasattr(layer, "padding") and hasattr(layer, "activation")
     )
+
+
+def test_techniques_are_in_the_network_once() -> None:
+    combined = build("first", TECHNIQUES["first"]["combined"], TASK)
+    kinds = [type(layer) for layer in combined.layers]
+    assert kinds.count(keras.layers.BatchNormalization) == 3
+    assert kinds.count(keras.layers.Dropout) == 4
+    assert kinds[:3] == [
+        keras.layers.RandomFlip,
+        keras.layers.RandomTranslation,
+        keras.layers.Rescaling,
+    ]
+
+
+@pytest.mark.parametrize("variants", [TECHNIQUES, ABLATIONS], ids=["article", "improved"])
+@pytest.mark.parametrize("model", list(ARTICLE))
+def test_a_variant_is_one_change_to_its_models_recipe(
+    variants: dict[str, dict[str, Recipe]], model: str
+) -> None:
+    baseline, *changed = variants[model].values()
+    assert baseline.hyperparameters in (
+        ARTICLE[model].hyperparameters,
+        IMPROVED[model].hyperparameters,
+    )
+    network = describe(build(model, baseline, TASK))
+    of_layers = {"dropout", "batch-normalization", "dropout-after-pools", "no-dropout"}
+    several = {  # a network has one of the two kinds of dropout
+        "combined": 7,
+        "adam": 3,
+        "without-both": 2,
+        "dropout-after-pools": 2,
+        "no-dropout": 1 if model == "final" else 2,
+    }
+    for recipe in changed:
+        before, after = baseline.hyperparameters, recipe.hyperparameters
+        fields = [name for name in before if before[name] != after[name]]
+        assert len(fields) == several.get(recipe.name, 1), (recipe.name, fields)
+        built = describe(build(model, recipe, TASK))
+        assert "BatchNorm, BatchNorm" not in built
+        assert recipe.name not in of_layers or built != network
+
+
+def test_layers_of_final_are_left_out() -> None:
+    both = [keras.layers.BatchNormalization, keras.layers.Dropout]
+    whole = [type(layer) for layer in build("final", ARTICLE["final"], TASK).layers]
+    for name, left_out in (
+        ("without-batch-norm", both[:1]),
+        ("without-dropout", both[1:]),
+        ("without-both", both),
+    ):
+        rest = [type(layer) for layer in build("final", TECHNIQUES["final"][name], TASK).layers]
+        assert rest == [kind for kind in whole if kind not in left_out]
+        result = CliRunner().invoke(main, ["study", "--model", "first", "--technique", name])
+        assert f"article of first has no variant {name}" in result.output
+
+
+def test_widths_leave_the_logits() -> None:
+    widths = EXPERIMENTS["width"]["first"]
+    narrow = build("first", widths["width-0.5"], TASK)
+    assert [layer.units for layer in narrow.layers[-2:]] == [512, 10]
+    assert build("first", widths["width-4"], TASK).layers[0].filters == 128

@@ -13,7 +13,7 @@ from click.testing import Result
 
 from models.bundle import BundleError
 from models.record import Record
-from tests.helpers import HANG, ROOT
+from tests.helpers import HANG, ROOT, error_line
 from tests.training.generated import generated, start
 from training.config import Config
 from training.data import Dataset
@@ -22,15 +22,6 @@ from training.export.publish import ReplaceError
 from training.files import WriteError
 from training.pipeline import check_training, export_model
 from training.report.report import write_report
-
-
-def error_line(status: int, errors: str) -> str:
-    """Return the only line that a command's failure wrote, at the end of its log."""
-    assert status == 1
-    assert "Traceback" not in errors
-    [line] = [line for line in errors.splitlines() if line.startswith("Error: ")]
-    assert errors.endswith(f"{line}\n")
-    return line
 
 
 def test_help_says_what_the_versions_are_and_nothing_else() -> None:

@@ -29,7 +29,7 @@ from training.networks.architectures import build
 from training.networks.recipes import ARTICLE, IMPROVED
 from training.pipeline import check_training, train_model
 from training.report.findings import interval, observations
-from training.runs.checkpoints import RunError
+from training.runs.checkpoints import RunError, read_run
 from training.runs.train import load_trained_model, train
 
 ODD_NAMES = ("日本", "a b", "<b>", "x|" * 100)
@@ -63,7 +63,8 @@ class Own:
 
     def __init__(self, folder: Path) -> None:
         self.models = folder / "mine"
-        self.folders = ("--models-dir", self.models, "--runs-dir", folder / "runs")
+        self.runs = folder / "runs"
+        self.folders = ("--models-dir", self.models, "--runs-dir", self.runs)
         self.places = {name: folder / name for name in ("digits", "shades", "letters.npz")}
         write_digits(self.places["digits"])
         write_shades(self.places["shades"], ODD_NAMES, (20, 30, 25, 200))
@@ -155,8 +156,11 @@ def test_other_images_models_are_left_out(own: Own) -> None:
 
 
 def test_a_run_goes_on_with_the_same_images_alone(own: Own, tiny: Dataset, tmp_path: Path) -> None:
-    own.train("digits", *readme_options(), "--epochs", "4")
-    assert len(own.record("digits").history) == 4
+    images = ("--data-dir", own.places["digits"], "--name", "digits")
+    run("train", *images, "--runs-dir", own.runs, *readme_options(), "--epochs", "4")
+    [digits] = [read_run(path.parent) for path in own.runs.glob("digits/*/run.json")]
+    assert digits
+    assert len(digits.history) == 4
     config = Config("first", epochs=5, runs_dir=tmp_path / "runs", models_dir=own.models)
     first = train_model(replace(config, epochs=1), tiny)
     others = dataset(generate(320, seed=5), generate(200, seed=6))
