@@ -5,11 +5,14 @@ import io
 import struct
 import zlib
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
+
+from serving.images.decode import decode
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -42,6 +45,14 @@ def encode(image: Image.Image | Pixels, format_: str, **options: Any) -> bytes:
         image = Image.fromarray(image)
     image.save(buffer, format_, **options)
     return buffer.getvalue()
+
+
+def pixels(content: bytes, *, resize: bool = False) -> npt.NDArray[Any]:
+    """Return what the service makes of a file, as integers, from which one can subtract."""
+    decoded = decode(content, name="it", resize=resize).pixels
+    assert decoded.shape == (32, 32, 3)
+    assert decoded.dtype == np.uint8
+    return decoded.astype(int)
 
 
 def chunk(kind: bytes, content: bytes, *, checksum: int | None = None) -> bytes:
@@ -115,14 +126,22 @@ def bmp_with_profile(icc: bytes) -> bytes:
     return bmp_in_colors(b"DEBM", bytes(48) + place + bytes(4), icc)
 
 
+NO_COLORS = bytes(28)
+
+
+@cache  # since it takes seconds to write
+def avif_with_profile() -> bytes:
+    """Return an AVIF of RGB in 64×48 pixels, with a profile of 28 bytes."""
+    image = Image.fromarray(RGB).resize((64, 48))
+    return encode(image, "AVIF", quality=100, subsampling="4:4:4", icc_profile=NO_COLORS)
+
+
 def avif_with_aperture(*numbers: int) -> bytes:
     """Return an AVIF of RGB in 64×48 pixels, with the box clap in place of a profile as long."""
-    image = Image.fromarray(RGB).resize((64, 48))
-    colors = bytes(28)
-    content = encode(image, "AVIF", quality=100, subsampling="4:4:4", icc_profile=colors)
+    content = avif_with_profile()
     box = b"\0\0\0\x28clap" + struct.pack(">iIiIiIiI", *numbers)
     for found, instead in (
-        (b"\0\0\0\x28colrprof" + colors, box),
+        (b"\0\0\0\x28colrprof" + NO_COLORS, box),
         (b"\5\1\2\x83\4\5", b"\5\1\2\x83\x84\5"),  # of ipma: none may ignore it
     ):
         assert content.count(found) == 1

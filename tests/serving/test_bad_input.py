@@ -209,11 +209,8 @@ def test_odd_requests_get_a_problem(server: str) -> None:
     part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
     form = {"Content-Type": "multipart/form-data; boundary=x"}
     for body, headers, status in (
-        (b"", form, 400),
-        (b"--x--", form, 400),
         (part.replace(b"name=", b"nom=") + png + b"\r\n--x--", form, 400),
         (b"--x\r\n" + b"A: " + b"b" * 100_000 + b"\r\n\r\n", form, 400),
-        (part * 5000 + b"\r\n--x--", form, 413),
         (png, {"Content-Type": "text/html"}, 415),
         (b"<svg/>", {"Content-Type": "image/svg+xml"}, 415),
         (b"GIF89a" + png, {}, 400),

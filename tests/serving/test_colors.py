@@ -3,16 +3,14 @@
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
-from serving.images.decode import decode, is_small
-from tests.serving.image_files import BT_2020, DISPLAY_P3, chunk, encode, icc_profile, shown
+from serving.images.decode import is_small
+from tests.serving.image_files import BT_2020, DISPLAY_P3, chunk, encode, icc_profile, pixels, shown
 
 RANDOM = np.random.default_rng(0)
 NOISE = RANDOM.integers(0, 256, (32, 32, 3), dtype=np.uint8)
@@ -36,10 +34,6 @@ def avif(primaries: int, transfer: int) -> bytes:
     found = b"nclx" + struct.pack(">HH", 1, 13)
     assert PLAIN_AVIF.count(found) == 1
     return PLAIN_AVIF.replace(found, b"nclx" + struct.pack(">HH", primaries, transfer))
-
-
-def pixels(content: bytes) -> npt.NDArray[Any]:
-    return decode(content, name="it", resize=False).pixels.astype(int)
 
 
 def test_a_profile_s_table_of_floats_counts_no_more_than_in_browsers() -> None:

@@ -16,17 +16,10 @@ from serving.errors import (
     UnsupportedTypeError,
 )
 from serving.images.decode import MAX_PIXELS, decode
-from tests.serving.image_files import chunk, encode
+from tests.serving.image_files import chunk, encode, pixels
 
 GRADIENT = np.add.outer(np.arange(32) * 4, np.arange(32) * 4).astype(np.uint8)
 RGB = np.dstack([GRADIENT, GRADIENT[::-1], 255 - GRADIENT])
-
-
-def pixels(content: bytes, *, resize: bool = False) -> np.ndarray:
-    decoded = decode(content, name="it", resize=resize).pixels
-    assert decoded.shape == (32, 32, 3)
-    assert decoded.dtype == np.uint8
-    return decoded.astype(int)
 
 
 @pytest.mark.parametrize(
@@ -74,13 +67,6 @@ def test_first_frame_of_an_animation() -> None:
     frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
     content = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert (pixels(content) == (255, 0, 0)).all()
-
-
-def test_exif_orientation_is_applied() -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: rotate by 90° clockwise to show
-    found = pixels(encode(RGB, "PNG", exif=exif))
-    assert np.array_equal(found, np.rot90(RGB, -1))
 
 
 def test_resize_crops_the_center() -> None:

@@ -85,9 +85,6 @@ def test_errors_reach_the_client(
         client.infer("first", [good], model_version="9")
     with pytest.raises(InferenceServerException, match=r"shape \[1, 32, 3, 32\]"):
         client.infer("first", [image_input(image[None].swapaxes(2, 3), binary=True)])
-    many = np.zeros((129, 32, 32, 3), dtype=np.uint8)
-    with pytest.raises(InferenceServerException, match="at most 128"):
-        client.infer("first", [image_input(many, binary=True)])
 
 
 def test_broken_requests_are_refused(server: str, image: npt.NDArray[np.uint8]) -> None:
@@ -109,13 +106,9 @@ def test_broken_requests_are_refused(server: str, image: npt.NDArray[np.uint8]) 
             {"data": image.transpose(2, 0, 1)[None].tolist()},
             "nested as [1, 3, 32, 32], but its shape is [1, 32, 32, 3]",
         ),
-        ({"data": image.reshape(1, -1).tolist()}, "nested as [1, 3072]"),
         ({"shape": [-1, 32, 32, 3]}, "[-1, 32, 32, 3]"),
         ({"data": None}, "3072"),
         ({"data": [[1, 2], [3]]}, "3072"),
-        ({"data": [256] * 3072}, "0 to 255"),
-        ({"data": [0.5] * 3072}, "integers from 0 to 255"),
-        ({"data": [10**30] * 3072}, "integers from 0 to 255"),
         ({"parameters": {"binary_data_size": 3072}}, "0 bytes follow"),
     ):
         check_problem(requests.post(url, json={"inputs": [{**good, **change}]}), 400, words)
@@ -187,7 +180,7 @@ def test_null_is_what_is_left_out_and_whole_floats_are_numbers(
         assert requests.post(url, json=asked).json() == expected
     named = {"inputs": [floats], "outputs": [{"name": "probabilities", "parameters": None}]}
     assert requests.post(url, json=named).json() == expected
-    for value in (True, "7", 7.5, -1.0, 256.0, -1, None, [7], 10**400):
+    for value in (True, "7", 7.5, -1.0, 256.0, -1, None, [7], 10**30, 10**400):
         wrong = {**plain, "data": [value, *data[1:]]}
         check_problem(requests.post(url, json={"inputs": [wrong]}), 400, "integers from 0 to 255")
 

@@ -2,10 +2,8 @@
 
 import struct
 import zlib
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser
@@ -23,6 +21,7 @@ from tests.serving.image_files import (
     chunk,
     encode,
     lossless,
+    pixels,
     png_of_samples,
     shown,
     webp,
@@ -33,10 +32,6 @@ RANDOM = np.random.default_rng(0)
 INDICES = RANDOM.integers(0, 16, (32, 32, 1), dtype=np.uint16)
 PALETTE = RANDOM.bytes(48)
 PLAIN_PNG = encode(RGB, "PNG")
-
-
-def pixels(content: bytes) -> npt.NDArray[Any]:
-    return decode(content, name="it", resize=False).pixels.astype(int)
 
 
 def before_idat(content: bytes, *chunks: bytes) -> bytes:
