@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -21,8 +22,8 @@ MAX_WAITING = 64
 
 
 @pytest.fixture(scope="module")
-def classifiers() -> Classifiers:
-    return load_classifiers(Settings(provider="cpu"))
+def classifiers(only_first: Path) -> Classifiers:
+    return load_classifiers(Settings(provider="cpu", models_dir=only_first))
 
 
 def test_waiting_images_run_in_one_batch(classifiers: Classifiers) -> None:
@@ -176,6 +177,7 @@ def test_a_failing_model_is_named_until_it_works_again(classifiers: Classifiers)
     assert batcher.classify([broken], image)[0].shape == (1, 10)
 
 
+@pytest.mark.usefixtures("_one_model")
 def test_a_batcher_that_breaks_down_ends_its_process() -> None:
     # Otherwise every later request would wait for ever, and the probes would still be answered.
     code = """

@@ -13,9 +13,14 @@ import numpy as np
 import pytest
 import requests
 import tritonclient.http as triton
+from click.testing import CliRunner
 
 from models.record import CLASSES
-from tests.helpers import ROOT, png, refusal, run_python, run_server, upload
+from serving.__main__ import main
+from serving.errors import StartError
+from serving.inference.registry import load_classifiers
+from serving.settings import Settings
+from tests.helpers import ROOT, png, run_server, upload
 from tests.serving.inference import image_input
 from tests.tiny_models import of_class, onnx_of, write_model
 
@@ -37,8 +42,14 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(models_dir: Path) -> Iterator[str]:
-    with run_server("--models-dir", str(models_dir)) as address:
+def log() -> list[str]:
+    """The lines that `server` has logged so far."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def server(models_dir: Path, log: list[str]) -> Iterator[str]:
+    with run_server("--models-dir", str(models_dir), log=log) as address:
         yield address
 
 
@@ -105,51 +116,52 @@ def test_the_protocol_has_each_models_classes(server: str) -> None:
     client.close()
 
 
-@pytest.mark.slow
-def test_metrics_have_a_bound_on_classes_and_compare_equal_ones(models_dir: Path) -> None:
-    log: list[str] = []
-    with run_server("--models-dir", str(models_dir), log=log) as server:
-        files = upload(("black", png(of_class(0, 2))))
-        for model in ("hundred", "more"):
-            requests.post(f"{server}/predict?model={model}", files=files)
-        requests.post(f"{server}/predict?model=hundred&model=first&model=two", files=files)
+def test_metrics_have_a_bound_on_classes_and_compare_equal_ones(
+    server: str, log: list[str]
+) -> None:
+    def counts() -> list[float]:
         text = requests.get(f"{server}/metrics").text
-        assert not re.search(r"^serving_prediction_agreement_total.* [^0]", text, re.MULTILINE)
-        requests.post(f"{server}/predict", files=files)
-        text = requests.get(f"{server}/metrics").text
-    counted = 'serving_predictions_total{class="%s",model="%s",version="1"}'
-    assert f"{counted % ('日本', 'hundred')} 3.0" in text
-    assert f"{counted % ('', 'more')} 2.0" in text
-    assert 'serving_prediction_agreement_total{agree="yes"} 1.0' in text  # twin's and two's
-    assert 'serving_prediction_agreement_total{agree="no"} 0.0' in text
+        predicted = 'serving_predictions_total{class="%s",model="%s",version="1"}'
+        agree = 'serving_prediction_agreement_total{agree="%s"}'
+        names = [predicted % ("日本", "hundred"), predicted % ("", "more")]
+        names += [agree % "yes", agree % "no"]
+        found = [re.search(f"^{re.escape(name)} (.+)$", text, re.MULTILINE) for name in names]
+        return [float(match[1]) if match else 0 for match in found]
+
+    before = np.array(counts())
+    files = upload(("black", png(of_class(0, 2))))
+    for model in ("hundred", "more"):
+        requests.post(f"{server}/predict?model={model}", files=files)
+    requests.post(f"{server}/predict?model=hundred&model=first&model=two", files=files)
+    assert (counts() - before).tolist() == [2, 1, 0, 0]
+    requests.post(f"{server}/predict", files=files)
+    assert (counts() - before).tolist() == [3, 2, 1, 0]  # twin and two agree
     warning = next(line for line in log if "without the class" in line)
     assert "more version 1 has 101 classes" in warning
 
 
-@pytest.mark.slow
 def test_classify_writes_each_models_classes(models_dir: Path, tmp_path: Path) -> None:
     for place in (0, 1):
         (tmp_path / f"{place}.png").write_bytes(png(of_class(place, 2)))
-    command = (
-        *("-m", "serving", "classify", str(tmp_path), "--models-dir", str(models_dir)),
+    command = [
+        *("classify", str(tmp_path), "--models-dir", str(models_dir)),
         *("--top-k", "1000", "--model", "two", "--model", "hundred"),
-    )
-    result = run_python(*command)
-    assert result.returncode == 0, result.stderr
+    ]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
     found = list(csv.reader(result.stdout.splitlines()))
     assert {len(row) for row in found} == {4 + 2 * 100 + 1}
     assert [row[4] for row in found[1:]] == [TWO[0], HUNDRED[0], TWO[1], HUNDRED[-1]]
     assert found[1][8:] == [""] * (len(found[1]) - 8)  # the other 98 classes
-    rows = [
-        json.loads(line) for line in run_python(*command, "--format", "jsonl").stdout.splitlines()
-    ]
+    result = CliRunner().invoke(main, [*command, "--format", "jsonl"])
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert [row["class"] for row in rows] == [TWO[0], HUNDRED[0], TWO[1], HUNDRED[-1]]
     assert {*rows[1]["probabilities"]} == {*HUNDRED}
 
 
 def test_a_file_of_another_number_of_classes_than_its_record_is_refused(tmp_path: Path) -> None:
     write_model(tmp_path, "wrong", TWO, content=onnx_of(3))
-    line = refusal("--models-dir", str(tmp_path), "--provider", "cpu")
-    assert str(tmp_path / "wrong" / "1" / "model.onnx") in line
-    assert "['batch', 3]" in line
-    assert "['batch', 2]" in line
+    with pytest.raises(StartError) as refused:
+        load_classifiers(Settings(models_dir=tmp_path, provider="cpu"))
+    for words in (str(tmp_path / "wrong" / "1" / "model.onnx"), "['batch', 3]", "['batch', 2]"):
+        assert words in str(refused.value)

@@ -103,6 +103,7 @@ def test_a_client_with_endless_requests_blocks_no_others(server: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_one_model")
 def test_a_request_must_arrive_in_time() -> None:
     log: list[str] = []
     with run_server("--client-timeout", "1", log=log) as server:

@@ -1,6 +1,5 @@
 """Decoding in processes: one that an image keeps is ended, and the next image gets another."""
 
-import io
 import os
 import signal
 import subprocess
@@ -28,14 +27,7 @@ from serving.images import process
 from serving.images.decode import Upload
 from serving.images.pool import Decoders
 from serving.settings import Settings
-from tests.helpers import HANG, check_problem, listening, run_python
-
-
-def png(pixels: npt.NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
+from tests.helpers import HANG, check_problem, listening, png, run_python
 
 LARGE = 2**23  # bytes
 ROOM = 3  # large images that may wait
@@ -100,6 +92,7 @@ print(*resource.getrlimit(resource.RLIMIT_AS))
     assert run_python("-c", code).stdout == "1500000000 1500000000\n"
 
 
+@pytest.mark.usefixtures("_one_model")
 def test_without_a_decoder_it_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     client = create_app(Settings(provider="cpu")).test_client()
     monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
@@ -199,6 +192,7 @@ def test_small_images_share_it_too(noise: npt.NDArray[np.uint8]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_one_model")
 def test_the_server_goes_on_while_images_keep_its_decoders(noise: npt.NDArray[np.uint8]) -> None:
     environment = {
         "SERVING_DECODERS": "1",

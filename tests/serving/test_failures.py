@@ -118,6 +118,7 @@ def test_a_model_that_fails_is_named_while_the_others_answer(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_one_model")
 def test_a_full_disk_refuses_a_large_body_and_goes_on(tmp_path: Path) -> None:
     # Nothing may need /dev/shm, which is read-only or missing on some hosts.
     small = (
@@ -172,6 +173,7 @@ def images_of_final(server: str) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_one_model")
 def test_open_files_are_for_bodies_too() -> None:
     """With few files, fewer connections are taken: each can still have a file for its body."""
     log: list[str] = []
@@ -191,6 +193,7 @@ def test_open_files_are_for_bodies_too() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_one_model")
 def test_a_stop_cuts_a_request_that_does_not_end() -> None:
     log: list[str] = []
     # Without its limit, the stop would wait for the client's.

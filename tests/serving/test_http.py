@@ -45,6 +45,7 @@ def test_a_head_with_the_cookies_of_a_single_sign_on_is_read(server: str) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_one_model")
 def test_what_is_refused_is_logged_and_its_answer_read_by_pages() -> None:
     log: list[str] = []
     options = ("--max-head", "2000", "--cors-origins", "https://page.example")

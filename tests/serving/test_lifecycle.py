@@ -22,6 +22,8 @@ import requests
 
 from tests.helpers import HANG, ROOT, children_of, connect, in_flight, png, run_server, wait_for
 
+pytestmark = pytest.mark.usefixtures("_one_model")
+
 
 def processor_seconds(server: str) -> float:
     metrics = requests.get(f"{server}/metrics").text

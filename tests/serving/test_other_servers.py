@@ -16,6 +16,8 @@ from serving.app import create_app
 from serving.settings import Settings
 from tests.helpers import ROOT, free_port, png, run_python, takes_connections, wait_for
 
+pytestmark = pytest.mark.usefixtures("_one_model")
+
 
 @pytest.mark.slow
 def test_the_server_for_windows_serves_it(image: npt.NDArray[np.uint8]) -> None:

@@ -10,7 +10,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, expect
 
-from tests.helpers import ROOT, SHIP, run_server
+from tests.helpers import ROOT, SHIP, run_server, takes_connections, wait_for
 
 DOCUMENTED = ROOT / "deploy" / "nginx.conf"
 CONFIGURATION = """
@@ -37,7 +37,20 @@ http {{
 
 
 @pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def log() -> list[str]:
+    """The lines that `behind_proxy` has logged so far."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def behind_proxy(log: list[str]) -> Iterator[str]:
+    """Address of a service that trusts a proxy."""
+    with run_server("--trusted-proxies", "1", log=log) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def proxy(behind_proxy: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of an nginx that has the service at /plain/, and at /classify/ as documented."""
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if not nginx:
@@ -45,24 +58,18 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder: Path = tmp_path_factory.mktemp("nginx")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with run_server("--trusted-proxies", "1") as service:
-        configuration = folder / "nginx.conf"
-        documented = folder / "documented.conf"
-        documented.write_text(DOCUMENTED.read_text().replace("http://127.0.0.1:8000", service))
-        configuration.write_text(
-            CONFIGURATION.format(folder=folder, port=port, service=service, documented=documented)
-        )
-        command = [nginx, "-e", "stderr", "-c", str(configuration)]
-        subprocess.run([*command, "-t"], check=True)
-        with subprocess.Popen(command) as process:
-            address = f"http://127.0.0.1:{port}"
-            # It listens once its configuration is read; until then the connection is refused.
-            with requests.Session() as session:
-                retries = requests.adapters.Retry(connect=20, backoff_factor=0.05)
-                session.mount("http://", requests.adapters.HTTPAdapter(max_retries=retries))
-                session.get(address)
-            yield address
-            process.terminate()
+    documented = folder / "documented.conf"
+    documented.write_text(DOCUMENTED.read_text().replace("http://127.0.0.1:8000", behind_proxy))
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        CONFIGURATION.format(folder=folder, port=port, service=behind_proxy, documented=documented)
+    )
+    command = [nginx, "-e", "stderr", "-c", str(configuration)]
+    subprocess.run([*command, "-t"], check=True)
+    with subprocess.Popen(command) as process:
+        wait_for(lambda: takes_connections(port))  # once its configuration is read
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
 
 
 @pytest.mark.parametrize("prefix", ["/plain", "/classify"])
@@ -105,3 +112,20 @@ def test_images_are_classified_through_it(proxy: str, prefix: str) -> None:
     large = SHIP.read_bytes() + bytes(7 * 2**20)
     answer = requests.post(f"{proxy}{prefix}/predict", files={"image": large})
     assert len(answer.json()["predictions"]) == 1
+
+
+def test_forwarded_headers_count_only_where_proxies_are_trusted(
+    behind_proxy: str, log: list[str], server: str, server_log: list[str]
+) -> None:
+    headers = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
+    requests.get(f"{behind_proxy}/models", headers=headers)
+    wait_for(lambda: any('"client":"203.0.113.7"' in line for line in log))
+    requests.get(f"{server}/models", headers={**headers, "X-Request-ID": "forwarded"})
+    wait_for(lambda: any('"forwarded"' in line for line in server_log))
+    [line] = [line for line in server_log if '"forwarded"' in line]
+    assert '"client":"127.0.0.1"' in line
+    assert "203.0.113.7" not in line
+    # gunicorn itself would take these from the machine's own proxy.
+    assert requests.get(f"{server}/x/metrics", headers={"SCRIPT_NAME": "/x"}).status_code == 404
+    contradiction = {"X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "off"}
+    assert requests.get(f"{server}/health/live", headers=contradiction).status_code == 200

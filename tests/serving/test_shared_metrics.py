@@ -1,5 +1,7 @@
 """The sum over workers is what one process would have counted."""
 
+from pathlib import Path
+
 import pytest
 from prometheus_client import generate_latest, values
 from prometheus_client.parser import text_string_to_metric_families
@@ -14,8 +16,8 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 @pytest.fixture(scope="module")
-def classifiers() -> Classifiers:
-    return load_classifiers(Settings(provider="cpu"))
+def classifiers(only_first: Path) -> Classifiers:
+    return load_classifiers(Settings(provider="cpu", models_dir=only_first))
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 import onnxruntime
 import pytest
 import requests
+from click.testing import CliRunner
 
+from serving.__main__ import main
 from serving.app import create_app
 from serving.errors import StartError
 from serving.inference.classifier import start_session
@@ -134,9 +136,8 @@ def test_a_damaged_measurement_is_named(models_dir: Path) -> None:
 
 
 def test_no_models(tmp_path: Path) -> None:
-    assert f"{tmp_path} contains no models" in refusal("--models-dir", str(tmp_path))
-    with pytest.raises(StartError, match=rf"{tmp_path}/missing is not a folder"):
-        load_classifiers(Settings(models_dir=tmp_path / "missing"))
+    with pytest.raises(StartError, match=f"{tmp_path} contains no models"):
+        load_classifiers(Settings(models_dir=tmp_path))
 
 
 def test_gunicorns_variable_is_read_by_serve_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,8 +146,10 @@ def test_gunicorns_variable_is_read_by_serve_alone(monkeypatch: pytest.MonkeyPat
     assert "/missing is not a folder" in refusal(*missing)
     monkeypatch.setenv("WEB_CONCURRENCY", "auto")
     assert "/missing is not a folder" in refusal(*missing, "--workers", "1")
-    assert run_python("-m", "serving", "classify", "--help").returncode == 0
-    refused = run_python("-m", "serving").stderr.splitlines()
+    here = CliRunner()
+    classified = here.invoke(main, ["classify", "/missing.png"])
+    assert "/missing.png" in classified.output
+    refused = here.invoke(main).output.splitlines()
     assert refused[-1].startswith("Error: Invalid value for '--workers'")
     assert "WEB_CONCURRENCY" in refused[-1]
 
@@ -172,6 +175,7 @@ def test_a_taken_port_is_named_before_models_are_loaded(server: str, tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_one_model")
 def test_the_images_address_takes_ipv6_and_ipv4() -> None:
     [host] = re.findall(r" SERVING_HOST=(\S+)", (ROOT / "Dockerfile").read_text())
     log: list[str] = []

@@ -18,8 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import requests
+from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 
+from serving.observability.telemetry import start_tracing
 from tests.helpers import (
     ROOT,
     connect,
@@ -155,13 +157,11 @@ def collector() -> Iterator[tuple[str, list[bytes]]]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_one_model")
 def test_traces_go_where_the_usual_variables_say(collector: tuple[str, list[bytes]]) -> None:
     trace = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
     address, received = collector
     settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_SERVICE_NAME": "images"}
-    with run_server(environment={**settings, "OTEL_TRACES_EXPORTER": "none"}) as server:
-        requests.get(f"{server}/models/first")
-    assert not received
     with run_server(environment=settings) as server:
         requests.get(f"{server}/models/first")
     [resource] = trace.ExportTraceServiceRequest.FromString(received[0]).resource_spans
@@ -171,7 +171,22 @@ def test_traces_go_where_the_usual_variables_say(collector: tuple[str, list[byte
     assert span.name == "GET /models/<name>"
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"), [("OTEL_TRACES_EXPORTER", "none"), ("OTEL_SDK_DISABLED", "true")]
+)
+def test_traces_can_be_switched_off(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv(variable, value)
+    app = Flask(__name__)
+    before = app.wsgi_app
+    start_tracing(app)
+    assert app.wsgi_app == before
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("_one_model")
 def test_a_collector_that_does_not_answer_is_not_tried_for_long() -> None:
     pytest.importorskip("opentelemetry.distro")
     tries: list[socket.socket] = []
@@ -210,6 +225,7 @@ def test_what_is_not_installed_for_traces_is_named() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_one_model")
 def test_a_full_disk_for_the_log_stops_no_answer(image: npt.NDArray[np.uint8]) -> None:
     port = free_port()
     command = [sys.executable, "-m", "serving", "--port", str(port)]

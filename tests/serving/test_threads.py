@@ -19,7 +19,10 @@ classifiers = [*load_classifiers(Settings(provider="cpu"))]
 print(len(classifiers), len(os.listdir("/proc/self/task")) - before)
 """
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's /proc")
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's /proc"),
+    pytest.mark.usefixtures("_one_model"),
+]
 
 
 def started_threads(*prefix: str, **environment: str) -> tuple[int, int]:

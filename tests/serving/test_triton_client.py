@@ -234,6 +234,7 @@ def test_statistics_count_what_happened(client: Any, image: npt.NDArray[np.uint8
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_one_model")
 def test_statistics_are_those_of_all_workers(image: npt.NDArray[np.uint8]) -> None:
     with run_server("--workers", "2") as address:
         for _ in range(6):  # each over a connection of its own, to either
