@@ -5,11 +5,14 @@
 
 import hashlib
 from pathlib import Path
+from typing import Literal
 
 import click
 from pydantic import ValidationError
 
 from models.record import Record
+
+Arithmetic = Literal["float32", "int8"]  # of a file
 
 # The files of models/<name>/<version>/.
 MODEL_FILE = "model.onnx"

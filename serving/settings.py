@@ -20,7 +20,7 @@ from serving.images.decode import MAX_PIXELS
 PREFIX = "SERVING_"
 
 Provider = Literal["auto", "cpu", "cuda"]
-Precision = Literal["float32", "int8"]
+Precision = Literal["auto", "float32", "int8"]
 
 _KEY = re.compile(r"[\x21-\x7e]+")  # every client can send these in a header
 # Excludes characters that make Flask-CORS treat an origin as a regular expression.
@@ -88,8 +88,9 @@ class Settings(BaseSettings):
         "auto", description="Execution provider; auto uses CUDA if it works, else the CPU."
     )
     precision: Precision = Field(
-        "float32",
-        description="Precision of the models; int8 is faster and runs only on the CPU.",
+        "auto",
+        description="Precision of the models; auto uses int8 on the CPU, which is faster and takes "
+        "less memory, for models with an int8 file, else float32.",
     )
     cuda_device: NonNegativeInt = Field(0, description="Index of the GPU to use with CUDA.")
     cuda_memory: PositiveInt | None = Field(

@@ -107,9 +107,9 @@ OPTIONS = {
     ),
     "served_precision": click.option(
         "--precision",
-        type=click.Choice(["float32", "int8"]),
-        default="float32",
-        help="Arithmetic of the models.",
+        type=click.Choice(["auto", "float32", "int8"]),
+        default="auto",
+        help="Arithmetic of the models; auto is int8 on the CPU, as in the service.",
     ),
     "recipe": click.option(
         "--recipe",

@@ -94,7 +94,7 @@ def verify_command(
     load_data: LoadData,
     models_dir: Path,
     provider: Literal["auto", "cpu", "cuda"],
-    precision: Literal["float32", "int8"],
+    precision: Literal["auto", "float32", "int8"],
 ) -> None:
     """Measure every bundled version's test accuracy here, and compare it with the record.
 

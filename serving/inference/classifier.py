@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnxruntime
 from loky import cpu_count
 
+from models.bundle import Arithmetic
 from models.record import BATCH, IMAGE_SIZE, INPUT, OUTPUT, Record
 from serving.errors import StartError
 
@@ -22,7 +23,8 @@ _ACTIVATIONS = onnxruntime.OrtMemoryInfo(
 class Classifier:
     """A loaded model."""
 
-    record: Record
+    record: Record  # of the file that runs
+    precision: Arithmetic
     curves: Path
     session: onnxruntime.InferenceSession
     max_batch: int  # images in one run; larger batches only take more memory

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from models.bundle import Arithmetic
 from serving.errors import StartError
 from serving.inference.classifier import Classifier
 from serving.inference.providers import CPU
@@ -34,6 +35,7 @@ class Verified:
     # Of a probability, compared with the float32 file on the CPU; None for that file itself.
     largest_difference: float | None
     images_per_second: float
+    precision: Arithmetic
     provider: str
 
     @property
@@ -52,7 +54,7 @@ class Verified:
             f"{self.name} version {self.version}: "
             f"{'not recorded' if self.recorded is None else f'recorded {self.recorded:.2%}'}, "
             f"found {self.found:.2%}, {difference}"
-            f"{self.images_per_second:,.0f} images/s, {self.provider}"
+            f"{self.images_per_second:,.0f} images/s, {self.precision}, {self.provider}"
         )
 
 
@@ -65,7 +67,7 @@ def verify(settings: Settings, dataset: Dataset) -> list[Verified]:
     reference = settings.model_copy(update={"provider": "cpu", "precision": "float32"})
     try:
         classifiers = load_classifiers(settings)
-        same = settings.precision == "float32" and all(c.provider == CPU for c in classifiers)
+        same = all((c.precision, c.provider) == ("float32", CPU) for c in classifiers)
         references = classifiers if same else load_classifiers(reference)
     except StartError as error:
         raise TrainingError(str(error)) from error
@@ -96,6 +98,7 @@ def _verify(classifier: Classifier, reference: Classifier, test: Split) -> Verif
         found=float((found.argmax(1) == test.labels).mean()),
         largest_difference=difference,
         images_per_second=len(found) / seconds,
+        precision=classifier.precision,
         provider=classifier.provider,
     )
 
