@@ -115,10 +115,10 @@ class Settings(BaseSettings):
         description="Maximum pixels of a request's images before resizing; the default allows a "
         "50-megapixel phone photo, which takes up to two seconds to decode.",
     )
-    max_waiting: PositiveInt = Field(
-        768,
-        description="Maximum images queued or running, summed over the models, before requests "
-        "are refused; the default allows two requests of 128 images for three models.",
+    max_wait: PositiveFloat = Field(
+        5.0,
+        description="Maximum seconds to wait for the models; a request that would wait longer, at "
+        "the speed of the last runs, is refused with 503.",
     )
     max_batch: PositiveInt | None = Field(
         None, description="Maximum batch size; by default 16 on a CPU, 128 on a GPU."
