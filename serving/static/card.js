@@ -81,7 +81,6 @@ const TRAINING = [
 ];
 
 const MEASURED = [
-  ["these figures are of", (r) => `the ${r.served_precision} file`],
   ["training accuracy", (r) => percent(r.train_accuracy)],
   ["validation accuracy", (r) => percent(r.validation_accuracy)],
   ["gap, points", (r) => points(r.generalization_gap)],
