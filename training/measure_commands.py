@@ -34,9 +34,9 @@ def evaluate_command(names: Sequence[str], load_data: LoadData, models_dir: Path
     Needs only the exported files, no run folder and no TensorFlow.
     """
     from training.bundled import bundled_versions, of_images
+    from training.files import locked
     from training.measure.remeasure import remeasure
     from training.report import report
-    from training.runs.checkpoints import locked
 
     folders = bundled_versions(names, models_dir)
     dataset = load_data()

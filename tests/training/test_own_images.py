@@ -29,7 +29,7 @@ from training.networks.architectures import build
 from training.networks.recipes import ARTICLE, IMPROVED
 from training.pipeline import check_training, train_model
 from training.report.findings import interval, observations
-from training.runs.checkpoints import RunError
+from training.runs.checkpoints import Plan, RunError, RunFolder
 from training.runs.train import load_trained_model, train
 
 ODD_NAMES = ("日本", "a b", "<b>", "x|" * 100)
@@ -221,9 +221,10 @@ def test_small_batches(tiny: Dataset, tmp_path: Path) -> None:
     for size in (4, 8):
         folder = tmp_path / str(size)
         small = replace(recipe, batch_size=size)
-        done = train("first", small, five, epochs=2, seed=0, precision="float32", run_dir=folder)
+        plan = Plan("first", small, 2, RunFolder(folder))
+        done = train(plan, five)
         assert len(done.history) == 2
-        network = load_trained_model(done, small, TASK, folder)
+        network = load_trained_model(done, plan, TASK)
         assert np.isfinite(predict_keras(network, tiny.test.images)).all()
 
 

@@ -12,11 +12,10 @@ from serving.inference.classifier import one_line
 from training.data import Dataset
 from training.data.dataset import Images
 from training.export.publish import ReplaceError, publish
-from training.files import check_writable
+from training.files import check_writable, locked
 from training.measure.evaluate import measure
 from training.measure.predict import BATCH_SIZE, predict
 from training.measure.remeasure import read_served
-from training.runs.checkpoints import locked
 
 
 def check_new(folder: Path, *, force: bool = False) -> None:

@@ -53,7 +53,7 @@ def remeasure(folder: Path, dataset: Dataset) -> Record:
     except (KeyError, TypeError, ValueError) as error:
         reason = first_reason(error) if isinstance(error, ValidationError) else "malformed JSON"
         raise BundleError(
-            f"{path} is not a valid record ({reason}); restore it, or export the model again"
+            f"{path} is not valid ({reason}); restore it, or export the model again"
         ) from error
     write_text(path, record.model_dump_json(indent=2) + "\n")
     click.echo(f"{record.name} version {record.version}: test accuracy {record.test_accuracy:.2%}")

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import ValidationError
 
-from models.bundle import CURVES_FILE, RELIABILITY_FILE, BundleError, first_reason
-from models.familiarity import FAMILIARITY_FILE, MeasuredFamiliarity, read_familiarity
+from models.bundle import CURVES_FILE, RELIABILITY_FILE, read_json
+from models.familiarity import FAMILIARITY_FILE, MeasuredFamiliarity
 from models.record import Record
 from training import TrainingError
 from training.bundled import improved_models, read_records
@@ -116,13 +115,8 @@ def _is_ours(page: Path) -> bool:
 
 
 def _familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
-    try:
-        return read_familiarity(models_dir)
-    except ValidationError as error:
-        raise BundleError(
-            f"{models_dir / FAMILIARITY_FILE} is damaged ({first_reason(error)}); restore it, or "
-            "remove it and run: python -m training familiarity"
-        ) from error
+    advice = "restore it, or remove it and run: python -m training familiarity"
+    return read_json(models_dir / FAMILIARITY_FILE, MeasuredFamiliarity, advice)
 
 
 def _stale_familiarity(records: dict[str, list[Record]], models_dir: Path) -> str | None:

@@ -5,16 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
-from pydantic import ValidationError
-
-from models.bundle import first_reason
-from models.study import BASELINE, CIFAR10, STUDY_FILE, Compared, Result, Study, read_study
-from training import TrainingError
+from models.bundle import read_json
+from models.study import BASELINE, CIFAR10, STUDY_FILE, Compared, Result, Study
 from training.networks.recipes import ABLATIONS, ARTICLE, EXPERIMENTS, TECHNIQUES, Recipe
-
-
-class ResultsError(TrainingError):
-    """The file of a study's results is damaged."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +24,10 @@ class Comparison:
         """Return the results so far.
 
         Raises:
-            ResultsError: the file is damaged.
+            BundleError: the file is damaged.
         """
-        path = models_dir / self.file
-        try:
-            return read_study(path)
-        except ValidationError as error:
-            raise ResultsError(
-                f"{path} is damaged ({first_reason(error)}); restore it, or remove it to start over"
-            ) from error
+        advice = "restore it, or remove it to start over"
+        return read_json(models_dir / self.file, Study, advice) or Study()
 
     def read_current(self, models_dir: Path) -> Study:
         """Return the results whose recipe is still one of the variants, as `read` does."""
