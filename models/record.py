@@ -6,30 +6,13 @@
 import re
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    computed_field,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, computed_field, model_validator
 
 from models import IMAGE_SIZE as IMAGE_SIZE  # noqa: PLC0414  # decoders start without pydantic
 from models.measurements import Epoch, Known, Measured, Score, is_unknown
 
 # CIFAR-10's classes, in the order of its labels.
-CLASSES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 # The ONNX contract: `image`, uint8 [batch, 32, 32, 3] RGB -> `probabilities`, float32
 # [batch, number of classes].
