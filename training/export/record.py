@@ -33,7 +33,7 @@ def check_new(folder: Path, *, force: bool = False) -> None:
 
 
 def record_file(
-    path: Path, dataset: Dataset, *, name: str, version: int, title: str, models_dir: Path
+    path: Path, dataset: Dataset, name: str, version: int, *, title: str, models_dir: Path
 ) -> Record:
     """Measure a file on the test images, and bundle it with a record of the results.
 
