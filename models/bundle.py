@@ -57,8 +57,7 @@ def read_record(folder: Path) -> Record:
         BundleError: it cannot be read, or is not the record of this version.
     """
     path = folder / RECORD_FILE
-    advice = "measure the model again with python -m training evaluate, or remove its folder"
-    record = read_json(path, Record, advice)
+    record = read_json(path, Record, "restore it, export the model again, or remove its folder")
     if record is None:
         raise BundleError(f"cannot read {path}: No such file or directory")
     if (record.name, str(record.version)) != (folder.parent.name, folder.name):

@@ -29,7 +29,10 @@ from training.runs.provenance import commit
 from training.runs.strategy import ALONE, SingleProcess
 from training.runs.train import load_trained_model, train
 
-ONNX_RUNTIME = packages_distributions()["onnxruntime"]  # onnxruntime-gpu, or the plain one
+# The last one is onnxruntime-gpu, or the plain one.
+EXPORT_LIBRARIES = ("tensorflow", "tf2onnx", "onnx", *packages_distributions()["onnxruntime"])
+# What a record says of its run.
+OF_RUN = {*("recipe", "seed", "epochs", "precision", "history", "libraries", "backend", "device")}
 
 
 def train_models(
@@ -213,27 +216,17 @@ def _record(
         layers=describe(model),
         parameters=model.count_params(),
         non_trainable_parameters=sum(math.prod(v.shape) for v in model.non_trainable_weights),
-        recipe=run.recipe,
-        seed=run.seed,
-        epochs=run.epochs,
-        precision=run.precision,
         flips=config.recipe.flips_and_shifts and config.recipe.flips,
-        history=run.history,
         evaluated_train=training_score,
         evaluated_validation=validation_score,
+        **{name: getattr(run, name) for name in OF_RUN},
         **dict(measure(onnx_bytes, dataset)),
         temperature=temperature,
         article=architecture.article if dataset.sha256 == cifar10.SHA256 else None,
         classes=list(dataset.classes),
         sha256=hashlib.sha256(onnx_bytes).hexdigest(),
         dataset=dataset.record(terms),
-        libraries=run.libraries,
-        export_libraries={
-            library: version(library)
-            for library in ("tensorflow", "tf2onnx", "onnx", *ONNX_RUNTIME)
-        },
-        backend=run.backend,
-        device=run.device,
+        export_libraries={name: version(name) for name in EXPORT_LIBRARIES},
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         provenance=Provenance(
             command=_command(config, run, dataset),
