@@ -100,10 +100,7 @@ OPTIONS: Mapping[str, Decorator] = {
         help="What runs the models; auto uses CUDA if it works.",
     ),
     "served_precision": _choice(
-        "--precision",
-        of=("float32", "int8"),
-        default="float32",
-        help="Arithmetic of the models.",
+        "--precision", of=("float32", "int8"), default="float32", help="Arithmetic of the models."
     ),
     "recipe": _choice(
         "--recipe",

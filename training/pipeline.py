@@ -52,11 +52,7 @@ def train_models(
 
 
 def train_model(
-    config: Config,
-    dataset: Dataset,
-    *,
-    fresh: bool = False,
-    strategy: SingleProcess = ALONE,
+    config: Config, dataset: Dataset, *, fresh: bool = False, strategy: SingleProcess = ALONE
 ) -> Run:
     """Train one model in its run folder, resuming after its last finished epoch unless `fresh`."""
     plan = config.plan(dataset)

@@ -44,16 +44,10 @@ def measure_familiarity(
         BundleError: there are no improved models, or a record is broken.
         BundleError: a file is missing or does not match its record.
     """
-    sets = {
-        "validation": dataset.validation.images,
-        "test": dataset.test.images,
-        **unfamiliar,
-    }
+    sets = {"validation": dataset.validation.images, "test": dataset.test.images, **unfamiliar}
     files = {
         name: read_served(
-            models_dir / name / str(record.version) / MODEL_FILE,
-            len(record.classes),
-            record.sha256,
+            models_dir / name / str(record.version) / MODEL_FILE, len(record.classes), record.sha256
         )
         for name, record in sorted(improved_models(read_records(models_dir)).items())
         if tuple(record.classes) == dataset.classes
