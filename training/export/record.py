@@ -9,8 +9,7 @@ import numpy as np
 from models.bundle import BundleError
 from models.record import Record
 from serving.inference.classifier import one_line
-from training.data import Dataset
-from training.data.dataset import Images
+from training.data import Dataset, Images
 from training.export.publish import ReplaceError, publish
 from training.files import check_writable, locked
 from training.measure.evaluate import measure

@@ -26,8 +26,7 @@ from models.familiarity import (
     agreement,
 )
 from training.bundled import improved_models, read_records
-from training.data import Dataset
-from training.data.dataset import Images
+from training.data import Dataset, Images
 from training.files import write_text
 from training.measure.predict import predict_with_logits
 from training.measure.remeasure import read_served

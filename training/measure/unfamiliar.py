@@ -9,7 +9,7 @@ import sklearn
 from PIL import Image, ImageDraw, ImageFont
 
 from models.record import IMAGE_SIZE
-from training.data.dataset import Images
+from training.data import Images
 
 COUNT = 300  # images of each kind
 _DRAWN = 4 * IMAGE_SIZE  # pixels; drawn larger and scaled down for smooth edges

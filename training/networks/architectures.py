@@ -15,7 +15,7 @@ import keras
 from keras import layers
 
 from models.record import IMAGE_SIZE, Article
-from training.data.dataset import Task
+from training.data import Task
 from training.networks.recipes import Recipe
 
 SHIFT = 4 / IMAGE_SIZE  # 4 pixels, as a share of the image

@@ -85,7 +85,9 @@ def write_study_page(models_dir: Path, comparison: Comparison) -> None:
     if not done.compared:
         return
     write_text(models_dir / comparison.page, study_page(comparison, done))
-    plots.write(models_dir / comparison.plot, plots.study, study_accuracies(comparison, done))
+    plots.write(
+        models_dir / f"{comparison.name}.png", plots.study, study_accuracies(comparison, done)
+    )
 
 
 def _texts(
@@ -160,5 +162,5 @@ def _plots(
     for comparison in COMPARISONS.values():
         if (done := comparison.read_current(models_dir)).compared:
             shown = (study_accuracies(comparison, done),)
-            found.append((models_dir / comparison.plot, plots.study, shown))
+            found.append((models_dir / f"{comparison.name}.png", plots.study, shown))
     return found

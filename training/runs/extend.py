@@ -17,8 +17,7 @@ from onnx import numpy_helper
 from models.bundle import MODEL_FILE, RECORD_FILE, read_record
 from models.record import Extension, Record
 from training import TrainingError
-from training.data import Dataset
-from training.data.dataset import Images
+from training.data import Dataset, Images
 from training.measure.predict import predict_keras, predict_with_logits
 from training.measure.remeasure import read_served
 from training.networks.architectures import build

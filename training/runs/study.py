@@ -39,12 +39,11 @@ def study(
     process is training are skipped.
     """
     check_writable(models_dir)
-    kind = Path(comparison.file).stem
     for seed in seeds:
         for recipe in (comparison.variants[setting.model][name] for name in names):
             if _is_recorded(setting, recipe, seed, comparison, models_dir):
                 continue
-            study_dir = f"{kind}-{setting.model}-{setting.epochs}-{setting.precision}"
+            study_dir = f"{comparison.name}-{setting.model}-{setting.epochs}-{setting.precision}"
             folder = RunFolder(runs_dir / study_dir / f"{recipe.name}-{seed}")
             plan = Plan(setting.model, recipe, setting.epochs, folder, seed, setting.precision)
             print(f"{setting.model}, {recipe.name}, seed {seed}: training in {folder}", flush=True)
@@ -63,7 +62,7 @@ def add_result(result: Result, comparison: Comparison, models_dir: Path) -> None
     with locked(models_dir, wait=True):
         done = comparison.read(models_dir)
         done.results = [other for other in done.results if other.key != result.key] + [result]
-        write_text(models_dir / comparison.file, done.model_dump_json(indent=1) + "\n")
+        write_text(models_dir / f"{comparison.name}.json", done.model_dump_json(indent=1) + "\n")
         write_study_page(models_dir, comparison)
 
 
