@@ -125,7 +125,7 @@ def test_a_new_optimizer_follows_the_longer_schedule(tiny: Dataset) -> None:
     steps = steps_per_epoch(RECIPE, tiny)
 
     def rates(trained: int) -> list[float]:
-        model = compile_model(plan, TASK, steps=steps, trained=trained)
+        model = compile_model(plan, tiny, trained)
         schedule = model.optimizer._learning_rate  # `learning_rate` is its value at this step
         return [float(schedule(step)) for step in range((10 - trained) * steps)]
 

@@ -158,7 +158,7 @@ def test_early_stopping_keeps_the_best_epoch(tiny: Dataset, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("technique", list(FIRST))
 def test_every_technique_trains(tiny: Dataset, technique: str) -> None:
-    model = compile_model(Plan("first", FIRST[technique], 1, RunFolder(Path())), TASK, steps=1)
+    model = compile_model(Plan("first", FIRST[technique], 1, RunFolder(Path())), tiny)
     model.run_eagerly = True  # a graph would be compiled, and used once
     kernel = model.layers[-1].kernel
     before = kernel.numpy()

@@ -56,7 +56,10 @@ def measure_familiarity(
             f"{models_dir} holds no version of the improved recipe with the classes of "
             f"{dataset.name}; choose another folder with --models-dir"
         )
-    logits = {name: _logits(onnx_bytes, sets) for name, onnx_bytes in files.items()}
+    logits = {
+        name: {kind: predict_with_logits(onnx_bytes, images)[1] for kind, images in sets.items()}
+        for name, onnx_bytes in files.items()
+    }
     qualities = [
         _quality(score, name, {kind: compute(of_kind[kind]) for kind in sets})
         for name, of_kind in logits.items()
@@ -81,10 +84,6 @@ def measure_familiarity(
     )
     write_text(models_dir / FAMILIARITY_FILE, familiarity.model_dump_json(indent=1) + "\n")
     return familiarity
-
-
-def _logits(onnx_bytes: bytes, sets: Mapping[str, Images]) -> dict[str, npt.NDArray[np.float32]]:
-    return {kind: predict_with_logits(onnx_bytes, images)[1] for kind, images in sets.items()}
 
 
 def _quality(score: str, model: str, scores: Mapping[str, Scores]) -> ScoreQuality:

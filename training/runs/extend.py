@@ -22,7 +22,7 @@ from training.measure.predict import predict_keras, predict_with_logits
 from training.measure.remeasure import read_served
 from training.networks.architectures import build
 from training.runs.checkpoints import Plan
-from training.runs.train import compile_model, steps_per_epoch
+from training.runs.train import compile_model
 
 _IMAGES = 1000  # to measure BatchNorm's inputs and to compare the network with the file
 _TOLERANCE = 1e-3  # largest difference in a logit, relative to the largest logit above 1
@@ -75,8 +75,7 @@ def extend(folder: Path, plan: Plan, dataset: Dataset) -> None:
     run.parts = record.provenance.parts if record.provenance else []
     planned = record.epochs or plan.epochs
     run.extensions = [*record.extensions, Extension(after=done, planned=planned)]
-    steps = steps_per_epoch(plan.recipe, dataset)
-    model = compile_model(plan, dataset.task, steps=steps, trained=done)
+    model = compile_model(plan, dataset, trained=done)
     model.set_weights(network.get_weights())
     model.optimizer.build(model.trainable_variables)
     with plan.folder.lock():

@@ -69,12 +69,8 @@ def train(
         strategy.check_agreement(finished_epochs=done)
         # Each resumption has its own seed; otherwise it would repeat the first epochs' shuffles.
         keras.utils.set_random_seed(plan.seed + done)
-        model = compile_model(
-            plan,
-            dataset.task,
-            steps=steps_per_epoch(recipe, dataset),
-            trained=run.extensions[-1].after if run and run.extensions else 0,
-        )
+        trained = run.extensions[-1].after if run and run.extensions else 0
+        model = compile_model(plan, dataset, trained)
         device = short_device(f"{strategy.device(model)} of {machine()}")
         libraries = _library_versions()
         if run is None:
@@ -111,7 +107,9 @@ def _fit(
         callbacks.append(Events(folder))
 
     def batches(split: Split, **options: Any) -> Batches:
-        targets = _targets(split, recipe, len(dataset.classes))
+        targets: npt.NDArray[Any] = split.labels
+        if recipe.has_soft_targets:
+            targets = keras.utils.to_categorical(split.labels, len(dataset.classes))
         return Batches(split.images, targets, recipe.batch_size, strategy, **options)
 
     try:
@@ -152,15 +150,12 @@ def steps_per_epoch(recipe: Recipe, dataset: Dataset) -> int:
     return math.ceil(len(dataset.train) / recipe.batch_size)
 
 
-def compile_model(plan: Plan, task: Task, *, steps: int, trained: int = 0) -> keras.Model:
-    """Return a compiled network, for `steps` batches per epoch.
-
-    An earlier optimizer already trained the first `trained` of the epochs.
-    """
+def compile_model(plan: Plan, dataset: Dataset, trained: int = 0) -> keras.Model:
+    """Return a compiled network; another optimizer trained the first `trained` of the epochs."""
     recipe = plan.recipe
     keras.config.set_dtype_policy(plan.precision)
     try:
-        model = build(plan.model, recipe, task)
+        model = build(plan.model, recipe, dataset.task)
     finally:
         keras.config.set_dtype_policy("float32")
     if recipe.has_soft_targets:
@@ -169,15 +164,9 @@ def compile_model(plan: Plan, task: Task, *, steps: int, trained: int = 0) -> ke
         )
     else:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer=_optimizer(plan, steps, trained), loss=loss, metrics=["accuracy"])
+    optimizer = _optimizer(plan, steps_per_epoch(recipe, dataset), trained)
+    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
     return model
-
-
-def _targets(split: Split, recipe: Recipe, classes: int) -> npt.NDArray[Any]:
-    if recipe.has_soft_targets:
-        one_hot: npt.NDArray[Any] = keras.utils.to_categorical(split.labels, classes)
-        return one_hot
-    return split.labels
 
 
 def _optimizer(plan: Plan, steps: int, trained: int) -> keras.optimizers.Optimizer:
