@@ -16,7 +16,7 @@ from tests.training.generated import ENDLESS, stop_after_epochs
 from training.config import Config
 from training.data import Dataset
 from training.pipeline import train_model
-from training.runs.checkpoints import Run, read_run
+from training.runs.checkpoints import Run, RunFolder
 from training.runs.distribute import ADDRESSES, WORKER, WORKERS
 
 
@@ -34,7 +34,7 @@ def start(runs: Path, epochs: int, *of_second: str) -> list[subprocess.Popen[str
 
 
 def finished_run(runs: Path) -> Run:
-    run = read_run(runs / "first" / "1")
+    run = RunFolder(runs / "first" / "1").read()
     assert run
     return run
 

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -71,17 +70,11 @@ def verify(settings: Settings, dataset: Dataset) -> list[Verified]:
         references = classifiers if same else load_classifiers(reference)
     except StartError as error:
         raise TrainingError(str(error)) from error
-    folders = [_folder(settings.models_dir, classifier) for classifier in classifiers]
-    measured = of_images(folders, dataset)
-    return [
-        _verify(one, other, dataset.test)
-        for folder, one, other in zip(folders, classifiers, references, strict=True)
-        if folder in measured
-    ]
-
-
-def _folder(models_dir: Path, classifier: Classifier) -> Path:
-    return models_dir / classifier.record.name / str(classifier.record.version)
+    pairs = {
+        settings.models_dir / one.record.name / str(one.record.version): (one, other)
+        for one, other in zip(classifiers, references, strict=True)
+    }
+    return [_verify(*pairs[folder], dataset.test) for folder in of_images(list(pairs), dataset)]
 
 
 def _verify(classifier: Classifier, reference: Classifier, test: Split) -> Verified:

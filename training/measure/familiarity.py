@@ -28,8 +28,7 @@ from models.familiarity import (
 )
 from models.record import Record
 from training.bundled import improved_models, read_records
-from training.data import Dataset
-from training.data.dataset import Images
+from training.data import Dataset, Images
 from training.files import write_text
 from training.measure.predict import predict, predict_with_logits
 from training.measure.remeasure import read_served
@@ -46,11 +45,7 @@ def measure_familiarity(
         BundleError: there are no improved models, or a record is broken.
         BundleError: a file is missing or does not match its record.
     """
-    sets = {
-        "validation": dataset.validation.images,
-        "test": dataset.test.images,
-        **unfamiliar,
-    }
+    sets = {"validation": dataset.validation.images, "test": dataset.test.images, **unfamiliar}
     records = {
         name: record
         for name, record in sorted(improved_models(read_records(models_dir)).items())
@@ -67,7 +62,10 @@ def measure_familiarity(
         )
         for name, record in records.items()
     }
-    logits = {name: _logits(onnx_bytes, sets) for name, onnx_bytes in float32.items()}
+    logits = {
+        name: {kind: predict_with_logits(onnx_bytes, images)[1] for kind, images in sets.items()}
+        for name, onnx_bytes in float32.items()
+    }
     qualities = [
         _quality(score, name, {kind: compute(of_kind[kind]) for kind in sets})
         for name, of_kind in logits.items()
@@ -119,10 +117,6 @@ def _threshold(
         if kind != "validation"
     }
     return Threshold(models=models, threshold=threshold, below_threshold=below)
-
-
-def _logits(onnx_bytes: bytes, sets: Mapping[str, Images]) -> dict[str, npt.NDArray[np.float32]]:
-    return {kind: predict_with_logits(onnx_bytes, images)[1] for kind, images in sets.items()}
 
 
 def _quality(score: str, model: str, scores: Mapping[str, Scores]) -> ScoreQuality:
