@@ -256,13 +256,18 @@ def main(
             if found
         }
         ours, other = (
-            max((name for name in medians if (name in OURS) == mine), key=medians.__getitem__)
+            max(
+                (name for name in medians if (name in OURS) == mine),
+                key=medians.__getitem__,
+                default=None,
+            )
             for mine in (True, False)
         )
-        print(
-            f"{count} clients: {ours}, {medians[ours] / max(limit.values()):.2f} of bare ONNX "
-            f"Runtime's best, {medians[ours] / medians[other]:.2f} times {other}."
-        )
+        if ours and other:
+            print(
+                f"{count} clients: {ours}, {medians[ours] / max(limit.values()):.2f} of bare ONNX "
+                f"Runtime's best, {medians[ours] / medians[other]:.2f} times {other}."
+            )
 
 
 def row(name: str, server: Alternative, found: list[Turn]) -> str:
