@@ -1,33 +1,33 @@
-"""Compare `python -m serving classify` with its limit, bare ONNX Runtime on decoded images.
+"""Compare `python -m serving classify` with a plain script and with bare ONNX Runtime.
 
 `uv run --group dev python -m benchmarks.classify`; needs CIFAR-10, as training does.
 """
 
 import io
+import os
+import secrets
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import get_args
 
 import click
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from benchmarks.service import ROOT, shared_once_mebibytes
-from serving.inference.classifier import Classifier
+from benchmarks.running import MARK, ROOT, marked, precision_option, shared_once_mebibytes
+from serving.inference.classifier import Classifier, usable_threads
 from serving.inference.registry import load_classifiers
 from serving.settings import Precision, Settings
 from training.data import cifar10 as data
 
-TARGET = 0.8  # of the limit
+VERSION = "1"  # of the models, as in benchmarks.rivals
 MORE = 10  # times as many files; memory should stay the same
 SAMPLE_PAUSE = 0.2  # seconds between two samples of the memory
 
@@ -50,23 +50,20 @@ def write_pngs(images: npt.NDArray[np.uint8], folder: Path) -> Path:
     return folder
 
 
-def run_command(models: Sequence[Classifier], precision: Precision, paths: Sequence[Path]) -> Run:
-    """Classify the files in some folders with the command."""
-    names = (option for model in models for option in ("--model", model.record.name))
-    command = (
-        *(sys.executable, "-m", "serving", "classify", "--provider", "cpu"),
-        *("--precision", precision, *names, *map(str, paths)),
-    )
+def run(*command: str, **variables: str) -> Run:
+    """Run a Python module to its end."""
+    mark = secrets.token_hex()
+    environment = {**os.environ, **variables, MARK: mark}
+    command = (sys.executable, "-m", *command)
     started = time.perf_counter()
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
         peak = 0.0
         ended = threading.Event()
 
         def watch() -> None:
             nonlocal peak
             while not ended.wait(SAMPLE_PAUSE):
-                with suppress(OSError, IndexError):  # a process has just ended
-                    peak = max(peak, shared_once_mebibytes(_descendants(process.pid)))
+                peak = max(peak, shared_once_mebibytes(marked(mark)))
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -77,11 +74,6 @@ def run_command(models: Sequence[Classifier], precision: Precision, paths: Seque
     if process.returncode:
         raise click.ClickException(f"{' '.join(command)} ended with status {process.returncode}")
     return Run(seconds, peak)
-
-
-def _descendants(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(each for child in children for each in _descendants(int(child)))]
 
 
 def run_bare(models: Sequence[Classifier], images: npt.NDArray[np.uint8]) -> float:
@@ -97,34 +89,35 @@ def run_bare(models: Sequence[Classifier], images: npt.NDArray[np.uint8]) -> flo
 @click.command(context_settings={"show_default": True})
 @click.option("--files", default=10_000, type=click.IntRange(MORE, 10_000), help="PNGs.")
 @click.option("--rounds", default=5, help="Turns that each takes; the median is shown.")
-@click.option(
-    "--precision", type=click.Choice(get_args(Precision)), default="int8", help="The models'."
-)
+@precision_option
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of CIFAR-10's batches.")
 def main(files: int, rounds: int, precision: Precision, data_dir: Path | None) -> None:
-    """Measure the command's images per second beside the limit, and its memory for two sizes."""
+    """Measure images per second of the command, the script and the limit, and their memory."""
     images = data.load_test(data.find(data_dir)).images[:files]
     settings = Settings(provider="cpu", precision=precision, workers=1)
-    models = load_classifiers(settings).choose()
+    models = load_classifiers(settings).choose(version=VERSION)
+    ours = ("serving", "classify", "--provider", "cpu", "--version", VERSION)
+    command = (*ours, "--precision", precision)
+    script = {"SERVING_PRECISION": precision, "WORKERS": str(usable_threads())}
     with tempfile.TemporaryDirectory() as folder:
-        few = write_pngs(images[: files // MORE], Path(folder, "few"))
-        rest = write_pngs(images[files // MORE :], Path(folder, "rest"))
-        of_few = run_command(models, precision, [few])
-        runs, bare = [], []
+        few = str(write_pngs(images[: files // MORE], Path(folder, "few")))
+        rest = str(write_pngs(images[files // MORE :], Path(folder, "rest")))
+        of_few = run(*command, few)
+        runs, plain, bare = [], [], []
         for _ in range(rounds):  # in turns, since a shared machine's speed drifts
-            runs.append(run_command(models, precision, [few, rest]))
+            runs.append(run(*command, few, rest))
+            plain.append(run("benchmarks.rivals.script", few, rest, **script))
             bare.append(run_bare(models, images))
-    ratios = [limit / run.seconds for run, limit in zip(runs, bare, strict=True)]
-    print(
-        f"{files:,} PNGs, {len(models)} models, {precision}, images/s: "
-        f"{files / median(run.seconds for run in runs):,.0f} of bare ONNX Runtime's "
-        f"{files / median(bare):,.0f}, {median(ratios):.2f} of it "
-        f"({min(ratios):.2f} to {max(ratios):.2f}; the target is {TARGET})."
-    )
-    print(
-        f"Memory at most: {of_few.mebibytes:.0f} MiB for {files // MORE:,} files, "
-        f"{max(run.mebibytes for run in runs):.0f} MiB for {files:,}."
-    )
+    print(f"{files:,} PNGs, {len(models)} models, {precision}; images/s, and of bare ONNX Runtime:")
+    print(f"bare ONNX Runtime {files / median(bare):,.0f}")
+    for title, found in (("classify", runs), ("a script with a thread pool", plain)):
+        ratios = [limit / run.seconds for run, limit in zip(found, bare, strict=True)]
+        print(
+            f"{title} {files / median(run.seconds for run in found):,.0f}, {median(ratios):.2f} "
+            f"({min(ratios):.2f} to {max(ratios):.2f}), "
+            f"{max(run.mebibytes for run in found):.0f} MiB at most"
+        )
+    print(f"classify with {files // MORE:,} files: {of_few.mebibytes:.0f} MiB at most")
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ ANSWER = b'{"predictions": []}'
 app = Flask(__name__)
 
 
-@app.get("/health/ready")
-def ready() -> str:
+@app.get("/health/live")
+def live() -> str:
     """Answer the probe."""
-    return "ready"
+    return "live"
 
 
 @app.post("/predict")

@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from urllib.parse import urlsplit
 import click
 import numpy as np
 
-from benchmarks.service import IMAGE, load, resident_mebibytes, running
+from benchmarks.running import SERVING, Server, precision_option, running
+from benchmarks.wrk import IMAGE, load
 
 SETTLED = 10  # seconds after which memory should no longer grow
 LIMIT = 60.0  # seconds after which a request counts as unanswered
@@ -44,9 +44,9 @@ async def send(host: str, port: int, request: bytes) -> Answer:
     return Answer(status, time.perf_counter() - started)
 
 
-async def overload(address: str, rate: float, seconds: int, pid: int) -> None:
+async def overload(server: Server, rate: float, seconds: int) -> None:
     """Send `rate` requests per second regardless of their outcome, and print the outcomes."""
-    url = urlsplit(address)
+    url = urlsplit(server.address)
     assert url.hostname
     assert url.port
     image = IMAGE.read_bytes()
@@ -61,7 +61,7 @@ async def overload(address: str, rate: float, seconds: int, pid: int) -> None:
         while len(sent) < rate * elapsed:
             sent.append(asyncio.create_task(send(url.hostname, url.port, head.encode() + image)))
         if len(memory) <= elapsed:
-            memory.append(resident_mebibytes(pid))
+            memory.append(server.mebibytes())
         await asyncio.sleep(0.005)
     answers = await asyncio.gather(*sent)
     print("| answer | requests | p50 ms | p99 ms |\n|---|---:|---:|---:|")
@@ -71,22 +71,22 @@ async def overload(address: str, rate: float, seconds: int, pid: int) -> None:
         print(f"| {status or 'none'} | {count:,} | {p50:,.0f} | {p99:,.0f} |")
     print(
         f"\nResident: {memory[0]:.0f} MiB at first, {memory[min(SETTLED, len(memory) - 1)]:.0f} "
-        f"after {SETTLED} s, {resident_mebibytes(pid):.0f} at the end."
+        f"after {SETTLED} s, {server.mebibytes():.0f} at the end."
     )
 
 
 @click.command(context_settings={"show_default": True})
 @click.option("--seconds", default=60, help="Length of the overload.")
 @click.option("--factor", default=4.0, help="Requests sent, as a multiple of those answered.")
-def main(seconds: int, factor: float) -> None:
+@precision_option
+def main(seconds: int, factor: float, precision: str) -> None:
     """Measure the rate of all three models at 32 clients, then send a multiple of it."""
-    command = (sys.executable, "-m", "serving", "--port", "0", "--provider", "cpu")
-    with running(*command) as (address, pid, _):
-        rate = load(f"{address}/predict", clients=32, seconds=5).rate
+    with running(*SERVING, "--precision", precision) as server:
+        rate = load(f"{server.address}/predict", clients=32, seconds=5).rate
         print(
             f"{rate:.0f} requests/s at 32 clients; sending {factor * rate:.0f} for {seconds} s.\n"
         )
-        asyncio.run(overload(address, factor * rate, seconds, pid))
+        asyncio.run(overload(server, factor * rate, seconds))
 
 
 if __name__ == "__main__":

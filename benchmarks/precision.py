@@ -9,7 +9,7 @@ from statistics import median
 import click
 import numpy as np
 
-from benchmarks.service import ROOT
+from benchmarks.running import ROOT
 from models.bundle import INT8_MODEL_FILE, MODEL_FILE
 from serving.inference.classifier import Classifier
 from serving.inference.registry import load_classifiers
@@ -36,7 +36,7 @@ def rates(classifiers: list[Classifier], size: int, seconds: float) -> list[floa
 @click.option("--size", default=8, help="Images in a batch.")
 def main(seconds: float, size: int) -> None:
     """Print the speed, accuracy and file size of int8 beside float32."""
-    float32 = load_classifiers(Settings(provider="cpu"))
+    float32 = load_classifiers(Settings(provider="cpu", precision="float32"))
     int8 = load_classifiers(Settings(provider="cpu", precision="int8"))
     print(
         "| model | version | float32 images/s | int8 | ratio | float32 test | int8 | MiB | int8 |"

@@ -11,8 +11,8 @@ from statistics import median
 
 import click
 
-from benchmarks.servers import is_ready, running
-from benchmarks.service import ROOT, Load, load
+from benchmarks.running import ROOT, running
+from benchmarks.wrk import Load, load
 
 CLIENTS = (1, 32)
 
@@ -46,7 +46,7 @@ class Found:
 def measure(arm: Arm, precision: str, query: str, seconds: int) -> Found:
     """Start the service, load it, and stop it."""
     command = arm.command(precision)
-    with running(*command, is_ready=is_ready, cwd=arm.checkout) as server:
+    with running(*command, cwd=arm.checkout) as server:
         loads = {
             clients: load(f"{server.address}/predict?version=1{query}", clients, seconds)
             for clients in CLIENTS

@@ -3,116 +3,40 @@
 `uv run --group dev python -m benchmarks.service`; needs Debian's wrk, the load generator.
 """
 
-import json
 import os
-import re
-import shutil
-import subprocess
-import sys
-import tempfile
+import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
-from typing import get_args
+from threading import Timer
 
 import click
 import numpy as np
-import requests
 
+from benchmarks.running import SERVING, Server, precision_option, running
+from benchmarks.wrk import CLIENTS, form, load
 from serving.http.uploads import FIELD
 from serving.inference.classifier import Classifier
-from serving.inference.registry import Classifiers, load_classifiers
+from serving.inference.registry import load_classifiers
 from serving.settings import Precision, Settings
 
-ROOT = Path(__file__).parents[1]
-IMAGE = ROOT / "serving" / "static" / "ship.png"
-CLIENTS = (1, 8, 32, 128)
-BATCHES = (1, 8, 32)
-BARE_SECONDS = 2.0  # for each batch size
 UPLOAD = 128  # images
+BESIDE = ((1, 1), (8, 4))  # clients with one image, and with UPLOAD images a request
+RELOAD_CLIENTS = 8
+RELOAD_SECONDS = 5  # a reload takes a good part of them, so that the percentile shows it
+RELOAD_TURNS = 3
 
 
-@dataclass(frozen=True)
-class Load:
-    """The result for a number of clients, latencies in milliseconds."""
-
-    rate: float  # requests per second
-    p50: float
-    p95: float
-    p99: float
-    failed: int
-
-
-@contextmanager
-def running(*command: str) -> Iterator[tuple[str, int, float]]:
-    """Run a server; yield its address, its process ID and the seconds until it listened."""
-    started = time.perf_counter()
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr
-        for line in process.stderr:
-            if match := re.search(r'listening on ([^"\s]+)', line):
-                break
-        else:
-            raise click.ClickException(f"{' '.join(command)} did not start")
-        # Drain its log from here on; a full pipe would block it.
-        with subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL):
-            try:
-                yield match[1], process.pid, time.perf_counter() - started
-            finally:
-                process.terminate()
-
-
-def load(
-    url: str, clients: int, seconds: int, body: Path = IMAGE, content_type: str = "image/png"
-) -> Load:
-    """Send one image over `clients` connections for `seconds`, from a separate process."""
-    result = subprocess.run(
-        [
-            "wrk",
-            "--threads=1",
-            f"--connections={clients}",
-            f"--duration={seconds}s",
-            "--timeout=30s",
-            f"--script={Path(__file__).with_name('wrk.lua')}",
-            url,
-        ],
-        env={**os.environ, "BODY": str(body), "CONTENT_TYPE": content_type},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    match = re.search("RESULT (.*)", result.stdout)
-    if not match:
-        raise click.ClickException(f"wrk printed no result:\n{result.stdout}{result.stderr}")
-    found = json.loads(match[1])
-    return Load(
-        rate=found["requests"] / found["seconds"],
-        p50=found["p50"],
-        p95=found["p95"],
-        p99=found["p99"],
-        failed=found["failed"],
-    )
-
-
-def form(name: str, images: int = 1) -> tuple[bytes, str]:
-    """Return a form with `images` copies of the image in field `name`, and its content type."""
-    files = [(name, (IMAGE.name, IMAGE.read_bytes(), "image/png"))] * images
-    request = requests.Request("POST", "http://localhost", files=files).prepare()
-    assert isinstance(request.body, bytes)
-    return request.body, request.headers["Content-Type"]
-
-
-def bare(models: list[Classifier]) -> dict[int, float]:
+def bare(
+    models: Sequence[Classifier], sizes: Sequence[int] = (1, 8, 32), seconds: float = 2
+) -> dict[int, float]:
     """Return the images per second through all `models`, one after the other, by batch size."""
     rates = {}
-    for size in BATCHES:
+    for size in sizes:
         images = np.random.default_rng(0).integers(0, 256, (size, 32, 32, 3), dtype=np.uint8)
         times: list[float] = []
-        while sum(times) < BARE_SECONDS:
+        while sum(times) < seconds:
             started = time.perf_counter()
             for model in models:
                 model.classify(images)
@@ -139,11 +63,7 @@ def measure(title: str, url: str, limit: dict[int, float], seconds: int) -> None
 
 def measure_upload(url: str, limit: dict[int, float], seconds: int) -> None:
     """Print the latency of one request with many images, beside bare ONNX Runtime."""
-    body, content_type = form(FIELD, UPLOAD)
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(body)
-        file.flush()
-        found = load(url, 1, seconds, Path(file.name), content_type)
+    found = load(url, 1, seconds, *form(FIELD, UPLOAD))
     alone = 1000 * UPLOAD / max(limit.values())
     print(
         f"\n{UPLOAD} images in one request: p50 {found.p50:.0f} ms, "
@@ -152,70 +72,71 @@ def measure_upload(url: str, limit: dict[int, float], seconds: int) -> None:
     )
 
 
-def measure_fairness(url: str, seconds: int) -> None:
-    """Print the latency of single images alone and beside a stream of large requests."""
-    body, content_type = form(FIELD, UPLOAD)
-    with tempfile.NamedTemporaryFile() as file, ThreadPoolExecutor() as pool:
-        file.write(body)
-        file.flush()
-        alone = load(url, 1, seconds)
-        stream = pool.submit(load, url, 1, seconds + 2, Path(file.name), content_type)
-        time.sleep(1)
-        beside = load(url, 1, seconds)
-        large = stream.result()
+def measure_beside(url: str, seconds: int) -> None:
+    """Print the latency of single images alone and beside clients with many images a request."""
+    print(f"\n| clients | beside, {UPLOAD} images each | p50 ms | alone | p99 ms | alone ", end="")
+    print("| failed | of the large ones |\n|---:|---:|---:|---:|---:|---:|---:|---:|")
+    for singles, streams in BESIDE:
+        alone = load(url, singles, seconds)
+        with ThreadPoolExecutor() as pool:
+            body = form(FIELD, UPLOAD)
+            large = pool.submit(load, url, streams, seconds + 2, *body, patient=True)
+            time.sleep(1)
+            beside = load(url, singles, seconds)
+            streamed = large.result()
+        print(
+            f"| {singles} | {streams} | {beside.p50:.1f} | {alone.p50:.1f} | {beside.p99:.1f} "
+            f"| {alone.p99:.1f} | {beside.failed} | {streamed.failed} of {streamed.requests} |",
+            flush=True,
+        )
+
+
+def measure_reload(server: Server, url: str) -> None:
+    """Print the latency of single images with a reload of the models and without one."""
+    p99: list[list[float]] = [[], []]
+    longest = failed = 0.0
+    for _ in range(RELOAD_TURNS):
+        without = load(url, RELOAD_CLIENTS, RELOAD_SECONDS)
+        Timer(1, os.kill, (server.pid, signal.SIGHUP)).start()
+        found = load(url, RELOAD_CLIENTS, RELOAD_SECONDS)
+        p99[0].append(without.p99)
+        p99[1].append(found.p99)
+        longest = max(longest, found.longest)
+        failed += found.failed
+    quiet, reloaded = map(median, p99)
     print(
-        f"\nSingle images beside a stream of {UPLOAD} per request: p50 {beside.p50:.1f} ms instead "
-        f"of {alone.p50:.1f}, p99 {beside.p99:.1f} ms instead of {alone.p99:.1f} "
-        f"({beside.p99 / alone.p99:.1f} times); {beside.failed + large.failed} failed."
+        f"\n{RELOAD_CLIENTS} clients for {RELOAD_SECONDS} s with a reload: p99 {reloaded:.0f} ms, "
+        f"{reloaded / quiet:.1f} times the {quiet:.0f} ms without one; "
+        f"the longest wait {longest:.0f} ms; {failed:.0f} failed."
     )
-
-
-def resident_mebibytes(pid: int) -> float:
-    """Return the memory that a process and its workers hold, counting shared memory once."""
-    workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return shared_once_mebibytes([pid, *map(int, workers)])
-
-
-def shared_once_mebibytes(pids: Iterable[int]) -> float:
-    """Return the memory that processes hold, counting shared memory once."""
-    rollups = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids)
-    return sum(int(re.findall(r"Pss:\s+(\d+)", rollup)[0]) for rollup in rollups) / 1024
 
 
 @click.command(context_settings={"show_default": True})
 @click.option("--seconds", default=10, help="Length of each measurement.")
 @click.option("--version", default="1", help="Version of the models.")
-@click.option(
-    "--precision", type=click.Choice(get_args(Precision)), default="float32", help="The service's."
-)
+@precision_option
 @click.option("--workers", default=1, help="The service's.")
 @click.option("--cores", help="Cores for the service, in taskset's notation: 0, or 0,1.")
 def main(seconds: int, version: str, precision: Precision, workers: int, cores: str | None) -> None:
     """Measure the service with all three models, and with the smallest one alone."""
-    if not shutil.which("wrk"):
-        raise click.ClickException("wrk, the load generator, is not installed: apt-get install wrk")
-    classifiers: Classifiers = load_classifiers(
-        Settings(
-            provider="cpu",
-            precision=precision,
-            threads=len(cores.split(",")) if cores else None,
-        )
+    threads = len(cores.split(",")) if cores else None
+    every = load_classifiers(Settings(provider="cpu", precision=precision, threads=threads)).choose(
+        version=version
     )
-    every = classifiers.choose(version=version)
     limits = bare(every), bare(every[:1])
     command = (
         *(("taskset", "--cpu-list", cores) if cores else ()),
-        *(sys.executable, "-m", "serving", "--port", "0", "--provider", "cpu"),
-        *("--precision", precision, "--workers", str(workers)),
+        *(*SERVING, "--precision", precision, "--workers", str(workers)),
     )
-    with running(*command) as (address, pid, start):
-        print(f"Ready in {start:.1f} s, {resident_mebibytes(pid):.0f} MiB resident.")
-        query = f"{address}/predict?version={version}"
-        measure("All three models", query, limits[0], seconds)
-        measure_upload(query, limits[0], seconds)
-        measure_fairness(query, seconds)
-        measure("`first` alone", f"{query}&model=first", limits[1], seconds)
-        print(f"\n{resident_mebibytes(pid):.0f} MiB resident after the load.")
+    with running(*command) as server:
+        print(f"Ready in {server.start:.1f} s, {server.mebibytes():.0f} MiB resident.")
+        url = f"{server.address}/predict?version={version}"
+        measure("All three models", url, limits[0], seconds)
+        measure_upload(url, limits[0], seconds)
+        measure_beside(url, seconds)
+        measure("`first` alone", f"{url}&model=first", limits[1], seconds)
+        print(f"\n{server.mebibytes():.0f} MiB resident after the load.")
+        measure_reload(server, url)
 
 
 if __name__ == "__main__":

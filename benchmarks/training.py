@@ -18,6 +18,7 @@ from keras import layers
 from training.data import Dataset, load
 from training.networks.architectures import ARCHITECTURES
 from training.networks.recipes import ARTICLE
+from training.runs.checkpoints import Plan, RunFolder
 from training.runs.train import train
 
 STEPS = {"first": 10, "second": 3, "final": 1}  # in an epoch, before its validation
@@ -63,15 +64,8 @@ def plain(name: str, dataset: Dataset) -> list[float]:
 def ours(name: str, dataset: Dataset, precision: str, epochs: int = EPOCHS) -> list[float]:
     """Train with the article's recipe; return the same seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        run = train(
-            name,
-            ARTICLE[name],
-            dataset,
-            epochs=epochs,
-            seed=0,
-            precision=precision,
-            run_dir=Path(folder),
-        )
+        plan = Plan(name, ARTICLE[name], epochs, RunFolder(Path(folder)), precision=precision)
+        run = train(plan, dataset)
     return [epoch.seconds for epoch in run.history]
 
 

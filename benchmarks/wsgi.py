@@ -31,4 +31,4 @@ class Unbatched(Batcher):
 
 
 configure_logging()
-app = create_app(Settings(provider="cpu"), Unbatched)
+app = create_app(Settings(provider="cpu"), Unbatched)  # and SERVING_PRECISION

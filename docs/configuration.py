@@ -16,7 +16,7 @@ invalid value stops the start with one line that names the option and its variab
 | to | set |
 |---|---|
 | answer more small requests on several cores | `--workers 2`; each loads its own models |
-| save CPU time and memory | `--precision int8` ([accuracy](../benchmarks/README.md#int8)) |
+| run float32 on a CPU, too | `--precision float32` ([measurements](../benchmarks/README.md#int8)) |
 | require an API key | `SERVING_API_KEY=one,two` |
 | allow requests from other sites' pages (CORS) | `SERVING_CORS_ORIGINS=https://example.com` |
 | run behind a proxy, at any path | `SERVING_TRUSTED_PROXIES=1`; trusts its `X-Forwarded-*` |

@@ -86,12 +86,12 @@ def page() -> str:
 
 
 def same(one: str, other: str) -> bool:
-    """Compare two pages; another processor may round a probability differently."""
+    """Compare two pages; on another processor, int8 may round a step differently."""
     if NUMBER.sub("#", one) != NUMBER.sub("#", other):
         return False
     pairs = zip(NUMBER.findall(one), NUMBER.findall(other), strict=True)
     return all(
-        a == b or ("." in a + b and math.isclose(float(a), float(b), rel_tol=1e-3, abs_tol=2e-5))
+        a == b or ("." in a + b and math.isclose(float(a), float(b), rel_tol=0.02, abs_tol=0.01))
         for a, b in pairs
     )
 

@@ -39,7 +39,7 @@ points:
 
 ```sh
 uv run python -m training verify
-uv run python -m training verify --precision int8
+uv run python -m training verify --precision float32
 ```
 
 [models/FAMILIARITY.md](../models/FAMILIARITY.md):

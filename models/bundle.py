@@ -5,11 +5,14 @@
 
 import hashlib
 from pathlib import Path
+from typing import Literal, TypeVar
 
 import click
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from models.record import Record
+
+Arithmetic = Literal["float32", "int8"]  # of a file
 
 # The files of models/<name>/<version>/.
 MODEL_FILE = "model.onnx"
@@ -18,9 +21,11 @@ RECORD_FILE = "metadata.json"
 CURVES_FILE = "curves.png"
 RELIABILITY_FILE = "reliability.png"
 
+_Form = TypeVar("_Form", bound=BaseModel)
+
 
 class BundleError(click.ClickException):
-    """A version lacks a file, or a file does not match its record; the message names it."""
+    """A file is missing, has another form, or does not match its record; the message names it."""
 
 
 def version_folders(models_dir: Path, name: str = "*") -> list[Path]:
@@ -54,20 +59,30 @@ def read_record(folder: Path) -> Record:
         BundleError: it cannot be read, or is not the record of this version.
     """
     path = folder / RECORD_FILE
-    try:
-        record = Record.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise BundleError(f"cannot read {path}: {error.strerror}") from error
-    except ValidationError as error:
-        raise BundleError(
-            f"{path} is not a valid record ({first_reason(error)}); measure the model again with "
-            "python -m training evaluate, or remove its folder"
-        ) from error
+    record = read_json(path, Record, "restore it, export the model again, or remove its folder")
+    if record is None:
+        raise BundleError(f"cannot read {path}: No such file or directory")
     if (record.name, str(record.version)) != (folder.parent.name, folder.name):
         raise BundleError(
             f"{path} describes {record.name} version {record.version}, so it is in the wrong folder"
         )
     return record
+
+
+def read_json(path: Path, form: type[_Form], advice: str) -> _Form | None:
+    """Return what a JSON file holds; None if there is no such file.
+
+    Raises:
+        BundleError: it cannot be read, or has another form; the message ends with `advice`.
+    """
+    try:
+        return form.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}") from error
+    except ValidationError as error:
+        raise BundleError(f"{path} is not valid ({first_reason(error)}); {advice}") from error
 
 
 def read_model(path: Path, sha256: str | None = None) -> bytes:

@@ -24,18 +24,24 @@ class ScoreQuality(BaseModel):
     mean_auroc: float  # over the kinds
 
 
-class MeasuredFamiliarity(BaseModel):
-    """How well scores separate CIFAR-10's test images from images outside its classes."""
+class Threshold(BaseModel):
+    """The agreement that familiar images reach, measured with these files."""
 
     models: dict[str, str]  # SHA-256 of each measured file, by the model's name
-    test_images: int
-    unfamiliar_images: dict[str, int]  # by kind
-    qualities: list[ScoreQuality]
     # The agreement that `FAMILIAR_SHARE` of the validation images reach; None if the mean AUROC
     # is below `REQUIRED_AUROC`.
     threshold: float | None
     # The share of images below the threshold, by kind; `test` are CIFAR-10's.
     below_threshold: dict[str, float] = {}
+
+
+class MeasuredFamiliarity(Threshold):
+    """How well scores separate CIFAR-10's test images from images outside its classes."""
+
+    test_images: int
+    unfamiliar_images: dict[str, int]  # by kind
+    qualities: list[ScoreQuality]
+    int8: Threshold | None = None  # with the same models' int8 files
 
 
 def read_familiarity(models_dir: Path) -> MeasuredFamiliarity | None:

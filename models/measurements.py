@@ -12,6 +12,11 @@ def is_unknown(value: Any) -> bool:
     return value in (None, "", [], {})
 
 
+def rounded(fraction: float) -> float:
+    """Round an accuracy, so that one of 355 images is as long as one of 10,000."""
+    return round(fraction, 6)
+
+
 _T = TypeVar("_T")
 # A field that a record may lack: what was not measured is left out of files and answers.
 Known = Annotated[_T, Field(exclude_if=is_unknown)]
@@ -113,7 +118,7 @@ class Measured(BaseModel):
         if not self.confusion_matrix:
             return None
         correct = sum(row[i] for i, row in enumerate(self.confusion_matrix))
-        return correct / sum(map(sum, self.confusion_matrix))
+        return rounded(correct / sum(map(sum, self.confusion_matrix)))
 
     @computed_field(exclude_if=is_unknown)
     @property
@@ -121,11 +126,11 @@ class Measured(BaseModel):
         """Mean of the classes' test accuracies, which a large class does not dominate."""
         if not self.confusion_matrix:
             return None
-        return fmean(row[i] / sum(row) for i, row in enumerate(self.confusion_matrix))
+        return rounded(fmean(row[i] / sum(row) for i, row in enumerate(self.confusion_matrix)))
 
     @computed_field(exclude_if=is_unknown)
     @property
     def majority_share(self) -> float | None:
         """Share of the most common class in the test set: the accuracy of always answering it."""
         images = [sum(row) for row in self.confusion_matrix]
-        return max(images) / sum(images) if images else None
+        return rounded(max(images) / sum(images)) if images else None

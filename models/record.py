@@ -6,30 +6,13 @@
 import re
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    computed_field,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, computed_field, model_validator
 
 from models import IMAGE_SIZE as IMAGE_SIZE  # noqa: PLC0414  # decoders start without pydantic
-from models.measurements import Epoch, Known, Measured, Score, is_unknown
+from models.measurements import Epoch, Known, Measured, Score, is_unknown, rounded
 
 # CIFAR-10's classes, in the order of its labels.
-CLASSES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 # The ONNX contract: `image`, uint8 [batch, 32, 32, 3] RGB -> `probabilities`, float32
 # [batch, number of classes].
@@ -187,7 +170,7 @@ class Record(Measured):
     def class_accuracy(self) -> dict[str, float]:
         """Test accuracy by true class, if it was measured."""
         by_class = enumerate(zip(self.classes, self.confusion_matrix, strict=False))
-        return {name: row[i] / sum(row) for i, (name, row) in by_class}
+        return {name: rounded(row[i] / sum(row)) for i, (name, row) in by_class}
 
     @computed_field(exclude_if=lambda epochs: epochs == 0)
     @property
@@ -206,7 +189,7 @@ class Record(Measured):
     @property
     def train_accuracy(self) -> float | None:
         """Accuracy of the exported file on the training images, without augmentation."""
-        return self.evaluated_train.accuracy if self.evaluated_train else None
+        return rounded(self.evaluated_train.accuracy) if self.evaluated_train else None
 
     @computed_field(exclude_if=is_unknown)
     @property
@@ -218,7 +201,8 @@ class Record(Measured):
     @property
     def validation_accuracy(self) -> float | None:
         """Accuracy of the exported file on the validation images."""
-        return self.evaluated_validation.accuracy if self.evaluated_validation else None
+        found = self.evaluated_validation
+        return rounded(found.accuracy) if found else None
 
     @computed_field(exclude_if=is_unknown)
     @property

@@ -6,4 +6,4 @@ import os
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 NAME = "image-classification-service"
-VERSION = "0.5.0"  # as in pyproject.toml
+VERSION = "0.6.0"  # as in pyproject.toml

@@ -65,7 +65,11 @@ class UnknownModelError(NotFoundError):
 
 
 class OverloadedError(ServingError):
-    """A queue is full or no decoder starts; the same request may succeed a second later."""
+    """A queue is full or no decoder starts; the same request may succeed `seconds` later."""
+
+    def __init__(self, message: str, seconds: float = 1) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class ModelError(ServingError):

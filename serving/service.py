@@ -10,8 +10,9 @@ from serving.http.intake import current_request
 from serving.images.decode import DecodedImage, Upload
 from serving.images.pool import Decoders
 from serving.images.process import Outcome
-from serving.inference.batching import Batcher, Images, Probabilities
+from serving.inference.batching import Batcher
 from serving.inference.classifier import Classifier
+from serving.inference.jobs import Images, Probabilities
 from serving.inference.registry import Classifiers
 from serving.observability.metrics import Metrics
 from serving.settings import Settings
@@ -50,7 +51,7 @@ class Service:
 
     @contextmanager
     def _decoding(self, runs: int) -> Iterator[None]:
-        self.batcher.check_room(runs)  # before doing any work
+        self.batcher.check_room()  # before doing any work
         with self.metrics.time_decoding():
             yield
 

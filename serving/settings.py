@@ -20,7 +20,7 @@ from serving.images.decode import MAX_PIXELS
 PREFIX = "SERVING_"
 
 Provider = Literal["auto", "cpu", "cuda"]
-Precision = Literal["float32", "int8"]
+Precision = Literal["auto", "float32", "int8"]
 
 _KEY = re.compile(r"[\x21-\x7e]+")  # every client can send these in a header
 # Excludes characters that make Flask-CORS treat an origin as a regular expression.
@@ -88,8 +88,9 @@ class Settings(BaseSettings):
         "auto", description="Execution provider; auto uses CUDA if it works, else the CPU."
     )
     precision: Precision = Field(
-        "float32",
-        description="Precision of the models; int8 is faster and runs only on the CPU.",
+        "auto",
+        description="Precision of the models; auto uses int8 on the CPU, which is faster and takes "
+        "less memory, for models with an int8 file, else float32.",
     )
     cuda_device: NonNegativeInt = Field(0, description="Index of the GPU to use with CUDA.")
     cuda_memory: PositiveInt | None = Field(
@@ -114,10 +115,10 @@ class Settings(BaseSettings):
         description="Maximum pixels of a request's images before resizing; the default allows a "
         "50-megapixel phone photo, which takes up to two seconds to decode.",
     )
-    max_waiting: PositiveInt = Field(
-        768,
-        description="Maximum images queued or running, summed over the models, before requests "
-        "are refused; the default allows two requests of 128 images for three models.",
+    max_wait: PositiveFloat = Field(
+        5.0,
+        description="Maximum seconds to wait for the models; a request that would wait longer, at "
+        "the speed of the last runs, is refused with 503.",
     )
     max_batch: PositiveInt | None = Field(
         None, description="Maximum batch size; by default 16 on a CPU, 128 on a GPU."

@@ -85,18 +85,21 @@ def cells(line: str) -> list[str | float]:
 
 
 def check_close(found: Any, shown: Any) -> None:
-    """Compare two JSON values; another processor may round a probability otherwise."""
+    """Compare two JSON values; on another processor, int8 may round a step otherwise."""
     match shown:
         case dict():
             assert list(found) == list(shown)
             for key, value in shown.items():
-                check_close(found[key], value)
+                if key == "test_accuracy":
+                    assert found[key] == value
+                else:
+                    check_close(found[key], value)
         case list():
             assert len(found) == len(shown)
             for one, other in zip(found, shown, strict=True):
                 check_close(one, other)
         case float():
-            assert found == pytest.approx(shown, abs=2e-5)
+            assert found == pytest.approx(shown, abs=0.01)
         case _:
             assert found == shown
 

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 import models.surroundings  # noqa: F401  # before the libraries that the others import
-from training.command_line import (
-    IMAGES,
-    LoadData,
-    TrainingGroup,
-    config_options,
-    data_options,
-    options,
-)
+from training.command_line import Source, TrainingGroup, config_options, data_options, options
 from training.measure_commands import (
     evaluate_command,
     familiarity_command,
@@ -50,11 +43,10 @@ def main() -> None:
 
 
 @main.command()
-@data_options
 @config_options("epochs", "seed", "precision", "tensorboard")
 @options("fresh", "extend", "terms", "force")
 def all_command(
-    load_data: LoadData,
+    source: Source,
     configs: Sequence["Config"],
     fresh: bool,
     extend: bool,
@@ -62,22 +54,20 @@ def all_command(
     force: bool,
 ) -> None:
     """Train, export, evaluate, quantize and record."""
-    runs_dir, models_dir = configs[0].runs_dir, configs[0].models_dir
-    dataset = load_data(cache=runs_dir / IMAGES)  # an error before Keras is imported
+    dataset = source.load()  # an error before Keras is imported
     from training import pipeline
     from training.report import plots, report
 
     for config in configs:
         pipeline.check_training(config, dataset, force=force)
     pipeline.train_models(configs, dataset, fresh=fresh, extend=extend)
-    plots.first_images(dataset, runs_dir / "first-ten-images.png")
+    plots.first_images(dataset, source.runs_dir / "first-ten-images.png")
     for config in configs:
         pipeline.export_model(config, dataset, force=force, terms=terms)
-    report.write_report(models_dir, skip_broken=True)
+    report.write_report(configs[0].models_dir, skip_broken=True)
 
 
 @main.command()
-@data_options
 @config_options("epochs", "seed", "precision", "tensorboard")
 @options("fresh", "extend")
 @click.option(
@@ -87,7 +77,7 @@ def all_command(
     "folder.",
 )
 def train_command(
-    load_data: LoadData, configs: Sequence["Config"], fresh: bool, extend: bool, distribute: bool
+    source: Source, configs: Sequence["Config"], fresh: bool, extend: bool, distribute: bool
 ) -> None:
     """Train without exporting, on any Keras backend (for example KERAS_BACKEND=jax)."""
     from training import pipeline
@@ -97,16 +87,15 @@ def train_command(
     if extend and distribute:
         raise click.UsageError("--extend does not work with --distribute; leave one of them out")
     with distributed() if distribute else nullcontext(ALONE) as strategy:
-        dataset = load_data(cache=configs[0].runs_dir / IMAGES)
+        dataset = source.load()
         pipeline.train_models(configs, dataset, fresh=fresh, extend=extend, strategy=strategy)
 
 
 @main.command()
-@data_options
 @config_options()
 @options("terms", "force")
 def export_command(
-    load_data: LoadData, configs: Sequence["Config"], terms: str | None, force: bool
+    source: Source, configs: Sequence["Config"], terms: str | None, force: bool
 ) -> None:
     """Export, evaluate, quantize and record a run of `train`, finished or not.
 
@@ -118,7 +107,7 @@ def export_command(
 
     for config in configs:
         pipeline.check_export(config)
-    dataset = load_data(cache=configs[0].runs_dir / IMAGES)
+    dataset = source.load()
     for config in configs:
         pipeline.export_model(config, dataset, force=force, terms=terms)
     report.write_report(configs[0].models_dir, skip_broken=True)
@@ -127,7 +116,7 @@ def export_command(
 @main.command()
 @data_options
 @options("names", "models_dir")
-def quantize_command(names: Sequence[str], load_data: LoadData, models_dir: Path) -> None:
+def quantize_command(names: Sequence[str], source: Source, models_dir: Path) -> None:
     """Quantize every exported version again, as `export` does."""
     from training.bundled import bundled_versions
     from training.report import report
@@ -135,7 +124,7 @@ def quantize_command(names: Sequence[str], load_data: LoadData, models_dir: Path
     bundled_versions(names, models_dir)  # an error before Keras is imported if there is none
     from training import pipeline
 
-    pipeline.quantize_models(names, load_data(), models_dir)
+    pipeline.quantize_models(names, source.load(), models_dir)
     report.write_report(models_dir, skip_broken=True)
 
 

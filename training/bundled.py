@@ -1,6 +1,5 @@
 """Which bundled versions a command is about."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,15 +30,12 @@ def of_images(folders: Sequence[Path], dataset: Dataset) -> list[Path]:
     """Return the folders of the versions that are of these images; name those that are not.
 
     Raises:
-        BundleError: there is none.
+        BundleError: there is none, or a record is broken.
     """
     found = []
     for folder in folders:
-        try:
-            images = json.loads((folder / RECORD_FILE).read_bytes())["dataset"]["sha256"]
-        except (OSError, ValueError, KeyError, TypeError):  # whoever reads it says what is wrong
-            images = dataset.sha256
-        if images == dataset.sha256:
+        images = read_record(folder).dataset
+        if images is None or images.sha256 == dataset.sha256:
             found.append(folder)
         else:
             click.echo(f"{folder} is left out: it was trained on different images", err=True)

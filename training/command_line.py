@@ -3,10 +3,10 @@
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -28,9 +28,8 @@ KERAS_DEFAULTS = {
 }
 PRECISIONS = ("float32", "mixed_bfloat16")  # Keras' names; weights are float32 in both
 
-IMAGES = ".images"  # in the runs folder: pixels that were decoded once
-
-LoadData = Callable[..., "Dataset"]  # with the folder of the cache, if there is one
+Command = Callable[..., None]
+Decorator = Callable[[Command], Command]
 
 
 def check_name(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
@@ -43,18 +42,25 @@ def check_name(_: click.Context, __: click.Parameter, name: str | None) -> str |
     return name
 
 
-OPTIONS = {
-    "models": click.option(
-        "--model",
-        "models",
+_flag = partial(click.option, is_flag=True)
+_count = partial(click.option, type=click.IntRange(min=1))
+_folder = partial(click.option, type=click.Path(path_type=Path, file_okay=False))
+
+
+def _choice(option: str, *name: str, of: Iterable[str], **attributes: Any) -> Decorator:
+    return click.option(option, *name, type=click.Choice(list(of)), **attributes)
+
+
+OPTIONS: Mapping[str, Decorator] = {
+    "models": _choice(
+        *("--model", "models"),
+        of=ARTICLE,
         multiple=True,
-        type=click.Choice(list(ARTICLE)),
         default=list(ARTICLE),
         help="Model to use; repeat for several.",
     ),
     "names": click.option(
-        "--model",
-        "names",
+        *("--model", "names"),
         multiple=True,
         help="Model to process; repeat for several.  [default: all in the folder]",
     ),
@@ -64,62 +70,49 @@ OPTIONS = {
         help="Name of the model in the models folder, which can hold a network several times.  "
         "[default: the network's]",
     ),
-    "no_flips": click.option(
+    "no_flips": _flag(
         "--no-flips",
-        is_flag=True,
         help="Do not mirror images in training, as the improved recipe does; for digits, letters "
         "and other images whose meaning mirroring changes.",
     ),
-    "model": click.option(
-        "--model",
-        type=click.Choice(list(ARTICLE)),
-        default="first",
-        help="Model to train.",
-    ),
-    "techniques": click.option(
-        "--technique",
-        "techniques",
+    "model": _choice("--model", of=ARTICLE, default="first", help="Model to train."),
+    "techniques": _choice(
+        *("--technique", "techniques"),
+        of=VARIANTS,
         multiple=True,
-        type=click.Choice(VARIANTS),
         help="A variant to train; repeat for several.  [default: all]",
     ),
-    "seeds": click.option(
-        "--seeds",
-        type=click.IntRange(min=1),
-        default=1,
-        help="How many seeds to train each variant with: 0, 1, 2 and so on.",
+    "seeds": _count(
+        "--seeds", default=1, help="How many seeds to train each variant with: 0, 1, 2 and so on."
     ),
-    "vary": click.option(
+    "vary": _choice(
         "--vary",
-        type=click.Choice(list(COMPARISONS)),
+        of=COMPARISONS,
         default="article",
         help="What to vary: a recipe's ingredients, or one property of the article's recipe.",
     ),
-    "version": click.option(
-        "--version", type=click.IntRange(min=1), default=1, help="Version number."
-    ),
+    "version": _count("--version", default=1, help="Version number."),
     "title": click.option("--title", help="Title on the page.  [default: the name]"),
-    "provider": click.option(
+    "provider": _choice(
         "--provider",
-        type=click.Choice(["auto", "cpu", "cuda"]),
+        of=("auto", "cpu", "cuda"),
         default="auto",
         help="What runs the models; auto uses CUDA if it works.",
     ),
-    "served_precision": click.option(
+    "served_precision": _choice(
         "--precision",
-        type=click.Choice(["float32", "int8"]),
-        default="float32",
-        help="Arithmetic of the models.",
+        of=("auto", "float32", "int8"),
+        default="auto",
+        help="Arithmetic of the models; auto is int8 on the CPU, as in the service.",
     ),
-    "recipe": click.option(
+    "recipe": _choice(
         "--recipe",
-        type=click.Choice(list(RECIPES)),
+        of=RECIPES,
         default="article",
         help="`article` overfits; `improved` overfits less.",
     ),
-    "epochs": click.option(
+    "epochs": _count(
         "--epochs",
-        type=click.IntRange(min=1),
         help="Epochs to train to.  [default: the recipe's, more of them for fewer images]",
     ),
     "seed": click.option(
@@ -128,9 +121,9 @@ OPTIONS = {
         default=0,
         help="Seed of the weights' initialization and of shuffling.",
     ),
-    "precision": click.option(
+    "precision": _choice(
         "--precision",
-        type=click.Choice(PRECISIONS),
+        of=PRECISIONS,
         default="float32",
         help="Arithmetic of training; bfloat16 is faster on a processor that has it.",
     ),
@@ -143,47 +136,60 @@ OPTIONS = {
     "classes": click.option(
         "--classes", help="Names of an .npz file's labels from 0, separated by commas."
     ),
-    "skip_broken": click.option(
+    "skip_broken": _flag(
         "--skip-broken",
-        is_flag=True,
         help="Leave out files that are not readable images, even if they are more than 1 %.",
     ),
     "terms": click.option("--license", "terms", help="License of the images, for the record."),
-    "models_dir": click.option(
-        "--models-dir",
-        type=click.Path(path_type=Path, file_okay=False),
-        default="models",
-        help="Folder of exported models, records and studies.",
+    "models_dir": _folder(
+        "--models-dir", default="models", help="Folder of exported models, records and studies."
     ),
-    "runs_dir": click.option(
+    "runs_dir": _folder(
         "--runs-dir",
-        type=click.Path(path_type=Path, file_okay=False),
         default="runs",
-        help="Folder of checkpoints, from which a killed run resumes.",
+        help="Folder of checkpoints, from which a killed run resumes, and of decoded images.",
     ),
-    "fresh": click.option("--fresh", is_flag=True, help="Start over instead of resuming."),
+    "fresh": _flag("--fresh", help="Start over instead of resuming."),
     "tensorboard": click.option(
         "--tensorboard/--no-tensorboard",
         default=True,
         help="Write event files for TensorBoard; only the TensorFlow backend does.",
     ),
-    "extend": click.option(
+    "extend": _flag(
         "--extend",
-        is_flag=True,
         help="Train the bundled version for more epochs, up to --epochs; needs no run folder.",
     ),
-    "force": click.option(
-        "--force",
-        is_flag=True,
-        help="Replace a bundled version that was trained longer, or on different images.",
+    "force": _flag(
+        "--force", help="Replace a bundled version that was trained longer, or on different images."
     ),
 }
 
 
-def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+class Source(NamedTuple):
+    """Where a command's images come from; the runs folder keeps those that were decoded once."""
+
+    data_dir: Path | None
+    classes: str | None
+    skip_broken: bool
+    runs_dir: Path
+
+    def load(self) -> "Dataset":
+        """Load the images; see `training.data.load`."""
+        # Imported here because --help does not need it.
+        from training import data  # noqa: PLC0415
+
+        return data.load(
+            self.data_dir,
+            classes=self.classes,
+            skip_broken=self.skip_broken,
+            cache=self.runs_dir / ".images",
+        )
+
+
+def options(*names: str) -> Decorator:
     """Give a command the named options."""
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+    def decorate(command: Command) -> Command:
         for name in reversed(names):
             command = OPTIONS[name](command)
         return command
@@ -191,31 +197,35 @@ def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
     return decorate
 
 
-def data_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of its images, and `load_data`, which loads them."""
+def data_options(command: Command) -> Command:
+    """Give a command the options of its images, as their `source`."""
 
-    @options("data_dir", "classes", "skip_broken")
+    @options(*Source._fields)
     @wraps(command)
-    def with_data(
-        *, data_dir: Path | None, classes: str | None, skip_broken: bool, **others: Any
-    ) -> None:
-        # Imported here because --help does not need it.
-        from training import data  # noqa: PLC0415
+    def with_source(**given: Any) -> None:
+        command(source=Source(*map(given.pop, Source._fields)), **given)
 
-        load_data = partial(data.load, data_dir, classes=classes, skip_broken=skip_broken)
-        command(load_data=load_data, **others)
-
-    return with_data
+    return with_source
 
 
-def config_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of what it trains, these among them, and `configs` of them."""
+def config_options(*names: str) -> Decorator:
+    """Give a command the options of its images and of what it trains, these among them.
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        @options("models", "recipe", *names, "name", "no_flips", "models_dir", "runs_dir")
+    It takes their `source`, and a Config for each model as `configs`.
+    """
+
+    def decorate(command: Command) -> Command:
+        @data_options
+        @options("models", "recipe", *names, "name", "no_flips", "models_dir")
         @wraps(command)
         def with_configs(
-            *, models: Sequence[str], recipe: str, name: str | None, no_flips: bool, **others: Any
+            *,
+            source: Source,
+            models: Sequence[str],
+            recipe: str,
+            name: str | None,
+            no_flips: bool,
+            **others: Any,
         ) -> None:
             # Imported here because --help does not need it.
             from training.config import Config  # noqa: PLC0415
@@ -224,11 +234,10 @@ def config_options(*names: str) -> Callable[[Callable[..., None]], Callable[...,
                 raise click.UsageError("--name names one model; choose it with --model")
             if name in ARTICLE and name not in models:
                 raise click.UsageError(f"--name {name} is another network's; choose another name")
-            chosen = {of: others.pop(of) for of in (*names, "models_dir", "runs_dir")}
-            configs = [
-                Config(model, recipe, name=name, flips=not no_flips, **chosen) for model in models
-            ]
-            command(configs=configs, **others)
+            chosen = {of: others.pop(of) for of in (*names, "models_dir")}
+            chosen |= {"runs_dir": source.runs_dir, "name": name, "flips": not no_flips}
+            configs = [Config(model, recipe, **chosen) for model in models]
+            command(source=source, configs=configs, **others)
 
         return with_configs
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from training import TrainingError
 from training.data import Dataset
 from training.networks.recipes import RECIPES, VERSIONS, Recipe
+from training.runs.checkpoints import Plan, RunFolder
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,11 @@ class Config:
             )
         return replace(of_model[self.model], flips=self.flips)
 
-    def planned_epochs(self, dataset: Dataset) -> int:
-        """Return the epochs to train to."""
-        return self.epochs or self.recipe.epochs_for(len(dataset.train))
+    def plan(self, dataset: Dataset) -> Plan:
+        """Return what to train on these images."""
+        epochs = self.epochs or self.recipe.epochs_for(len(dataset.train))
+        folder = RunFolder(self.run_dir)
+        return Plan(self.model, self.recipe, epochs, folder, self.seed, self.precision)
 
     @property
     def version(self) -> int:

@@ -6,11 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import portalocker
+
+from models.locks import lock
 from training import TrainingError
+
+LOCK_FILE = ".lock"
 
 
 class WriteError(TrainingError):
     """A file cannot be written. Its previous content is kept."""
+
+
+class InUseError(TrainingError):
+    """Another process holds a folder's lock."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -60,6 +69,28 @@ def check_writable(folder: Path) -> None:
         probe.unlink(missing_ok=True)  # another process may have checked at the same time
     except OSError as error:
         raise WriteError(f"cannot write to {folder}: {error.strerror}") from error
+
+
+@contextmanager
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Lock a folder against other training processes; create it if it is missing; see `lock`.
+
+    The lock is released when the process ends, however it ends; the lock file stays.
+
+    Raises:
+        WriteError: the folder is not writable.
+        InUseError: another process holds the lock, and `wait` is false.
+    """
+    check_writable(folder)
+    with (folder / LOCK_FILE).open("a") as file:
+        try:
+            lock(file, wait=wait)
+        except portalocker.AlreadyLocked as error:
+            raise InUseError(
+                f"another training process is writing to {folder}; wait until it ends, or choose "
+                "another folder with --runs-dir"
+            ) from error
+        yield
 
 
 def sync_folder(folder: Path) -> None:

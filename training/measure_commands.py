@@ -5,22 +5,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
 
 import models.surroundings  # noqa: F401  # before the libraries that the others import
-from training.command_line import (
-    IMAGES,
-    LoadData,
-    check_name,
-    data_options,
-    options,
-)
+from training.command_line import Source, check_name, data_options, options
 from training.report.results import COMPARISONS
-
-if TYPE_CHECKING:
-    pass
 
 # Keras and its backend take seconds to import, so each command imports them when it runs.
 
@@ -28,18 +19,18 @@ if TYPE_CHECKING:
 @click.command()
 @data_options
 @options("names", "models_dir")
-def evaluate_command(names: Sequence[str], load_data: LoadData, models_dir: Path) -> None:
+def evaluate_command(names: Sequence[str], source: Source, models_dir: Path) -> None:
     """Measure exported versions again, and rewrite their records.
 
     Needs only the exported files, no run folder and no TensorFlow.
     """
     from training.bundled import bundled_versions, of_images
+    from training.files import locked
     from training.measure.remeasure import remeasure
     from training.report import report
-    from training.runs.checkpoints import locked
 
     folders = bundled_versions(names, models_dir)
-    dataset = load_data()
+    dataset = source.load()
     for folder in of_images(folders, dataset):
         with locked(models_dir, wait=True):
             remeasure(folder, dataset)
@@ -63,7 +54,7 @@ def record_command(
     name: str,
     version: int,
     title: str | None,
-    load_data: LoadData,
+    source: Source,
     models_dir: Path,
     force: bool,
 ) -> None:
@@ -77,13 +68,8 @@ def record_command(
     from training.report import report
 
     check_new(models_dir / name / str(version), force=force)
-    record_file(
-        *(file, load_data()),
-        name=name,
-        version=version,
-        title=title or name,
-        models_dir=models_dir,
-    )
+    dataset = source.load()
+    record_file(file, dataset, name, version, title=title or name, models_dir=models_dir)
     report.write_report(models_dir, skip_broken=True)
 
 
@@ -91,10 +77,10 @@ def record_command(
 @data_options
 @options("models_dir", "provider", "served_precision")
 def verify_command(
-    load_data: LoadData,
+    source: Source,
     models_dir: Path,
     provider: Literal["auto", "cpu", "cuda"],
-    precision: Literal["float32", "int8"],
+    precision: Literal["auto", "float32", "int8"],
 ) -> None:
     """Measure every bundled version's test accuracy here, and compare it with the record.
 
@@ -105,7 +91,7 @@ def verify_command(
 
     settings = Settings(models_dir=models_dir, provider=provider, precision=precision)
     different = []
-    for result in verify(settings, load_data()):
+    for result in verify(settings, source.load()):
         click.echo(result)
         if result.differs:
             different.append(f"{result.name} version {result.version}")
@@ -125,7 +111,7 @@ def verify_command(
 @data_options
 @options("models_dir")
 def memorized_command(
-    name: str, top: int, folder: Path | None, load_data: LoadData, models_dir: Path
+    name: str, top: int, folder: Path | None, source: Source, models_dir: Path
 ) -> None:
     """List training images that version 1 has memorized, as CSV.
 
@@ -135,7 +121,7 @@ def memorized_command(
     """
     from training.measure.memorized import Memorized, memorized, write_images
 
-    dataset = load_data()
+    dataset = source.load()
     found = memorized(models_dir / name, dataset)[:top]
     if folder is not None:
         write_images(found, dataset, folder)
@@ -147,7 +133,7 @@ def memorized_command(
 @click.command()
 @data_options
 @options("models_dir")
-def familiarity_command(load_data: LoadData, models_dir: Path) -> None:
+def familiarity_command(source: Source, models_dir: Path) -> None:
     """Measure how well scores detect images outside CIFAR-10's classes.
 
     It uses the bundled improved models, and writes familiarity.json and FAMILIARITY.md. It needs no
@@ -157,14 +143,14 @@ def familiarity_command(load_data: LoadData, models_dir: Path) -> None:
     from training.measure.unfamiliar import unfamiliar_images
     from training.report import report
 
-    measure_familiarity(models_dir, load_data(), unfamiliar_images())
+    measure_familiarity(models_dir, source.load(), unfamiliar_images())
     report.write_report(models_dir)
 
 
 @click.command()
 @options("model", "techniques", "seeds", "vary")
 @data_options
-@options("epochs", "precision", "models_dir", "runs_dir", "tensorboard")
+@options("epochs", "precision", "models_dir", "tensorboard")
 def study_command(
     model: str,
     techniques: Sequence[str],
@@ -172,9 +158,8 @@ def study_command(
     vary: str,
     epochs: int | None,
     precision: str,
-    load_data: LoadData,
+    source: Source,
     models_dir: Path,
-    runs_dir: Path,
     tensorboard: bool,
 ) -> None:
     """Measure a recipe's variants against each other.
@@ -197,7 +182,7 @@ def study_command(
         raise click.UsageError(
             f"{vary} of {model} has no variant {min(unknown)}; choose from {', '.join(variants)}"
         )
-    dataset = load_data(cache=runs_dir / IMAGES)
+    dataset = source.load()
     baseline = comparison.variants[model][BASELINE]
     study(
         Setting(
@@ -210,7 +195,7 @@ def study_command(
         techniques or variants,
         range(seeds),
         dataset,
-        runs_dir=runs_dir,
+        runs_dir=source.runs_dir,
         models_dir=models_dir,
         tensorboard=tensorboard,
     )

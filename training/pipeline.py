@@ -18,18 +18,21 @@ from training.bundled import bundled_versions, of_images
 from training.config import Config
 from training.data import Dataset, cifar10
 from training.export.publish import check_replaceable, newest_version, publish
-from training.files import check_writable
+from training.files import check_writable, locked
 from training.measure.evaluate import measure, score_training
 from training.measure.predict import predict
 from training.measure.remeasure import read_served
 from training.networks.architectures import ARCHITECTURES, describe
 from training.report.findings import findings
-from training.runs.checkpoints import Run, check_made_by, locked, read_run
+from training.runs.checkpoints import Run, RunFolder
 from training.runs.provenance import commit
 from training.runs.strategy import ALONE, SingleProcess
 from training.runs.train import load_trained_model, train
 
-ONNX_RUNTIME = packages_distributions()["onnxruntime"]  # onnxruntime-gpu, or the plain one
+# The last one is onnxruntime-gpu, or the plain one.
+EXPORT_LIBRARIES = ("tensorflow", "tf2onnx", "onnx", *packages_distributions()["onnxruntime"])
+# What a record says of its run.
+OF_RUN = {*("recipe", "seed", "epochs", "precision", "history", "libraries", "backend", "device")}
 
 
 def train_models(
@@ -49,30 +52,15 @@ def train_models(
 
 
 def train_model(
-    config: Config,
-    dataset: Dataset,
-    *,
-    fresh: bool = False,
-    strategy: SingleProcess = ALONE,
+    config: Config, dataset: Dataset, *, fresh: bool = False, strategy: SingleProcess = ALONE
 ) -> Run:
     """Train one model in its run folder, resuming after its last finished epoch unless `fresh`."""
-    epochs = config.planned_epochs(dataset)
+    plan = config.plan(dataset)
     click.echo(
         f"{config.published}, {config.recipe_name} recipe, on {len(dataset.train):,} images: "
-        f"training to {epochs} epochs in {config.run_dir}"
+        f"training to {plan.epochs} epochs in {plan.folder}"
     )
-    return train(
-        config.model,
-        config.recipe,
-        dataset,
-        epochs=epochs,
-        seed=config.seed,
-        precision=config.precision,
-        run_dir=config.run_dir,
-        fresh=fresh,
-        strategy=strategy,
-        tensorboard=config.tensorboard,
-    )
+    return train(plan, dataset, fresh=fresh, strategy=strategy, tensorboard=config.tensorboard)
 
 
 def extend_bundled(config: Config, dataset: Dataset, *, fresh: bool = False) -> None:
@@ -87,17 +75,10 @@ def extend_bundled(config: Config, dataset: Dataset, *, fresh: bool = False) -> 
     # Imported here because it needs onnx, which training does not.
     from training.runs.extend import ExtendError, extend  # noqa: PLC0415
 
-    run = None if fresh else read_run(config.run_dir)
+    plan = config.plan(dataset)
+    run = None if fresh else plan.folder.read()
     if run is None:
-        extend(
-            config.folder,
-            config.recipe,
-            dataset,
-            epochs=config.planned_epochs(dataset),
-            seed=config.seed,
-            precision=config.precision,
-            run_dir=config.run_dir,
-        )
+        extend(config.folder, plan, dataset)
     elif not run.extensions:
         raise ExtendError(
             f"{config.run_dir} holds a run that does not extend {config.folder}; leave out "
@@ -114,13 +95,13 @@ def check_training(config: Config, dataset: Dataset, *, force: bool = False) -> 
     """
     _check_backend()
     check_writable(config.run_dir)
-    check_replaceable(config.folder, config.planned_epochs(dataset), dataset.sha256, force=force)
+    check_replaceable(config.folder, config.plan(dataset).epochs, dataset.sha256, force=force)
 
 
 def check_export(config: Config) -> Run:
     """Return the run to export, if there is one and this backend exports it."""
     _check_backend()
-    run = read_run(config.run_dir)
+    run = RunFolder(config.run_dir).read()
     if run is None:
         raise TrainingError(
             f"{config.run_dir} holds no finished epoch; train {config.published} first: "
@@ -143,12 +124,13 @@ def export_model(
     `terms` names the images' licence.
     """
     run = check_export(config)
-    check_made_by(run, config.run_dir, config.recipe, dataset)
+    plan = config.plan(dataset)
+    plan.check_made_by(run, dataset)
     check_replaceable(config.folder, len(run.history), dataset.sha256, force=force)
     # Imported here because it needs TensorFlow, which training does not.
     from training.export.export import export, verify  # noqa: PLC0415
 
-    model = load_trained_model(run, config.recipe, dataset.task, config.run_dir)
+    model = load_trained_model(run, plan, dataset.task)
     onnx_bytes = export(model, config.published, dataset.classes)
     verify(predict(onnx_bytes, dataset.test.images), model, dataset.test.images)
     temperature = None
@@ -230,27 +212,17 @@ def _record(
         layers=describe(model),
         parameters=model.count_params(),
         non_trainable_parameters=sum(math.prod(v.shape) for v in model.non_trainable_weights),
-        recipe=run.recipe,
-        seed=run.seed,
-        epochs=run.epochs,
-        precision=run.precision,
         flips=config.recipe.flips_and_shifts and config.recipe.flips,
-        history=run.history,
         evaluated_train=training_score,
         evaluated_validation=validation_score,
+        **{name: getattr(run, name) for name in OF_RUN},
         **dict(measure(onnx_bytes, dataset)),
         temperature=temperature,
         article=architecture.article if dataset.sha256 == cifar10.SHA256 else None,
         classes=list(dataset.classes),
         sha256=hashlib.sha256(onnx_bytes).hexdigest(),
         dataset=dataset.record(terms),
-        libraries=run.libraries,
-        export_libraries={
-            library: version(library)
-            for library in ("tensorflow", "tf2onnx", "onnx", *ONNX_RUNTIME)
-        },
-        backend=run.backend,
-        device=run.device,
+        export_libraries={name: version(name) for name in EXPORT_LIBRARIES},
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         provenance=Provenance(
             command=_command(config, run, dataset),

@@ -1,4 +1,4 @@
-"""What the alternatives share: the models, decoding and the answer."""
+"""What the alternatives share: settings, the models, decoding and the answer."""
 
 import io
 import os
@@ -10,25 +10,29 @@ import numpy.typing as npt
 import onnxruntime
 from PIL import Image
 
-from models.bundle import MODEL_FILE
+from models.bundle import INT8_MODEL_FILE, MODEL_FILE
 from models.record import CLASSES, INPUT, OUTPUT
 from serving.inference.classifier import session_options, usable_threads
 
 MODELS = Path(__file__).parents[2] / "models"
 NAMES = ("first", "second", "final")
 
-WORKERS = int(os.environ.get("WORKERS", "1"))  # they share the cores
+# The server as its quick start leaves it, or with the settings that its documentation recommends:
+# batches, and a worker for each core, with its share of the threads.
+WORKERS = int(os.environ.get("WORKERS", "0"))
+TUNED = WORKERS > 0
+MAX_BATCH = 16
+BATCH_SECONDS = 0.01  # to wait for a full one
 
 Sessions = dict[str, onnxruntime.InferenceSession]
 
 
 def load() -> Sessions:
     """Load version 1 of each model, with the service's options: the default is slower for all."""
+    file = {"float32": MODEL_FILE, "int8": INT8_MODEL_FILE}[os.environ["SERVING_PRECISION"]]
+    options = session_options(usable_threads(WORKERS or 1))
     return {
-        name: onnxruntime.InferenceSession(
-            MODELS / name / "1" / MODEL_FILE, session_options(usable_threads(WORKERS))
-        )
-        for name in NAMES
+        name: onnxruntime.InferenceSession(MODELS / name / "1" / file, options) for name in NAMES
     }
 
 

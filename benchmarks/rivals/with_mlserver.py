@@ -1,4 +1,4 @@
-"""MLServer, with adaptive batching as configured in model-settings.json beside this file.
+"""MLServer; model-settings.json beside this file names the class below.
 
 It batches Open Inference Protocol requests, so the image is sent in base64.
 """

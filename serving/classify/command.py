@@ -190,9 +190,8 @@ class _Run:
                     yield Row(key, self._best(classifier, probabilities))
 
     def _keys(self, file: str) -> list[Key]:
-        name, precision = printable(file), self.settings.precision
-        records = (classifier.record for classifier in self.classifiers)
-        return [Key(name, r.name, r.version, precision) for r in records]
+        name = printable(file)
+        return [Key(name, c.record.name, c.record.version, c.precision) for c in self.classifiers]
 
     def _best(
         self, classifier: Classifier, probabilities: npt.NDArray[np.float32]

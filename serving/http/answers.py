@@ -11,6 +11,7 @@ from flask.json.provider import JSONProvider
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes typing's from Python 3.12 on
 
+from models.bundle import Arithmetic
 from models.measurements import Calibration, Epoch
 from models.record import Article, Record
 from models.study import Compared, Result
@@ -56,6 +57,7 @@ Answer = TypedDict(
     {
         "model": str,
         "version": int,
+        "precision": Annotated[Arithmetic, Field(description="Of the file that answered.")],
         "class": Annotated[ClassName | None, Field(description="null if below min_confidence")],
         "confidence": Fraction,
         "probabilities": dict[ClassName, Fraction],
@@ -72,7 +74,7 @@ Answer.__doc__ = "A model's answer to an image."
 class Familiarity(TypedDict):
     """Whether an image looks like the models' training images.
 
-    Present with `details`, if the three improved models answer in float32.
+    Present with `details`, if all three improved models answer.
     """
 
     agreement: Annotated[
@@ -196,10 +198,16 @@ class ImageExplanation(Image):
     step: Annotated[int, Field(description="Pixels from one position to the next.")]
 
 
+class ServedRecord(Record):
+    """A model's record, whose checksum and measurements are those of the file that runs."""
+
+    served_precision: Arithmetic
+
+
 class Models(TypedDict):
     """The response of /models."""
 
-    models: list[Record]
+    models: list[ServedRecord]
 
 
 class ComparedVersion(TypedDict):

@@ -1,5 +1,6 @@
 """Errors as problem documents, RFC 9457."""
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import NamedTuple
@@ -29,6 +30,7 @@ from serving.http.answers import Problem
 
 CONTENT_TYPE = "application/problem+json"
 MAX_DETAIL = 4000  # characters
+LONGEST_RETRY = 30  # seconds
 
 
 class _Answer(NamedTuple):
@@ -59,10 +61,7 @@ _ANSWERS: dict[type[ServingError], _Answer] = {
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "Omit resize=false to crop and resample its center.",
     ),
-    OverloadedError: _Answer(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        headers={"Retry-After": "1"},  # seconds
-    ),
+    OverloadedError: _Answer(HTTPStatus.SERVICE_UNAVAILABLE),
     ModelError: _Answer(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "Another model or version may still work: select it with ?model= and ?version=, or by its "
@@ -110,6 +109,8 @@ def problem_document(error: HTTPException | ServingError) -> Problem:
 def problem_response(error: HTTPException | ServingError) -> Response:
     """Return the response to an error."""
     headers = _answer_to(error).headers
+    if isinstance(error, OverloadedError):
+        headers = {"Retry-After": str(min(max(math.ceil(error.seconds), 1), LONGEST_RETRY))}
     if isinstance(error, HTTPException):  # Allow, Retry-After and the like
         headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
     document = problem_document(error)

@@ -1,10 +1,11 @@
-"""Dynamic batching: images wait in a bounded queue for a thread that runs the models.
+"""Dynamic batching: images wait in a bounded queue for threads that run the models.
 
 A batch takes the images that arrived for the same models during the last run, so batches grow with
 the load and an idle service adds no wait. Large requests run piece by piece, taking turns with the
-others. One thread is enough, because ONNX Runtime spreads each run over the cores itself;
-everything else happens in gevent's loop, whose greenlets switch only where they wait. A short run
-for a lone request happens there, too, since a round trip to the thread takes 0.4 ms.
+others. ONNX Runtime spreads a run over the cores, so runs follow one another. Where a model is
+faster on one core each (`Classifier.narrow`), several run side by side while requests wait.
+Everything else happens in gevent's loop, whose greenlets switch only where they wait. A short run
+for a lone request happens there, too, since a round trip to a thread takes 0.4 ms.
 """
 
 import atexit
@@ -13,31 +14,28 @@ import math
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import gevent
 import numpy as np
-import numpy.typing as npt
-from gevent.event import AsyncResult, Event
+from gevent.event import Event
 from gevent.monkey import is_module_patched
 from gevent.threadpool import ThreadPool
 
 from models.record import IMAGE_SIZE
 from serving.errors import HungUpError, ModelError, NotReadyError, OverloadedError
-from serving.inference.classifier import Classifier, Run, one_line, run_each
+from serving.inference.classifier import Classifier, Run, one_line, run_each, usable_threads
+from serving.inference.jobs import Batch, Images, Job, Probabilities
 from serving.settings import Settings
 
-Images = npt.NDArray[np.uint8]
-Probabilities = npt.NDArray[np.float32]
-
-# Shares of a full batch. While small requests keep arriving, a large one takes short turns, so
-# that a single image waits about as long as two images take.
-SMALL_SHARE = 1 / 4
+# Of a full batch. While small requests keep arriving, a large one takes short turns, so that a
+# single image waits about as long as two images take.
 TURN_SHARE = 1 / 8
 MIXED_SECONDS = 1.0  # how long after a small request more are expected
 SHORT_RUN = 0.01  # seconds for which a run may block gevent's loop
+NEWEST_SHARE = 0.2  # of the newest run in the mean time per image
 
 _PROBE = np.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
 
@@ -57,39 +55,6 @@ class Observer(Protocol):
         """Count a model's run of a batch."""
 
 
-@dataclass(eq=False)
-class _Job:
-    classifiers: tuple[Classifier, ...]
-    images: Images
-    is_abandoned: Callable[[], bool] = lambda: False
-    result: AsyncResult = field(default_factory=AsyncResult)
-    queued: float = field(default_factory=time.perf_counter)
-    taken: int = 0  # images that have run or are running
-    parts: list[list[Probabilities]] = field(default_factory=list)  # per run, per model
-
-    @property
-    def left(self) -> int:
-        return len(self.images) - self.taken
-
-    @property
-    def limit(self) -> int:
-        return self.classifiers[0].max_batch
-
-    @property
-    def is_small(self) -> bool:
-        return self.left <= max(1, self.limit * SMALL_SHARE)
-
-    def take(self, count: int) -> Images:
-        piece = self.images[self.taken : self.taken + count]
-        self.taken += len(piece)
-        return piece
-
-    def joined(self) -> list[Probabilities]:
-        if len(self.parts) == 1:
-            return self.parts[0]
-        return [np.concatenate(of_model) for of_model in zip(*self.parts, strict=True)]
-
-
 class Batcher:
     """Runs the models for all requests, which are greenlets of the thread that created it."""
 
@@ -100,16 +65,24 @@ class Batcher:
         self._hub = gevent.get_hub()
         self._observer = observer
         self._settings = settings
-        self._jobs: list[_Job] = []
+        self._jobs: list[Job] = []
         self._arrived = Event()
-        self.waiting = 0  # images queued or running, summed over the models
+        self._waiting: Counter[Classifier] = Counter()  # images queued or running
         self._last_small = -MIXED_SECONDS  # monotonic time when a small request last joined others
         self._failed: set[Classifier] = set()
-        self._seconds: dict[Classifier, float] = {}  # per image, in the last run
-        self._thread = ThreadPool(1)
+        self._seconds: dict[Classifier, float] = {}  # per image, mean of the last runs
+        self._most = settings.threads or usable_threads(settings.workers)  # narrow runs at once
+        self._narrow = 0  # narrow runs in progress
+        self._ended = Event()  # one of them
+        self._threads = ThreadPool(self._most)
         self._worker = gevent.spawn(self._work)
         self._worker.link_exception(_end_process)
         atexit.register(self._end)
+
+    @property
+    def waiting(self) -> int:
+        """Images queued or running, summed over the models."""
+        return self._waiting.total()
 
     def classify(
         self,
@@ -124,23 +97,23 @@ class Batcher:
             OverloadedError: too many images are already waiting.
             ModelError: a model failed.
         """
-        job = _Job(tuple(classifiers), images, is_abandoned)
+        job = Job(tuple(classifiers), images, is_abandoned)
         self._submit(job)
         answer: list[Probabilities] = job.result.get()
         return answer
 
-    def check_room(self, size: int) -> None:
-        """Check that `size` more images may wait; an image for three models counts as three.
+    def check_room(self) -> None:
+        """Check that another request may wait.
 
         Raises:
-            OverloadedError: too many images are already waiting.
+            OverloadedError: the images that are already waiting take too long.
             NotReadyError: as check_thread().
         """
         self.check_thread()
-        # A lone request is never too large.
-        if self.waiting and self.waiting + size > self._settings.max_waiting:
+        wait = sum(images * self._seconds.get(c, 0) for c, images in self._waiting.items())
+        if wait > self._settings.max_wait:
             raise OverloadedError(
-                "Too many images are waiting to be classified. Retry in a second."
+                "Too many images are waiting to be classified. Retry later.", wait
             )
 
     def check_thread(self) -> None:
@@ -161,68 +134,81 @@ class Batcher:
         failed = [c for c in self._failed if only is None or c in only]
         if not self.waiting:
             for classifier in failed:
-                self._submit(_Job((classifier,), _PROBE))
+                self._submit(Job((classifier,), _PROBE))
         return [f"{c.record.name} version {c.record.version}" for c in failed]
 
-    def _submit(self, job: _Job) -> None:
-        size = len(job.images) * len(job.classifiers)
-        self.check_room(size)
+    def _submit(self, job: Job) -> None:
+        self.check_room()
         if self.waiting and job.is_small:
             self._last_small = time.monotonic()
-        self._count(size)
+        self._count(job.classifiers, len(job.images))
         self._jobs.append(job)
         self._arrived.set()
 
-    def _count(self, images: int) -> None:
-        self.waiting += images
-        self._observer.count_waiting(images)
+    def _count(self, classifiers: Sequence[Classifier], images: int) -> None:
+        for classifier in classifiers:
+            self._waiting[classifier] += images
+        self._observer.count_waiting(images * len(classifiers))
 
     def _end(self) -> None:
         # Python must not exit during a run: ONNX Runtime would abort the process.
         self._worker.kill()
-        self._thread.join()
+        self._threads.join()
 
     def _work(self) -> None:
         while True:
             self._arrived.wait()
-            batch = self._take_batch()
-            if not batch:
+            # A run on all cores has none beside it.
+            while self._narrow and (self._narrow == self._most or not self._jobs[0].is_narrow):
+                self._ended.clear()
+                self._ended.wait()
+            if not (batch := self._take_batch()):
                 continue
-            classifiers = batch[0][0].classifiers
-            begun = time.perf_counter()
-            for job, piece in batch:
-                if job.taken == len(piece):  # its first run
-                    self._observer.count_wait(classifiers, begun - job.queued)
-            pieces = [images for _, images in batch]
-            images = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-            if self.requests == 1 and self._is_short(*batch[0]):
-                run = run_each(classifiers, images)
+            if batch[0][0].is_narrow and (self._narrow or self._jobs):
+                self._narrow += 1
+                gevent.spawn(self._run, batch, narrow=True).link_exception(_end_process)
             else:
-                run = self._thread.apply(run_each, (classifiers, images))
-            self._count(-len(images) * len(classifiers))
-            self._observe(classifiers, len(images), run)
-            # The requests resume when this greenlet waits: once the thread has its next batch.
-            first = 0
-            for job, piece in batch:
-                last = first + len(piece)
-                if run.error:
-                    self._fail(job, classifiers[len(run.seconds)], run.error)
-                else:
-                    job.parts.append([of_model[first:last] for of_model in run.probabilities])
-                    if job.left:
-                        self._jobs.append(job)
-                        self._arrived.set()
-                    else:
-                        job.result.set(job.joined())
-                first = last
+                self._run(batch)
 
-    def _take_batch(self) -> list[tuple[_Job, Images]]:
+    def _run(self, batch: Batch, *, narrow: bool = False) -> None:
+        classifiers = batch[0][0].classifiers
+        begun = time.perf_counter()
+        for job, piece in batch:
+            if job.taken == len(piece):  # its first run
+                self._observer.count_wait(classifiers, begun - job.queued)
+        pieces = [images for _, images in batch]
+        images = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        if self.requests == 1 and self._is_short(*batch[0]):
+            run = run_each(classifiers, images)
+        else:
+            run = self._threads.apply(run_each, (classifiers, images, narrow))
+        self._count(classifiers, -len(images))
+        self._observe(classifiers, len(images), run, self._most if narrow else 1)
+        if narrow:
+            self._narrow -= 1
+            self._ended.set()
+        # The requests resume when this greenlet waits: once a thread has the next batch.
+        first = 0
+        for job, piece in batch:
+            last = first + len(piece)
+            if run.error:
+                self._fail(job, classifiers[len(run.seconds)], run.error)
+            else:
+                job.parts.append([of_model[first:last] for of_model in run.probabilities])
+                if job.left:
+                    self._jobs.append(job)
+                    self._arrived.set()
+                else:
+                    job.result.set(job.joined())
+            first = last
+
+    def _take_batch(self) -> Batch:
         """Take a piece of the job whose turn it is, or all of it along with other small jobs.
 
         Small jobs run together if they are for the same models. They do not join a piece of a large
         one, since they would have to wait for its run to end. Abandoned jobs are dropped.
         """
-        batch: list[tuple[_Job, Images]] = []
+        batch: Batch = []
         room = 0
         jobs, self._jobs = self._jobs, []
         for job in jobs:
@@ -243,22 +229,26 @@ class Batcher:
             self._arrived.clear()
         return batch
 
-    def _drop(self, job: _Job, error: Exception) -> None:
-        self._count(-job.left * len(job.classifiers))
+    def _drop(self, job: Job, error: Exception) -> None:
+        self._count(job.classifiers, -job.left)
         job.result.set_exception(error)
 
-    def _is_short(self, job: _Job, piece: Images) -> bool:
+    def _is_short(self, job: Job, piece: Images) -> bool:
         """Return whether all of the job's images probably run within `SHORT_RUN`."""
         seconds = sum(self._seconds.get(classifier, math.inf) for classifier in job.classifiers)
         return len(piece) == len(job.images) and len(piece) * seconds < SHORT_RUN
 
-    def _observe(self, classifiers: Sequence[Classifier], images: int, run: Run) -> None:
+    def _observe(
+        self, classifiers: Sequence[Classifier], images: int, run: Run, at_once: int
+    ) -> None:
         for classifier, seconds in zip(classifiers, run.seconds, strict=False):
             self._failed.discard(classifier)
-            self._seconds[classifier] = seconds / images
+            newest = seconds / images / at_once
+            mean = self._seconds.get(classifier, newest)
+            self._seconds[classifier] = mean + NEWEST_SHARE * (newest - mean)
             self._observer.count_run(classifier, images, seconds)
 
-    def _fail(self, job: _Job, classifier: Classifier, error: Exception) -> None:
+    def _fail(self, job: Job, classifier: Classifier, error: Exception) -> None:
         record = classifier.record
         self._failed.add(classifier)
         logger.error("%s version %d failed", record.name, record.version, exc_info=error)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnxruntime
 from loky import cpu_count
 
+from models.bundle import Arithmetic
 from models.record import BATCH, IMAGE_SIZE, INPUT, OUTPUT, Record
 from serving.errors import StartError
 
@@ -22,9 +23,11 @@ _ACTIVATIONS = onnxruntime.OrtMemoryInfo(
 class Classifier:
     """A loaded model."""
 
-    record: Record
+    record: Record  # of the file that runs
+    precision: Arithmetic
     curves: Path
     session: onnxruntime.InferenceSession
+    narrow: onnxruntime.InferenceSession | None  # the same on one core, to run beside others
     max_batch: int  # images in one run; larger batches only take more memory
 
     @property
@@ -33,9 +36,12 @@ class Classifier:
         provider: str = self.session.get_providers()[0]
         return provider
 
-    def classify(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def classify(
+        self, images: npt.NDArray[np.uint8], *, narrow: bool = False
+    ) -> npt.NDArray[np.float32]:
         """Return probabilities [N, classes] for images [N, 32, 32, 3], RGB."""
-        [probabilities] = self.session.run([OUTPUT], {INPUT: images})
+        session = self.narrow if narrow and self.narrow else self.session
+        [probabilities] = session.run([OUTPUT], {INPUT: images})
         return probabilities  # type: ignore[no-any-return]  # ONNX Runtime is untyped
 
 
@@ -48,13 +54,15 @@ class Run:
     error: Exception | None = None
 
 
-def run_each(classifiers: Sequence[Classifier], images: npt.NDArray[np.uint8]) -> Run:
+def run_each(
+    classifiers: Sequence[Classifier], images: npt.NDArray[np.uint8], narrow: bool = False
+) -> Run:
     """Run the models on images [N, 32, 32, 3], one after the other, up to the first that fails."""
     run = Run([], [])
     for classifier in classifiers:
         begun = time.perf_counter()
         try:
-            run.probabilities.append(classifier.classify(images))
+            run.probabilities.append(classifier.classify(images, narrow=narrow))
         except Exception as error:  # whatever the error, these requests get a response
             return Run(run.probabilities, run.seconds, error)
         run.seconds.append(time.perf_counter() - begun)

@@ -2,11 +2,13 @@
 
 import contextlib
 import io
+from pathlib import Path
 
 import onnxruntime
 
+from models.bundle import read_model, read_record
 from serving.errors import StartError
-from serving.settings import Provider, Settings
+from serving.settings import Settings
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -15,17 +17,25 @@ FATAL = 4  # ONNX Runtime's log severities
 WARNING = 2
 
 
-def choose_providers(provider: Provider, settings: Settings, onnx_file: bytes) -> list[str]:
-    """Return a session's providers in order of preference; `onnx_file` is for trying CUDA.
+def choose_providers(settings: Settings, path: Path) -> list[str]:
+    """Return a session's providers in order of preference; `path` is a model, to try CUDA with.
 
     Raises:
-        StartError: `provider` is cuda, but CUDA does not work here.
+        StartError: the provider is cuda, but CUDA does not work here or the precision is int8.
+        BundleError: CUDA does not work with this model because its file is damaged.
     """
-    if provider == "cpu":
+    if settings.provider == "cuda" and settings.precision == "int8":
+        raise StartError(
+            "precision int8 runs only on the CPU, but provider cuda is set; "
+            "set --provider or SERVING_PROVIDER to cpu, "
+            "or --precision or SERVING_PRECISION to auto"
+        )
+    if settings.provider == "cpu" or settings.precision == "int8":
         return [CPU]
-    if _cuda_works(settings, onnx_file):
+    if _cuda_works(settings, path):
         return [CUDA, CPU]
-    if provider == "cuda":
+    if settings.provider == "cuda":
+        read_model(path, read_record(path.parent).sha256)  # is it the file?
         raise StartError(
             "provider cuda is set, but CUDA does not work here: it needs an NVIDIA GPU, its driver "
             "and the libraries of the extra `cuda` (uv run --extra cuda python -m serving); "
@@ -46,7 +56,7 @@ def cuda_options(settings: Settings) -> dict[str, str]:
     return options
 
 
-def _cuda_works(settings: Settings, onnx_file: bytes) -> bool:
+def _cuda_works(settings: Settings, path: Path) -> bool:
     """Return whether a session runs on CUDA, by trying one without ONNX Runtime's red errors.
 
     `get_available_providers()` lists what the wheel was built with, not what the machine has.
@@ -58,7 +68,7 @@ def _cuda_works(settings: Settings, onnx_file: bytes) -> bool:
     onnxruntime.set_default_logger_severity(FATAL)
     try:
         session = onnxruntime.InferenceSession(
-            onnx_file,
+            path,
             providers=[CUDA],
             provider_options=[cuda_options(settings)],
             enable_fallback=False,

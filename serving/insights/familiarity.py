@@ -35,19 +35,17 @@ def familiarity_of(
 ) -> list[Familiarity | None]:
     """Return each image's familiarity, from the models' probabilities [N, classes].
 
-    None for each image unless `classifiers` include all the models that were measured.
+    None for each image unless `classifiers` include all the files that were measured.
     """
-    unknown: list[Familiarity | None] = [None] * len(probabilities[0] if probabilities else ())
-    if measured is None or measured.threshold is None:
-        return unknown
     answers = {
         classifier.record.sha256: of_model
         for classifier, of_model in zip(classifiers, probabilities, strict=True)
     }
-    if not set(measured.models.values()) <= set(answers):
-        return unknown
-    agreements = agreement([answers[sha256] for sha256 in measured.models.values()])
-    return [
-        {"agreement": rounded(value), "familiar": bool(value >= measured.threshold)}
-        for value in agreements
-    ]
+    for files in (measured, measured.int8) if measured else ():
+        if files and files.threshold is not None and set(files.models.values()) <= set(answers):
+            agreements = agreement([answers[sha256] for sha256 in files.models.values()])
+            return [
+                {"agreement": rounded(value), "familiar": bool(value >= files.threshold)}
+                for value in agreements
+            ]
+    return [None] * len(probabilities[0] if probabilities else ())

@@ -149,7 +149,7 @@ class Metrics:
         info = Gauge(
             "serving_model_info",
             "1 for each loaded model.",
-            ["model", "version", "recipe", "provider"],
+            ["model", "version", "recipe", "provider", "precision"],
             multiprocess_mode="livemax",
             registry=registry,
         )
@@ -162,7 +162,13 @@ class Metrics:
         )
         for classifier in classifiers:
             record = classifier.record
-            info.labels(record.name, record.version, record.recipe, classifier.provider).set(1)
+            info.labels(
+                record.name,
+                record.version,
+                record.recipe,
+                classifier.provider,
+                classifier.precision,
+            ).set(1)
             if len(record.classes) > MOST_CLASSES:
                 logger.warning(
                     "%s version %d has %d classes: serving_predictions_total counts its answers "

@@ -78,7 +78,7 @@ def _paths(classifiers: Classifiers, version: Json) -> Json:
         "/models": {"get": operation("All models' records", as_json("Models"), **problems(400))},
         "/models/{name}": {
             "parameters": [name, version],
-            "get": operation("A model's record", as_json("Record"), **refused),
+            "get": operation("A model's record", as_json("ServedRecord"), **refused),
         },
         "/models/{name}/curves.png": {
             "parameters": [name, version],

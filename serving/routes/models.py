@@ -1,5 +1,7 @@
 """The records of the loaded models."""
 
+from typing import Any
+
 from flask import Blueprint, Response, request, send_file
 from flask.typing import ResponseReturnValue
 
@@ -16,11 +18,11 @@ def create_blueprint(service: Service) -> Blueprint:
     @blueprint.get("")
     def models() -> ResponseReturnValue:
         Parameters.read(request.args, also=" /models/<name> takes version.")
-        return {"models": [c.record.model_dump(mode="json") for c in service.classifiers]}
+        return {"models": [describe(c) for c in service.classifiers]}
 
     @blueprint.get("/<name>")
     def model(name: str) -> ResponseReturnValue:
-        return find(name).record.model_dump(mode="json")
+        return describe(find(name))
 
     @blueprint.get("/<name>/curves.png")
     def curves(name: str) -> Response:
@@ -29,6 +31,10 @@ def create_blueprint(service: Service) -> Blueprint:
             record = classifier.record
             raise NotFoundError(f"{record.name} version {record.version} has no curves.png.")
         return send_file(classifier.curves)
+
+    def describe(classifier: Classifier) -> dict[str, Any]:
+        record = classifier.record.model_dump(mode="json")
+        return record | {"served_precision": classifier.precision}
 
     def find(name: str) -> Classifier:
         return service.classifiers.find(name, VersionParameter.read(request.args).version)

@@ -85,6 +85,7 @@ def _answer(classifier: Classifier, probabilities: list[float], sent: PredictPar
     answer: Answer = {
         "model": classifier.record.name,
         "version": classifier.record.version,
+        "precision": classifier.precision,
         "class": classes[best],
         "confidence": confidence,
         "probabilities": {classes[i]: rounded(probabilities[i]) for i in shown},

@@ -22,7 +22,8 @@ from serving.errors import AddressError, StartError
 # never waits while holding one.
 from serving.observability.shared_metrics import SharedMetrics
 from serving.server.addresses import bind, url
-from serving.server.start_check import StartCheck, check_start
+from serving.server.reload import Reload
+from serving.server.start_check import check_start
 from serving.server.worker import Worker
 from serving.settings import Settings
 
@@ -90,7 +91,7 @@ class _Server(BaseApplication):
         self.fd = listener.detach()
         # Connections waiting for their next request, by the greenlet that reads it.
         self.idle: WeakKeyDictionary[gevent.Greenlet, socket.socket] = WeakKeyDictionary()
-        self.check: StartCheck | None = None  # before a reload
+        self.reload = Reload(settings)
         super().__init__()
 
     def load_config(self) -> None:
@@ -134,33 +135,8 @@ class _Server(BaseApplication):
     def on_starting(self, _arbiter: Any) -> None:
         logging.getLogger("gunicorn.error").propagate = True
 
-    def when_ready(self, _arbiter: Any) -> None:
-        reload = signal.getsignal(signal.SIGHUP)
-        assert callable(reload)  # gunicorn's
-        reap = signal.getsignal(signal.SIGCHLD)
-        assert callable(reap)  # gunicorn's
-
-        def begin_check(_number: int, _frame: FrameType | None) -> None:
-            logger.info("checking the models before the reload")
-            try:
-                self.end_check()
-                self.check = StartCheck(self.settings)
-            except StartError as error:
-                logger.error("the models stay as they are: %s", error)
-
-        def reload_if_checked(number: int, frame: FrameType | None) -> None:
-            reap(number, frame)
-            if self.check and self.check.has_ended():
-                check, self.check = self.check, None
-                try:
-                    check.result()
-                except StartError as error:
-                    logger.error("the models stay as they are: %s", error)
-                else:
-                    reload(signal.SIGHUP, frame)
-
-        signal.signal(signal.SIGHUP, begin_check)
-        signal.signal(signal.SIGCHLD, reload_if_checked)
+    def when_ready(self, arbiter: Any) -> None:
+        self.reload.listen(arbiter)
         stop = signal.getsignal(signal.SIGINT)
         assert callable(stop)  # gunicorn's, which cuts off requests
 
@@ -170,11 +146,6 @@ class _Server(BaseApplication):
 
         signal.signal(signal.SIGINT, finish)
 
-    def end_check(self) -> None:
-        if self.check:
-            self.check.kill()
-            self.check = None
-
     def post_fork(self, arbiter: Any, worker: Any) -> None:
         # Until the worker sets its own handlers, it has the master's, which queue the signals.
         signal.signal(signal.SIGTERM, worker.handle_exit)
@@ -183,6 +154,7 @@ class _Server(BaseApplication):
                 worker.alive = False
 
     def post_worker_init(self, _worker: Any) -> None:
+        self.reload.worker_ready()
         # With the master's timeout, it would be killed before it could cut off its requests.
         self.cfg.set("graceful_timeout", self.settings.graceful_timeout)
         stop = signal.getsignal(signal.SIGTERM)
@@ -231,4 +203,4 @@ class _Server(BaseApplication):
         worker.slot.end()
 
     def on_exit(self, _arbiter: Any) -> None:
-        self.end_check()
+        self.reload.end_check()

@@ -52,8 +52,7 @@ class StartCheck:
         except EOFError:
             error = (
                 "a process was killed while loading the models, probably because memory ran out; "
-                "give the service more memory, or use --precision int8 (SERVING_PRECISION), which "
-                "takes about half"
+                "give the service more memory, or fewer models (--models-dir, SERVING_MODELS_DIR)"
             )
         if error:
             raise StartError(error)

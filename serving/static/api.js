@@ -48,7 +48,7 @@ export async function post(path, query, file) {
 
 /** Wait until the visitor has entered a key. */
 async function askForKey(reason) {
-  $("reason").textContent = key ? reason : "This service asks for an API key.";
+  $("reason").textContent = key ? reason : "This service requires an API key.";
   const before = document.activeElement;
   const field = $("key").elements.key;
   $("key").hidden = false;

@@ -55,8 +55,8 @@ export function showClasses() {
 }
 
 /** Which figures are the int8 file's, if the service runs that; otherwise nothing. */
-export function int8Note({ sha256, int8 }) {
-  return int8?.sha256 === sha256
+export function int8Note({ served_precision: precision }) {
+  return precision === "int8"
     ? " The int8 file answers: figures of test images and of noise are its own, all others the float32 file’s."
     : "";
 }

@@ -18,8 +18,6 @@ from serving.observability.metrics import Metrics
 from serving.settings import Settings
 from tests.helpers import HANG, run_python
 
-MAX_WAITING = 64
-
 
 @pytest.fixture(scope="module")
 def classifiers(only_first: Path) -> Classifiers:
@@ -50,12 +48,14 @@ class Switch:
     def __init__(self, session: Any) -> None:
         self.session = session
         self.runs = threading.Event()
+        self.begun = 0
         self.go = threading.Event()
         self.fails = False
         self.sizes: list[int] = []
         self.threads: list[int] = []
 
     def run(self, outputs: Any, inputs: Any) -> Any:
+        self.begun += 1
         self.runs.set()
         self.go.wait()
         self.sizes.append(len(inputs["image"]))
@@ -73,18 +73,42 @@ def yield_until(condition: Callable[[], object]) -> None:
 
 
 def test_a_full_queue_refuses_at_once(classifiers: Classifiers) -> None:
-    batcher = Batcher(Metrics(classifiers), Settings(max_waiting=MAX_WAITING))
+    batcher = Batcher(Metrics(classifiers), Settings(max_wait=1e-9))
     first = classifiers.find("first")
     slow = replace(first, session=Switch(first.session))
-    images = np.zeros((MAX_WAITING // 2, 32, 32, 3), dtype=np.uint8)
-    accepted = [gevent.spawn(batcher.classify, [slow], images) for _ in range(2)]
-    yield_until(lambda: batcher.waiting == MAX_WAITING)
-    with pytest.raises(OverloadedError):
-        batcher.classify([first], images[:1])
+    images = np.zeros((64, 32, 32, 3), dtype=np.uint8)
     slow.session.go.set()
-    for request in accepted:
-        assert request.get()[0].shape == (MAX_WAITING // 2, 10)
+    batcher.classify([slow], images[:1])  # how long an image takes is known now
+    slow.session.go.clear()
+    accepted = gevent.spawn(batcher.classify, [slow], images)
+    yield_until(lambda: batcher.waiting == 64)
+    with pytest.raises(OverloadedError) as refused:
+        batcher.classify([first], images[:1])
+    assert refused.value.seconds > 1e-9
+    slow.session.go.set()
+    assert accepted.get()[0].shape == (64, 10)
     assert batcher.classify([first], images[:1])[0].shape == (1, 10)
+
+
+def test_float32_runs_side_by_side_while_requests_wait() -> None:
+    classifiers = load_classifiers(Settings(provider="cpu", precision="float32", threads=2))
+    batcher = Batcher(Metrics(classifiers), Settings(threads=2))
+    first = classifiers.find("first")
+    wide, narrow = Switch(first.session), Switch(first.narrow)
+    model = replace(first, session=wide, narrow=narrow)
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 32, 32, 3), dtype=np.uint8)
+    alone = gevent.spawn(batcher.classify, [model], images[0])
+    yield_until(wide.runs.is_set)
+    others = [gevent.spawn(batcher.classify, [model], each) for each in images[1:]]
+    yield_until(lambda: batcher.waiting == 48)
+    wide.go.set()
+    yield_until(lambda: narrow.begun == 2)
+    assert not narrow.sizes  # both are running
+    narrow.go.set()
+    for request, each in zip([alone, *others], images, strict=True):
+        np.testing.assert_allclose(request.get()[0], first.classify(each), atol=1e-5)
+    batcher.classify([model], images[0])
+    assert (wide.begun, narrow.begun) == (2, 2)
 
 
 def test_a_large_request_takes_turns_with_small_ones(
@@ -163,7 +187,7 @@ def test_abandoned_jobs_are_dropped_before_their_run(classifiers: Classifiers) -
 
 
 def test_a_failing_model_is_named_until_it_works_again(classifiers: Classifiers) -> None:
-    batcher = Batcher(Metrics(classifiers), Settings(max_waiting=MAX_WAITING))
+    batcher = Batcher(Metrics(classifiers), Settings())
     first = classifiers.find("first")
     broken = replace(first, session=Switch(first.session))
     broken.session.go.set()

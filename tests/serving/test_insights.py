@@ -163,7 +163,7 @@ def test_a_closer_look_takes_one_image(server: str, path: str) -> None:
 @pytest.mark.slow
 def test_a_closer_look_is_refused_while_enough_images_wait() -> None:
     with (
-        run_server(environment={"SERVING_MAX_WAITING": "1"}) as server,
+        run_server(environment={"SERVING_MAX_WAIT": "0.001"}) as server,
         ThreadPoolExecutor(8) as clients,
     ):
         for path in ("/stability", "/explanations"):

@@ -255,7 +255,7 @@ def test_sighup_reloads_the_models_without_a_failed_request(
             subprocess.run(["kill", "-HUP", str(master)], check=True)
             wait_for(lambda: newest() == 2)
             wait_for(lambda: any("Worker exiting" in line for line in log))  # the old one
-            (models / "2" / "model.onnx").write_bytes(b"no model")
+            (models / "2" / "model.int8.onnx").write_bytes(b"no model")
             subprocess.run(["kill", "-HUP", str(master)], check=True)
             wait_for(lambda: any("the models stay as they are" in line for line in log))
             assert newest() == 2
@@ -263,7 +263,7 @@ def test_sighup_reloads_the_models_without_a_failed_request(
             done.set()
     assert set(statuses) == {200}
     [line] = [line for line in log if "the models stay as they are" in line]
-    assert "first/2/model.onnx does not match the SHA-256" in line
+    assert "first/2/model.int8.onnx does not match the SHA-256" in line
 
 
 @pytest.mark.slow

@@ -1,19 +1,18 @@
-"""The models in int8 arithmetic: `python -m serving --precision int8`."""
+"""The int8 files, which run on the CPU unless another precision is set."""
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
 from models.record import CLASSES, Record
 from serving.errors import StartError
-from serving.inference.registry import load_classifiers
+from serving.inference.registry import Classifiers, load_classifiers
 from serving.settings import Settings
-from tests.helpers import ROOT, SHIP, png, run_server, upload
+from tests.helpers import ROOT, SHIP, png, upload
 
 if TYPE_CHECKING:
     from training.data import Split
@@ -25,14 +24,8 @@ RECORDS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def int8_server() -> Iterator[str]:
-    with run_server("--precision", "int8") as address:
-        yield address
-
-
-def test_records_and_answers_are_those_of_the_int8_files(int8_server: str) -> None:
-    served = requests.get(f"{int8_server}/models").json()["models"]
+def test_records_and_answers_are_those_of_the_int8_files(server: str) -> None:
+    served = requests.get(f"{server}/models").json()["models"]
     assert len(served) == len(RECORDS)
     by_version = {(record["name"], record["version"]): record for record in served}
     for record in RECORDS:
@@ -41,22 +34,23 @@ def test_records_and_answers_are_those_of_the_int8_files(int8_server: str) -> No
         of_int8 = by_version[record.name, record.version]
         assert of_int8["sha256"] == record.int8.sha256 != record.sha256
         assert of_int8["test_accuracy"] == record.int8.test_accuracy
-        assert of_int8["test_accuracy"] > record.test_accuracy - 0.003
-    answered = requests.post(f"{int8_server}/predict", data=SHIP.read_bytes())
+        assert of_int8["served_precision"] == "int8"
+        assert of_int8["test_accuracy"] > record.test_accuracy - 0.002
+    answered = requests.post(f"{server}/predict", data=SHIP.read_bytes())
     [answer] = answered.json()["predictions"]
     for model in answer["models"]:
         record = by_version[model["model"], model["version"]]
         assert model["test_accuracy"] == record["test_accuracy"]
-        assert model["class"] == "ship"
+        assert (model["precision"], model["class"]) == ("int8", "ship")
 
 
 @pytest.mark.slow
-def test_the_test_set_is_answered_as_recorded(int8_server: str, test_set: "Split") -> None:
+def test_the_test_set_is_answered_as_recorded(server: str, test_set: "Split") -> None:
     """On a sample, within what chance does: processors round int8 results differently."""
     right: dict[str, int] = {}
     for start in range(0, SAMPLE, 100):
         files = upload(*(("a.png", png(image)) for image in test_set.images[start : start + 100]))
-        answer = requests.post(f"{int8_server}/predict", files=files).json()
+        answer = requests.post(f"{server}/predict", files=files).json()
         for prediction, label in zip(answer["predictions"], test_set.labels[start:], strict=False):
             for model in prediction["models"]:
                 name = model["model"]
@@ -68,11 +62,19 @@ def test_the_test_set_is_answered_as_recorded(int8_server: str, test_set: "Split
             )
 
 
-def test_what_int8_cannot_do_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StartError, match="set --provider or SERVING_PROVIDER to cpu"):
-        load_classifiers(Settings(precision="int8", provider="cuda"))
-    shutil.copytree(ROOT / "models" / "first" / "1", tmp_path / "first" / "1")
+def test_a_model_without_an_int8_file_runs_in_float32(tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        shutil.copytree(ROOT / "models" / "first" / version, tmp_path / "first" / version)
     path = tmp_path / "first" / "1" / "metadata.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"int8": None}))
+    (tmp_path / "first" / "2" / "model.int8.onnx").unlink()
+    in_float32 = {f"first/{c.record.version}": c.record.sha256 for c in load(tmp_path)}
+    assert in_float32 == {f"{r.name}/{r.version}": r.sha256 for r in RECORDS if r.name == "first"}
     with pytest.raises(StartError, match=r"first/1.*python -m training quantize"):
-        load_classifiers(Settings(precision="int8", models_dir=tmp_path))
+        load(tmp_path, precision="int8")
+    with pytest.raises(StartError, match="set --provider or SERVING_PROVIDER to cpu"):
+        load(tmp_path, precision="int8", provider="cuda")
+
+
+def load(models_dir: Path, **settings: Any) -> Classifiers:
+    return load_classifiers(Settings(models_dir=models_dir, **{"provider": "cpu"} | settings))

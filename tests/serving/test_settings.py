@@ -30,11 +30,12 @@ def test_variables_have_one_prefix_but_for_what_platforms_set(
 def test_help_names_every_setting(command: list[str]) -> None:
     shown = CliRunner().invoke(main, [*command, "--help"], terminal_width=1000).output
     for name, field in Settings.model_fields.items():
-        [line] = [line for line in shown.splitlines() if f"--{name.replace('_', '-')} " in line]
+        _, _, described = shown.partition(f"  --{name.replace('_', '-')} ")
+        described, *_ = described.split("\n  --")
         assert field.description
-        assert field.description in line
+        assert field.description in described
         for variable in variables(name):
-            assert variable in line
+            assert variable in described
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_a_damaged_model_is_named(
 ) -> None:
     damage(models_dir / "first" / "1")
     with pytest.raises(StartError) as refused:
-        load_classifiers(Settings(models_dir=models_dir, provider="cpu"))
+        load_classifiers(Settings(models_dir=models_dir, provider="cpu", precision="float32"))
     line = str(refused.value)
     assert "first/1" in line
     assert "\n" not in line
@@ -245,7 +245,7 @@ def test_models_that_memory_does_not_hold() -> None:
         _, log = starting.communicate(timeout=HANG)
     line = error_line(starting.returncode, log)
     assert line.startswith("Error: a process was killed while loading the models")
-    assert "SERVING_PRECISION" in line
+    assert "SERVING_MODELS_DIR" in line
 
 
 def test_cuda_without_a_gpu() -> None:

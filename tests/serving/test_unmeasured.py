@@ -34,7 +34,7 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(models_dir: Path) -> Iterator[str]:
-    with run_server("--models-dir", str(models_dir)) as address:
+    with run_server("--models-dir", str(models_dir), "--precision", "float32") as address:
         yield address
 
 
@@ -58,8 +58,9 @@ def test_answers_lack_what_was_not_measured_and_are_as_described(server: str) ->
 
     models = check(requests.get(f"{server}/models").json(), "Models")["models"]
     records = {(record["name"], record["version"]): record for record in models}
-    assert set(records["bare", 1]) == REQUIRED
-    known = REQUIRED | {*Measured.model_fields, *Measured.model_computed_fields, "class_accuracy"}
+    required = REQUIRED | {"served_precision"}
+    assert set(records["bare", 1]) == required
+    known = required | {*Measured.model_fields, *Measured.model_computed_fields, "class_accuracy"}
     assert set(records["measured", 1]) == known
     study = check(requests.get(f"{server}/study").json(), "Study")
     assert {version["name"] for version in study["versions"]} == {"first"}

@@ -12,7 +12,7 @@ from models.record import CLASSES
 from tests.helpers import ROOT, wait_for
 from training.data import Dataset, Split
 from training.data.cifar10 import TASK
-from training.runs.checkpoints import read_run
+from training.runs.checkpoints import RunFolder
 
 ENDLESS = 100_000  # epochs, for a training that a test stops
 
@@ -94,7 +94,7 @@ def start(*options: str, before: str = "", **environment: str) -> subprocess.Pop
 
 
 def finished_epochs(run_dir: Path) -> int:
-    run = read_run(run_dir)
+    run = RunFolder(run_dir).read()
     return len(run.history) if run else 0
 
 

@@ -99,7 +99,7 @@ def test_a_version_that_was_trained_longer_is_replaced_by_force_alone(
     (models / "second/1").mkdir(parents=True)
     (models / "second/1/metadata.json").write_text("{}")
     write_report(models, skip_broken=True)
-    assert f"{models}/second/1/metadata.json is not a valid record" in capsys.readouterr().err
+    assert f"{models}/second/1/metadata.json is not valid" in capsys.readouterr().err
     assert (models / "first/README.md").exists()
     with pytest.raises(BundleError, match=r"second/1/metadata.json"):
         write_report(models)

@@ -13,7 +13,7 @@ from tensorboard.util.tensor_util import make_ndarray
 from training.config import Config
 from training.data import Dataset
 from training.pipeline import train_model
-from training.runs.checkpoints import read_run
+from training.runs.checkpoints import RunFolder
 
 
 def curve(folder: Path, name: str) -> dict[int, float]:
@@ -31,7 +31,7 @@ def test_a_resumed_run_continues_the_curves_and_a_fresh_one_starts_new(
     folder = config.run_dir / "tensorboard"
     train_model(config, tiny)
     train_model(replace(config, epochs=2), tiny)
-    run = read_run(config.run_dir)
+    run = RunFolder(config.run_dir).read()
     assert run
     for part, name in (("train", ""), ("validation", "val_")):
         for measure in ("loss", "accuracy"):
@@ -47,5 +47,5 @@ def test_event_files_can_be_left_out(command: Callable[..., Result], tmp_path: P
     options = ("train", "--model", "first", "--epochs", "1", "--runs-dir", str(tmp_path))
     assert command(*options, "--no-tensorboard").exit_code == 0
     run_dir = tmp_path / "first" / "1"
-    assert read_run(run_dir)
+    assert RunFolder(run_dir).read()
     assert not (run_dir / "tensorboard").exists()

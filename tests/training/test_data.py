@@ -73,6 +73,8 @@ def test_images_are_decoded_once(
     [kept] = cache.iterdir()
     kept.write_bytes(kept.read_bytes()[:1000])
     assert data.load(photos, cache=cache).sha256 == changed.sha256
+    # What cannot be kept is decoded again.
+    assert data.load(photos, cache=photos / "dog" / "002.png").sha256 == changed.sha256
 
 
 def test_too_many_broken_files_stop_it_and_are_named(

@@ -17,7 +17,7 @@ from training import WorkerError
 from training.config import Config
 from training.data import Dataset
 from training.pipeline import train_model
-from training.runs.checkpoints import read_run
+from training.runs.checkpoints import RunFolder
 from training.runs.distribute import ADDRESSES, WORKER, WORKERS, Worker
 
 needs_jax = pytest.mark.skipif(
@@ -45,7 +45,7 @@ def test_two_workers_resume_match_one_and_report_a_loss(
     assert "on each worker, the same command without --fresh resumes" in errors
     assert "Traceback" not in errors
 
-    two = read_run(trained.run_dir)
+    two = RunFolder(trained.run_dir).read()
     assert two
     last = f"epoch-{len(two.history)}.weights.h5"
     assert [path.name for path in trained.run_dir.glob("*.h5")] == [last]

@@ -145,5 +145,5 @@ def test_a_record_is_remeasured_from_the_files_alone(bundle: Path, cifar10_dir: 
     with pytest.raises(BundleError, match=r"ONNX Runtime cannot load .*model\.onnx"):
         remeasure(folder, few)
     path.write_text("[]")
-    with pytest.raises(BundleError, match=r"1/metadata\.json is not a valid record"):
+    with pytest.raises(BundleError, match=r"1/metadata\.json is not valid"):
         remeasure(folder, few)

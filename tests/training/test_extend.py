@@ -19,7 +19,7 @@ from training.measure.predict import predict_with_logits
 from training.networks.recipes import IMPROVED, RECIPES
 from training.pipeline import export_model, extend_bundled, train_model, train_models
 from training.report.model_card import model_card
-from training.runs.checkpoints import read_run
+from training.runs.checkpoints import Plan, RunFolder
 from training.runs.extend import ExtendError
 from training.runs.train import compile_model, load_trained_model, steps_per_epoch
 
@@ -64,18 +64,18 @@ def test_a_bundled_version_is_trained_further(
     with pytest.raises(ExtendError, match=r"first/2 holds no version to extend; .* without"):
         extend_bundled(nothing, tiny)
     extend_bundled(longer, tiny)
-    begun = read_run(longer.run_dir)
+    begun = RunFolder(longer.run_dir).read()
     assert begun
     assert (begun.history, begun.extensions) == (bundled.history, [ONE_OF_ONE])
     _, logits = predict_with_logits((longer.folder / MODEL_FILE).read_bytes(), tiny.test.images)
-    network = load_trained_model(begun, RECIPE, TASK, longer.run_dir)
+    network = load_trained_model(begun, longer.plan(tiny), TASK)
     found = network.predict(tiny.test.images.astype("float32"), verbose=0)
     np.testing.assert_allclose(found, logits * (bundled.temperature or 1), atol=1e-3)
     with pytest.raises(TrainingError, match="no finished epoch beyond those of"):
         export_model(longer, tiny)
 
     train_models([longer], tiny, extend=True)  # the same command again, after a kill
-    run = read_run(longer.run_dir)
+    run = RunFolder(longer.run_dir).read()
     assert run
     assert run.history[0] == bundled.history[0]
     assert (len(run.history), run.seed, run.extensions) == (2, 7, [ONE_OF_ONE])
@@ -94,7 +94,7 @@ def test_a_bundled_version_is_trained_further(
 
 
 def test_what_cannot_be_extended_is_left_as_it_was(tiny: Dataset, config: Config) -> None:
-    before = read_run(config.run_dir)
+    before = RunFolder(config.run_dir).read()
     longer = replace(config, epochs=2)
     with pytest.raises(ExtendError, match=r"a run that does not extend .* --fresh"):
         extend_bundled(longer, tiny)
@@ -114,17 +114,15 @@ def test_what_cannot_be_extended_is_left_as_it_was(tiny: Dataset, config: Config
         ExtendError, match=r"model\.onnx does not match the improved recipe's architecture"
     ):
         extend_bundled(longer, tiny, fresh=True)
-    assert read_run(config.run_dir) == before
+    assert RunFolder(config.run_dir).read() == before
 
 
 def test_a_new_optimizer_follows_the_longer_schedule(tiny: Dataset) -> None:
-    recipe = RECIPE
-    steps = steps_per_epoch(recipe, tiny)
+    plan = Plan("first", RECIPE, 10, RunFolder(Path()))
+    steps = steps_per_epoch(RECIPE, tiny)
 
     def rates(trained: int) -> list[float]:
-        model = compile_model(
-            "first", recipe, TASK, "float32", steps=steps, epochs=10, trained=trained
-        )
+        model = compile_model(plan, tiny, trained)
         schedule = model.optimizer._learning_rate  # `learning_rate` is its value at this step
         return [float(schedule(step)) for step in range((10 - trained) * steps)]
 

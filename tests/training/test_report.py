@@ -31,5 +31,5 @@ def test_a_damaged_or_outdated_file_is_named_or_drawn_again(
     with pytest.raises(StaleError, match=r"familiarity\.json was measured on other model files"):
         check_report(models)
     familiarity.write_text("{}")
-    with pytest.raises(BundleError, match=r"familiarity\.json is damaged"):
+    with pytest.raises(BundleError, match=r"familiarity\.json is not valid"):
         write_report(models)

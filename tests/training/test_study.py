@@ -25,11 +25,12 @@ from training.__main__ import main
 from training.config import Config
 from training.data import Dataset
 from training.data.cifar10 import TASK
-from training.networks.recipes import ARTICLE, EXPERIMENTS, TECHNIQUES, Recipe
+from training.files import locked
+from training.networks.recipes import ARTICLE, EXPERIMENTS, TECHNIQUES
 from training.report.report import check_report
 from training.report.results import COMPARISONS
 from training.runs.batches import Batches
-from training.runs.checkpoints import locked
+from training.runs.checkpoints import Plan, RunFolder
 from training.runs.noise import training_part
 from training.runs.strategy import ALONE
 from training.runs.study import add_result, study
@@ -71,13 +72,13 @@ def test_an_interrupted_study_resumes_beside_another_process(
     def recorded() -> list[str]:
         return [result.technique for result in read_study(tmp_path / STUDY_FILE).results]
 
-    def train_beside_another(name: str, recipe: Recipe, *args: object, **kwargs: object) -> object:
+    def train_beside_another(plan: Plan, *args: object, **kwargs: object) -> object:
         """Train the baseline, while another process finishes dropout; then press Ctrl-C."""
-        if recipe.name == "l2":
+        if plan.recipe.name == "l2":
             raise KeyboardInterrupt
         with monkeypatch.context() as patch:
             patch.setattr("training.runs.study.train", train)
-            result = train(name, recipe, *args, **kwargs)  # type: ignore[arg-type]
+            result = train(plan, *args, **kwargs)  # type: ignore[arg-type]
             run(["dropout"])
         return result
 
@@ -118,7 +119,7 @@ def test_ablations_are_kept_beside_the_study(tiny: Dataset, tmp_path: Path) -> N
 def test_early_stopping_keeps_the_best_epoch(tiny: Dataset, tmp_path: Path) -> None:
     patience = 2
     recipe = replace(FIRST["early-stopping"], early_stopping=patience)
-    run = train("first", recipe, tiny, epochs=40, seed=0, precision="float32", run_dir=tmp_path)
+    run = train(Plan("first", recipe, 40, RunFolder(tmp_path)), tiny)
     losses = [epoch.val_loss for epoch in run.history]
     best = losses.index(min(losses)) + 1
     assert len(losses) == best + patience < 40
@@ -130,7 +131,7 @@ def test_early_stopping_keeps_the_best_epoch(tiny: Dataset, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("technique", list(FIRST))
 def test_every_technique_trains(tiny: Dataset, technique: str) -> None:
-    model = compile_model("first", FIRST[technique], TASK, "float32", steps=1, epochs=1)
+    model = compile_model(Plan("first", FIRST[technique], 1, RunFolder(Path())), tiny)
     model.run_eagerly = True  # a graph would be compiled, and used once
     kernel = model.layers[-1].kernel
     before = kernel.numpy()
@@ -193,7 +194,7 @@ def test_a_damaged_file_of_results_is_named(tmp_path: Path) -> None:
     (tmp_path / STUDY_FILE).write_text('{"results": [{}]}')
     result = CliRunner().invoke(main, ["report", "--models-dir", str(tmp_path)])
     assert result.exit_code == 1
-    assert f"{tmp_path / STUDY_FILE} is damaged" in result.output
+    assert f"{tmp_path / STUDY_FILE} is not valid" in result.output
 
 
 @pytest.mark.parametrize("model", ["first", "second"])  # one run of final takes hours
@@ -235,8 +236,9 @@ def test_fewer_images_get_as_many_updates(tiny: Dataset, tmp_path: Path) -> None
     part = training_part(recipe, tiny, seed=0)
     counts = np.bincount(part.true_labels, minlength=10)
     assert set(counts) == {images // 10}
-    run = train("first", recipe, tiny, epochs=1, seed=0, precision="float32", run_dir=tmp_path)
-    trained = load_trained_model(run, recipe, TASK, tmp_path)
+    plan = Plan("first", recipe, 1, RunFolder(tmp_path))
+    run = train(plan, tiny)
+    trained = load_trained_model(run, plan, TASK)
     trained.compile(optimizer="adam")
     [epoch] = run.history
     assert epoch.memorization == part.memorization(trained)

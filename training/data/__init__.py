@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from training.data import cifar10, folder, npz
-from training.data.dataset import DataError, Dataset, Split, Task
+from training.data.dataset import DataError, Dataset, Images, Labels, Split, Task
 
-__all__ = ["DataError", "Dataset", "Split", "Task", "load"]
+__all__ = ["DataError", "Dataset", "Images", "Labels", "Split", "Task", "load"]
 
 
 def load(

@@ -5,7 +5,7 @@ import http.client
 import os
 import pickle
 import shlex
-import tarfile
+import shutil
 import tempfile
 import urllib.request
 from pathlib import Path
@@ -88,14 +88,9 @@ def _download(folder: Path) -> None:
                 f"received {archive.stat().st_size:,} bytes with SHA-256 {found} instead of "
                 f"{ARCHIVE_SHA256}"
             )
-        unpacked = Path(parent, FOLDER)
-        unpacked.mkdir()
-        with tarfile.open(archive) as members:
-            for member in members:
-                if content := members.extractfile(member):
-                    (unpacked / Path(member.name).name).write_bytes(content.read())
+        shutil.unpack_archive(archive, parent, filter="data")
         try:
-            unpacked.rename(folder)
+            Path(parent, FOLDER).rename(folder)
         except OSError:
             if not folder.is_dir():  # else another process was faster
                 raise

@@ -8,7 +8,7 @@ import json
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from serving.classify.files import decode_files
 from serving.images.decode import DecodedImage
 from training.data.dataset import DataError, Dataset, Images, Split, class_name, task
 from training.data.split import Part, check_counts, divide
-from training.files import check_writable, replaced
+from training.files import WriteError, check_writable, replaced
 
 BROKEN_SHARE = 0.01  # of the files; more of them stop the command
 
@@ -148,15 +148,21 @@ def read(paths: Sequence[Path], root: Path, cache: Path | None) -> tuple[Images,
     shape = (len(images), IMAGE_SIZE, IMAGE_SIZE, 3)
     pixels = np.array(images, dtype=np.uint8).reshape(shape)
     if kept:
-        check_writable(kept.parent)
-        ours = kept.with_name(f"{uuid4()}.npz")  # another training may read the same images
-        with replaced(ours) as unfinished:
-            np.savez(unfinished, images=pixels, broken=np.array(json.dumps(broken)))
-        ours.replace(kept)
-        for older in kept.parent.glob(f"{_place(root)}*"):
-            if older != kept:
-                older.unlink(missing_ok=True)
+        # Without room for it, the images are decoded again next time.
+        with suppress(WriteError):
+            _keep(kept, pixels, broken, _place(root))
     return pixels, broken
+
+
+def _keep(path: Path, pixels: Images, broken: Mapping[str, str], place: str) -> None:
+    check_writable(path.parent)
+    ours = path.with_name(f"{uuid4()}.npz")  # another training may read the same images
+    with replaced(ours) as unfinished:
+        np.savez(unfinished, images=pixels, broken=np.array(json.dumps(broken)))
+    ours.replace(path)
+    for older in path.parent.glob(f"{place}*"):
+        if older != path:
+            older.unlink(missing_ok=True)
 
 
 def _read_kept(path: Path) -> tuple[Images, dict[str, str]] | None:

@@ -17,16 +17,9 @@ from training.data.split import Part, divide
 
 Names = Mapping[Part, tuple[str, str]]  # of the arrays of images and of labels
 
-_KERAS: Names = {
-    "train": ("x_train", "y_train"),
-    "validation": ("x_val", "y_val"),
-    "test": ("x_test", "y_test"),
-}
-_MEDMNIST: Names = {
-    "train": ("train_images", "train_labels"),
-    "validation": ("val_images", "val_labels"),
-    "test": ("test_images", "test_labels"),
-}
+_SHORT: Mapping[Part, str] = {"train": "train", "validation": "val", "test": "test"}
+_KERAS: Names = {part: (f"x_{name}", f"y_{name}") for part, name in _SHORT.items()}
+_MEDMNIST: Names = {part: (f"{name}_images", f"{name}_labels") for part, name in _SHORT.items()}
 _FORM = (
     "an .npz file holds x_train, y_train, x_test and y_test, or train_images, train_labels, "
     "test_images and test_labels: images as uint8 [N, height, width] or [N, height, width, 3], "

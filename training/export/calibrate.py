@@ -5,8 +5,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from training.data import Split
-from training.data.dataset import Labels
+from training.data import Labels, Split
 from training.measure.predict import find_softmax, predict_with_logits
 
 _RANGE = (0.05, 20.0)  # of the temperatures searched

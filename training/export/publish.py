@@ -1,10 +1,16 @@
 """Write a model, its record and its plots into models/<name>/<version>/, all or nothing."""
 
-import json
 import shutil
 from pathlib import Path
 
-from models.bundle import INT8_MODEL_FILE, MODEL_FILE, RECORD_FILE, version_folders
+from models.bundle import (
+    INT8_MODEL_FILE,
+    MODEL_FILE,
+    RECORD_FILE,
+    BundleError,
+    read_record,
+    version_folders,
+)
 from models.record import Record
 from training import TrainingError
 from training.files import check_writable, write_bytes, write_text
@@ -31,19 +37,19 @@ def check_replaceable(
     check_writable(folder.parent)
     _recover(folder)
     try:
-        known = json.loads((folder / RECORD_FILE).read_bytes())
-        bundled, images = len(known.get("history", [])), known["dataset"]
-        other = images["sha256"] != images_sha256 and f"{images['name']!r}"
-    except (OSError, ValueError, KeyError, TypeError):  # none, or none worth keeping
+        known = read_record(folder)
+    except BundleError:  # none, or none worth keeping
         return
+    images = known.dataset
+    other = images and images.sha256 != images_sha256 and f"{images.name!r}"
     if other and not force:
         raise ReplaceError(
             f"{folder} was trained on different images ({other}); use --name or --models-dir to "
             "write elsewhere, or --force to replace it"
         )
-    if bundled > epochs and not force:
+    if known.epochs_completed > epochs and not force:
         raise ReplaceError(
-            f"{folder} has {bundled} epochs, and its replacement only {epochs}; "
+            f"{folder} has {known.epochs_completed} epochs, and its replacement only {epochs}; "
             "use --force to replace it, or --models-dir to write elsewhere"
         )
 

@@ -20,7 +20,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from models.record import INPUT
-from training.data.dataset import Images
+from training.data import Images
 
 CALIBRATION_IMAGES = 512
 _BATCH_SIZE = 32

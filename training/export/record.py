@@ -9,14 +9,12 @@ import numpy as np
 from models.bundle import BundleError
 from models.record import Record
 from serving.inference.classifier import one_line
-from training.data import Dataset
-from training.data.dataset import Images
+from training.data import Dataset, Images
 from training.export.publish import ReplaceError, publish
-from training.files import check_writable
+from training.files import check_writable, locked
 from training.measure.evaluate import measure
 from training.measure.predict import BATCH_SIZE, predict
 from training.measure.remeasure import read_served
-from training.runs.checkpoints import locked
 
 
 def check_new(folder: Path, *, force: bool = False) -> None:
@@ -34,7 +32,7 @@ def check_new(folder: Path, *, force: bool = False) -> None:
 
 
 def record_file(
-    path: Path, dataset: Dataset, *, name: str, version: int, title: str, models_dir: Path
+    path: Path, dataset: Dataset, name: str, version: int, *, title: str, models_dir: Path
 ) -> Record:
     """Measure a file on the test images, and bundle it with a record of the results.
 

@@ -2,11 +2,11 @@
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from models.bundle import Arithmetic
 from serving.errors import StartError
 from serving.inference.classifier import Classifier
 from serving.inference.providers import CPU
@@ -34,6 +34,7 @@ class Verified:
     # Of a probability, compared with the float32 file on the CPU; None for that file itself.
     largest_difference: float | None
     images_per_second: float
+    precision: Arithmetic
     provider: str
 
     @property
@@ -52,7 +53,7 @@ class Verified:
             f"{self.name} version {self.version}: "
             f"{'not recorded' if self.recorded is None else f'recorded {self.recorded:.2%}'}, "
             f"found {self.found:.2%}, {difference}"
-            f"{self.images_per_second:,.0f} images/s, {self.provider}"
+            f"{self.images_per_second:,.0f} images/s, {self.precision}, {self.provider}"
         )
 
 
@@ -65,21 +66,15 @@ def verify(settings: Settings, dataset: Dataset) -> list[Verified]:
     reference = settings.model_copy(update={"provider": "cpu", "precision": "float32"})
     try:
         classifiers = load_classifiers(settings)
-        same = settings.precision == "float32" and all(c.provider == CPU for c in classifiers)
+        same = all((c.precision, c.provider) == ("float32", CPU) for c in classifiers)
         references = classifiers if same else load_classifiers(reference)
     except StartError as error:
         raise TrainingError(str(error)) from error
-    folders = [_folder(settings.models_dir, classifier) for classifier in classifiers]
-    measured = of_images(folders, dataset)
-    return [
-        _verify(one, other, dataset.test)
-        for folder, one, other in zip(folders, classifiers, references, strict=True)
-        if folder in measured
-    ]
-
-
-def _folder(models_dir: Path, classifier: Classifier) -> Path:
-    return models_dir / classifier.record.name / str(classifier.record.version)
+    pairs = {
+        settings.models_dir / one.record.name / str(one.record.version): (one, other)
+        for one, other in zip(classifiers, references, strict=True)
+    }
+    return [_verify(*pairs[folder], dataset.test) for folder in of_images(list(pairs), dataset)]
 
 
 def _verify(classifier: Classifier, reference: Classifier, test: Split) -> Verified:
@@ -96,6 +91,7 @@ def _verify(classifier: Classifier, reference: Classifier, test: Split) -> Verif
         found=float((found.argmax(1) == test.labels).mean()),
         largest_difference=difference,
         images_per_second=len(found) / seconds,
+        precision=classifier.precision,
         provider=classifier.provider,
     )
 

@@ -15,8 +15,7 @@ from models.measurements import (
     Stability,
 )
 from models.record import IMAGE_SIZE
-from training.data import Dataset
-from training.data.dataset import Images, Labels
+from training.data import Dataset, Images, Labels
 from training.measure.predict import Logits, Probabilities, predict, predict_with_logits
 
 RELIABILITY_BINS = 15  # of equal width

@@ -16,20 +16,21 @@ from scipy.special import logsumexp, softmax
 from scipy.stats import entropy
 from sklearn.metrics import roc_auc_score
 
-from models.bundle import MODEL_FILE, BundleError
+from models.bundle import INT8_MODEL_FILE, MODEL_FILE, BundleError
 from models.familiarity import (
     FAMILIAR_SHARE,
     FAMILIARITY_FILE,
     REQUIRED_AUROC,
     MeasuredFamiliarity,
     ScoreQuality,
+    Threshold,
     agreement,
 )
+from models.record import Record
 from training.bundled import improved_models, read_records
-from training.data import Dataset
-from training.data.dataset import Images
+from training.data import Dataset, Images
 from training.files import write_text
-from training.measure.predict import predict_with_logits
+from training.measure.predict import predict, predict_with_logits
 from training.measure.remeasure import read_served
 
 Scores = npt.NDArray[np.float32]  # [N]
@@ -44,26 +45,27 @@ def measure_familiarity(
         BundleError: there are no improved models, or a record is broken.
         BundleError: a file is missing or does not match its record.
     """
-    sets = {
-        "validation": dataset.validation.images,
-        "test": dataset.test.images,
-        **unfamiliar,
-    }
-    files = {
-        name: read_served(
-            models_dir / name / str(record.version) / MODEL_FILE,
-            len(record.classes),
-            record.sha256,
-        )
+    sets = {"validation": dataset.validation.images, "test": dataset.test.images, **unfamiliar}
+    records = {
+        name: record
         for name, record in sorted(improved_models(read_records(models_dir)).items())
         if tuple(record.classes) == dataset.classes
     }
-    if not files:
+    if not records:
         raise BundleError(
             f"{models_dir} holds no version of the improved recipe with the classes of "
             f"{dataset.name}; choose another folder with --models-dir"
         )
-    logits = {name: _logits(onnx_bytes, sets) for name, onnx_bytes in files.items()}
+    float32 = {
+        name: read_served(
+            _folder(models_dir, record) / MODEL_FILE, len(record.classes), record.sha256
+        )
+        for name, record in records.items()
+    }
+    logits = {
+        name: {kind: predict_with_logits(onnx_bytes, images)[1] for kind, images in sets.items()}
+        for name, onnx_bytes in float32.items()
+    }
     qualities = [
         _quality(score, name, {kind: compute(of_kind[kind]) for kind in sets})
         for name, of_kind in logits.items()
@@ -74,24 +76,47 @@ def measure_familiarity(
         for kind in sets
     }
     qualities.append(_quality("agreement", "all", agreements))
-    least = float(np.quantile(agreements["validation"], 1 - FAMILIAR_SHARE))
-    threshold = least if qualities[-1].mean_auroc >= REQUIRED_AUROC else None
+    useful = qualities[-1].mean_auroc >= REQUIRED_AUROC
+    int8 = {
+        name: read_served(
+            _folder(models_dir, record) / INT8_MODEL_FILE, len(record.classes), record.int8.sha256
+        )
+        for name, record in records.items()
+        if record.int8
+    }
+    of_int8 = {
+        kind: agreement([predict(onnx_bytes, images) for onnx_bytes in int8.values()])
+        for kind, images in sets.items()
+        if int8.keys() == records.keys()
+    }
     familiarity = MeasuredFamiliarity(
-        models={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        **dict(_threshold(float32, agreements, useful=useful)),
         test_images=len(sets["test"]),
         unfamiliar_images={kind: len(images) for kind, images in unfamiliar.items()},
         qualities=qualities,
-        threshold=threshold,
-        below_threshold={}
-        if threshold is None
-        else {kind: float((agreements[kind] < threshold).mean()) for kind in ("test", *unfamiliar)},
+        int8=_threshold(int8, of_int8, useful=useful) if of_int8 else None,
     )
     write_text(models_dir / FAMILIARITY_FILE, familiarity.model_dump_json(indent=1) + "\n")
     return familiarity
 
 
-def _logits(onnx_bytes: bytes, sets: Mapping[str, Images]) -> dict[str, npt.NDArray[np.float32]]:
-    return {kind: predict_with_logits(onnx_bytes, images)[1] for kind, images in sets.items()}
+def _folder(models_dir: Path, record: Record) -> Path:
+    return models_dir / record.name / str(record.version)
+
+
+def _threshold(
+    files: Mapping[str, bytes], agreements: Mapping[str, Scores], *, useful: bool
+) -> Threshold:
+    models = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    if not useful:
+        return Threshold(models=models, threshold=None)
+    threshold = float(np.quantile(agreements["validation"], 1 - FAMILIAR_SHARE))
+    below = {
+        kind: float((of_kind < threshold).mean())
+        for kind, of_kind in agreements.items()
+        if kind != "validation"
+    }
+    return Threshold(models=models, threshold=threshold, below_threshold=below)
 
 
 def _quality(score: str, model: str, scores: Mapping[str, Scores]) -> ScoreQuality:

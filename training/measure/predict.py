@@ -8,7 +8,7 @@ import onnxruntime
 
 from models.record import INPUT, OUTPUT
 from training import TrainingError
-from training.data.dataset import Images
+from training.data import Images
 
 if TYPE_CHECKING:
     import keras

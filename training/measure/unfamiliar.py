@@ -9,33 +9,22 @@ import sklearn
 from PIL import Image, ImageDraw, ImageFont
 
 from models.record import IMAGE_SIZE
-from training.data.dataset import Images
+from training.data import Images
 
 COUNT = 300  # images of each kind
 _DRAWN = 4 * IMAGE_SIZE  # pixels; drawn larger and scaled down for smooth edges
 # Public-domain or freely licensed, and without any of CIFAR-10's animals or vehicles.
-_PHOTOGRAPHS = (
+_PHOTOGRAPHS = [
     *(
         Path(skimage.__file__).parent / "data" / name
         for name in (
-            "astronaut.png",
-            "brick.png",
-            "camera.png",
-            "cell.png",
-            "coffee.png",
-            "coins.png",
-            "grass.png",
-            "gravel.png",
-            "hubble_deep_field.jpg",
-            "ihc.png",
-            "moon.png",
-            "page.png",
-            "retina.jpg",
-            "text.png",
+            *("astronaut.png", "brick.png", "camera.png", "cell.png", "coffee.png", "coins.png"),
+            *("grass.png", "gravel.png", "hubble_deep_field.jpg", "ihc.png", "moon.png"),
+            *("page.png", "retina.jpg", "text.png"),
         )
     ),
     *(Path(sklearn.__file__).parent / "datasets/images" / n for n in ("china.jpg", "flower.jpg")),
-)
+]
 
 Make = Callable[[np.random.Generator], Image.Image]
 

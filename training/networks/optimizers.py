@@ -25,10 +25,7 @@ class ConvolutionalMuon(keras.optimizers.Muon):
         weight_decay: float,
     ) -> None:
         super().__init__(
-            learning_rate,
-            weight_decay=weight_decay,
-            adam_weight_decay=weight_decay,
-            ns_steps=3,
+            learning_rate, weight_decay=weight_decay, adam_weight_decay=weight_decay, ns_steps=3
         )
         self.exclude_from_weight_decay(var_names=_NOT_KERNELS)
 

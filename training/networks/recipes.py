@@ -122,99 +122,72 @@ RECIPES = {"article": ARTICLE, "improved": IMPROVED}
 VERSIONS = {"article": 1, "improved": 2}
 
 
-def _techniques(article: Recipe) -> list[Recipe]:
-    """Return the recipe with each technique at its textbook strength, and with all combined."""
-    return [
-        replace(article, name="dropout", dropout=0.3),
-        replace(article, name="batch-normalization", batch_normalization=True),
-        replace(article, name="l2", l2=1e-3),
-        replace(article, name="flips-and-shifts", flips_and_shifts=True),
-        replace(article, name="input-normalization", input_normalization=True),
-        replace(article, name="early-stopping", early_stopping=3),
-        replace(article, name="label-smoothing", label_smoothing=0.1),
-        replace(
-            article,
-            name="combined",
-            dropout=0.3,
-            batch_normalization=True,
-            l2=1e-3,
-            flips_and_shifts=True,
-            input_normalization=True,
-            early_stopping=3,
-            label_smoothing=0.1,
-        ),
-    ]
+Changes = Mapping[str, Mapping[str, Any]]  # of a recipe's fields, by the name of the variant
 
 
-def _without_layers(article: Recipe) -> list[Recipe]:
-    """Return the recipe without the kinds of layers that only `final` has."""
-    return [
-        replace(article, name="without-batch-norm", own_batch_normalization=False),
-        replace(article, name="without-dropout", own_dropout=False),
-        replace(article, name="without-both", own_batch_normalization=False, own_dropout=False),
-    ]
+def _variants(recipe: Recipe, changes: Changes) -> dict[str, Recipe]:
+    """Return the recipe as the baseline, and its variants, by name."""
+    changed = {BASELINE: {}, **changes}
+    return {name: replace(recipe, name=name, **of) for name, of in changed.items()}
 
 
-def _ablations(improved: Recipe) -> list[Recipe]:
-    """Return the recipe with one change each, to choose its ingredients."""
-    rate = improved.learning_rate
-    return [
-        replace(improved, name="adam", optimizer="adam", learning_rate=1e-3, weight_decay=0.0),
-        replace(improved, name="half-learning-rate", learning_rate=rate / 2),
-        replace(improved, name="double-learning-rate", learning_rate=2 * rate),
-        replace(improved, name="no-weight-decay", weight_decay=0.0),
-        replace(improved, name="no-flips-and-shifts", flips_and_shifts=False),
-        replace(improved, name="no-erasing", erasing=False),
-        replace(improved, name="no-label-smoothing", label_smoothing=0.0),
-        replace(improved, name="mixup", mixup=0.2),
-        replace(improved, name="averaged-weights", weight_averaging=0.999),
-        replace(improved, name="no-dropout", head_dropout=0.0, own_dropout=False),
-        replace(improved, name="dropout-after-pools", head_dropout=0.0, dropout=0.3),
-    ]
+# Each technique at its textbook strength.
+_TECHNIQUES: Changes = {
+    "dropout": {"dropout": 0.3},
+    "batch-normalization": {"batch_normalization": True},
+    "l2": {"l2": 1e-3},
+    "flips-and-shifts": {"flips_and_shifts": True},
+    "input-normalization": {"input_normalization": True},
+    "early-stopping": {"early_stopping": 3},
+    "label-smoothing": {"label_smoothing": 0.1},
+}
+_COMBINED = {"combined": {name: v for of in _TECHNIQUES.values() for name, v in of.items()}}
+# Only `final` has these layers.
+_WITHOUT_LAYERS: Changes = {
+    "without-batch-norm": {"own_batch_normalization": False},
+    "without-dropout": {"own_dropout": False},
+    "without-both": {"own_batch_normalization": False, "own_dropout": False},
+}
+_SIZES = (20_000, 10_000, 5_000, 2_500, 1_000)
+_AUGMENTED = {"flips_and_shifts": True}
 
 
-def _random_labels(article: Recipe) -> list[Recipe]:
-    """Return the recipe with shares of the training labels replaced by random ones."""
-    return [
-        replace(article, name=f"random-{share}", label_noise=share / 100) for share in (20, 50, 100)
-    ]
-
-
-def _less_data(article: Recipe) -> list[Recipe]:
-    """Return the recipe, plain and with flips and shifts, on fewer and fewer training images."""
-    sizes = (20_000, 10_000, 5_000, 2_500, 1_000)
-    augmented = replace(article, flips_and_shifts=True)
-    return [
-        *(replace(article, name=f"{size}-images", training_images=size) for size in sizes),
-        replace(augmented, name="flips-and-shifts"),
-        *(
-            replace(augmented, name=f"{size}-flips-and-shifts", training_images=size)
-            for size in sizes
-        ),
-    ]
-
-
-def _widths(article: Recipe) -> list[Recipe]:
-    """Return the recipe for narrower and wider networks."""
-    return [replace(article, name=f"width-{width:g}", width=width) for width in (0.25, 0.5, 2, 4)]
-
-
-def _by_name(baseline: Recipe, changed: list[Recipe]) -> dict[str, Recipe]:
-    return {recipe.name: recipe for recipe in (replace(baseline, name=BASELINE), *changed)}
+def _ablations(rate: float) -> Changes:
+    """Return one change each to the improved recipe with this learning rate."""
+    return {
+        "adam": {"optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0},
+        "half-learning-rate": {"learning_rate": rate / 2},
+        "double-learning-rate": {"learning_rate": 2 * rate},
+        "no-weight-decay": {"weight_decay": 0.0},
+        "no-flips-and-shifts": {"flips_and_shifts": False},
+        "no-erasing": {"erasing": False},
+        "no-label-smoothing": {"label_smoothing": 0.0},
+        "mixup": {"mixup": 0.2},
+        "averaged-weights": {"weight_averaging": 0.999},
+        "no-dropout": {"head_dropout": 0.0, "own_dropout": False},
+        "dropout-after-pools": {"head_dropout": 0.0, "dropout": 0.3},
+    }
 
 
 # Each recipe's variants by model.
-TECHNIQUES = {model: _by_name(recipe, _techniques(recipe)) for model, recipe in ARTICLE.items()}
-TECHNIQUES["final"] |= {recipe.name: recipe for recipe in _without_layers(ARTICLE["final"])}
-ABLATIONS = {model: _by_name(recipe, _ablations(recipe)) for model, recipe in IMPROVED.items()}
+TECHNIQUES = {m: _variants(recipe, {**_TECHNIQUES, **_COMBINED}) for m, recipe in ARTICLE.items()}
+TECHNIQUES["final"] |= _variants(ARTICLE["final"], _WITHOUT_LAYERS)
+ABLATIONS = {
+    m: _variants(recipe, _ablations(recipe.learning_rate)) for m, recipe in IMPROVED.items()
+}
 # Three experiments on what a network can learn, each with the article's recipe.
+_EXPERIMENTS: Mapping[str, Changes] = {
+    "random-labels": {f"random-{share}": {"label_noise": share / 100} for share in (20, 50, 100)},
+    "less-data": {
+        **{f"{size}-images": {"training_images": size} for size in _SIZES},
+        "flips-and-shifts": _AUGMENTED,
+        **{f"{size}-flips-and-shifts": {**_AUGMENTED, "training_images": size} for size in _SIZES},
+    },
+    "width": {f"width-{width:g}": {"width": width} for width in (0.25, 0.5, 2, 4)},
+}
 EXPERIMENTS = {
-    name: {model: _by_name(recipe, of(recipe)) for model, recipe in ARTICLE.items()}
-    for name, of in (
-        ("random-labels", _random_labels),
-        ("less-data", _less_data),
-        ("width", _widths),
-    )
+    name: {model: _variants(recipe, changes) for model, recipe in ARTICLE.items()}
+    for name, changes in _EXPERIMENTS.items()
 }
 # `final` has its own dropout where these would put it.
 del TECHNIQUES["final"]["dropout"]

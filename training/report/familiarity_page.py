@@ -42,7 +42,8 @@ the other images. 0.5 is chance. The service uses the agreement of the three mod
 Jensen-Shannon divergence of their probabilities), and only if its mean AUROC is at least {least}.
 The other scores are for comparison.
 
-`python -m training familiarity` measures them on the improved models' float32 files.
+`python -m training familiarity` measures them on the improved models' float32 files; the int8 files
+have a threshold of their own.
 
 | score | model | {" | ".join(kinds)} | mean |
 |---|---|{"---:|" * (len(kinds) + 1)}

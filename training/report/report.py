@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import ValidationError
 
-from models.bundle import CURVES_FILE, RELIABILITY_FILE, BundleError, first_reason
-from models.familiarity import FAMILIARITY_FILE, MeasuredFamiliarity, read_familiarity
+from models.bundle import CURVES_FILE, RELIABILITY_FILE, read_json
+from models.familiarity import FAMILIARITY_FILE, MeasuredFamiliarity
 from models.record import Record
 from training import TrainingError
 from training.bundled import improved_models, read_records
@@ -86,7 +85,9 @@ def write_study_page(models_dir: Path, comparison: Comparison) -> None:
     if not done.compared:
         return
     write_text(models_dir / comparison.page, study_page(comparison, done))
-    plots.write(models_dir / comparison.plot, plots.study, study_accuracies(comparison, done))
+    plots.write(
+        models_dir / f"{comparison.name}.png", plots.study, study_accuracies(comparison, done)
+    )
 
 
 def _texts(
@@ -116,13 +117,8 @@ def _is_ours(page: Path) -> bool:
 
 
 def _familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
-    try:
-        return read_familiarity(models_dir)
-    except ValidationError as error:
-        raise BundleError(
-            f"{models_dir / FAMILIARITY_FILE} is damaged ({first_reason(error)}); restore it, or "
-            "remove it and run: python -m training familiarity"
-        ) from error
+    advice = "restore it, or remove it and run: python -m training familiarity"
+    return read_json(models_dir / FAMILIARITY_FILE, MeasuredFamiliarity, advice)
 
 
 def _stale_familiarity(records: dict[str, list[Record]], models_dir: Path) -> str | None:
@@ -166,5 +162,5 @@ def _plots(
     for comparison in COMPARISONS.values():
         if (done := comparison.read_current(models_dir)).compared:
             shown = (study_accuracies(comparison, done),)
-            found.append((models_dir / comparison.plot, plots.study, shown))
+            found.append((models_dir / f"{comparison.name}.png", plots.study, shown))
     return found

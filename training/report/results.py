@@ -5,41 +5,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
-from pydantic import ValidationError
-
-from models.bundle import first_reason
-from models.study import BASELINE, CIFAR10, STUDY_FILE, Compared, Result, Study, read_study
-from training import TrainingError
+from models.bundle import read_json
+from models.study import BASELINE, CIFAR10, Compared, Result, Study
 from training.networks.recipes import ABLATIONS, ARTICLE, EXPERIMENTS, TECHNIQUES, Recipe
-
-
-class ResultsError(TrainingError):
-    """The file of a study's results is damaged."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A recipe's variants, and the files in the models folder that hold and show their results."""
+    """A recipe's variants, and what the models folder calls their results.
 
+    They are in <name>.json, and shown in <NAME>.md and <name>.png.
+    """
+
+    name: str
     variants: Mapping[str, Mapping[str, Recipe]]  # by model and name
-    file: str
-    page: str
-    plot: str
     introduction: str
+
+    @property
+    def page(self) -> str:
+        """The name of the page."""
+        return f"{self.name.upper()}.md"
 
     def read(self, models_dir: Path) -> Study:
         """Return the results so far.
 
         Raises:
-            ResultsError: the file is damaged.
+            BundleError: the file is damaged.
         """
-        path = models_dir / self.file
-        try:
-            return read_study(path)
-        except ValidationError as error:
-            raise ResultsError(
-                f"{path} is damaged ({first_reason(error)}); restore it, or remove it to start over"
-            ) from error
+        advice = "restore it, or remove it to start over"
+        return read_json(models_dir / f"{self.name}.json", Study, advice) or Study()
 
     def read_current(self, models_dir: Path) -> Study:
         """Return the results whose recipe is still one of the variants, as `read` does."""
@@ -75,7 +69,7 @@ def study_page(comparison: Comparison, done: Study) -> str:
         _section(compared.setting.title, comparison.by_variant(done, compared))
         for compared in done.compared
     ]
-    figures = _FIGURES.format(plot=comparison.plot)
+    figures = _FIGURES.format(plot=f"{comparison.name}.png")
     return "\n".join([comparison.introduction + figures, *sections])
 
 
@@ -179,18 +173,12 @@ Each variant multiplies the filters of each convolution and the units of each hi
 """
 
 COMPARISONS = {
-    "article": Comparison(TECHNIQUES, STUDY_FILE, "STUDY.md", "study.png", _TECHNIQUES),
-    "improved": Comparison(
-        ABLATIONS, "ablations.json", "ABLATIONS.md", "ablations.png", _ABLATIONS
-    ),
+    "article": Comparison("study", TECHNIQUES, _TECHNIQUES),
+    "improved": Comparison("ablations", ABLATIONS, _ABLATIONS),
     **{
-        name: Comparison(
-            EXPERIMENTS[name], f"{name}.json", f"{name.upper()}.md", f"{name}.png", introduction
-        )
-        for name, introduction in (
-            ("random-labels", _RANDOM_LABELS),
-            ("less-data", _LESS_DATA),
-            ("width", _WIDTH),
+        name: Comparison(name, variants, introduction)
+        for (name, variants), introduction in zip(
+            EXPERIMENTS.items(), (_RANDOM_LABELS, _LESS_DATA, _WIDTH), strict=True
         )
     },
 }

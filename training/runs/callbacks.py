@@ -2,14 +2,12 @@
 
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 import keras
 
 from models.measurements import Epoch
-from training.networks.recipes import Recipe
-from training.runs.checkpoints import EVENTS_FOLDER, Run, RunError, save
+from training.runs.checkpoints import EVENTS_FOLDER, Run, RunError, RunFolder
 from training.runs.noise import TrainingPart
 from training.runs.strategy import SingleProcess
 
@@ -23,18 +21,12 @@ class Checkpoint(keras.callbacks.Callback):
     """
 
     def __init__(
-        self,
-        run: Run,
-        recipe: Recipe,
-        part: TrainingPart,
-        run_dir: Path,
-        strategy: SingleProcess,
+        self, run: Run, folder: RunFolder, part: TrainingPart, strategy: SingleProcess
     ) -> None:
         super().__init__()
         self.run = run
-        self.recipe = recipe
+        self.folder = folder
         self.part = part
-        self.run_dir = run_dir
         self.strategy = strategy
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -47,7 +39,7 @@ class Checkpoint(keras.callbacks.Callback):
         if not all(map(math.isfinite, (logs or {}).values())):
             raise RunError(
                 f"the loss of epoch {epoch + 1} is not finite; the earlier epochs are kept in "
-                f"{self.run_dir}; delete it and train in float32, with another seed or with a "
+                f"{self.folder}; delete it and train in float32, with another seed or with a "
                 "lower learning rate"
             )
         self.run.add(
@@ -55,15 +47,15 @@ class Checkpoint(keras.callbacks.Callback):
         )
         if self.strategy.is_first_worker:
             with self.strategy.on_this_worker_alone():
-                save(self.run, self.recipe, self.model, self.run_dir)
-        self.model.stop_training = self.run.is_finished(self.recipe)
+                self.folder.save(self.run, self.model)
+        self.model.stop_training = self.run.is_finished
 
 
 class Events(keras.callbacks.TensorBoard):
     """Writes event files, with which TensorBoard shows the curves while the training runs."""
 
-    def __init__(self, run_dir: Path) -> None:
-        super().__init__(run_dir / EVENTS_FOLDER, write_graph=False)
+    def __init__(self, folder: RunFolder) -> None:
+        super().__init__(folder.path / EVENTS_FOLDER, write_graph=False)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Skip Keras' points of each batch, which take time and go nowhere."""

@@ -1,4 +1,4 @@
-"""The run folder: `run.json` (the run and its history) and the last epoch's checkpoint.
+"""A run: what it trains, what it has done, and its folder, `run.json` and the last checkpoint.
 
 A checkpoint holds weights and optimizer state. Keras' own `BackupAndRestore` writes weights and
 epoch number in place, one after the other: a kill in between repeats an epoch on weights that have
@@ -9,37 +9,30 @@ previous checkpoint is deleted last.
 import math
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import portalocker
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel
 
-from models.bundle import first_reason
-from models.locks import lock
+from models.bundle import read_json
 from models.measurements import Epoch
 from models.record import Device, Extension, Part
 from training import SAME_COMMAND, TrainingError
 from training.data import Dataset, cifar10
-from training.files import WriteError, check_writable, replaced, write_text
+from training.files import WriteError, locked, replaced, write_text
 from training.networks.recipes import Recipe
 
 if TYPE_CHECKING:
     import keras
 
 RUN_FILE = "run.json"
-LOCK_FILE = ".lock"
 EVENTS_FOLDER = "tensorboard"  # the curves, for TensorBoard
 
 
 class RunError(TrainingError):
-    """A run folder is damaged, in use, or holds a different run than requested."""
-
-
-class InUseError(RunError):
-    """Another process holds a folder's lock."""
+    """A run folder lacks a checkpoint, or holds a different run than requested."""
 
 
 class Run(BaseModel):
@@ -47,7 +40,7 @@ class Run(BaseModel):
 
     model: str
     recipe: str
-    hyperparameters: dict[str, JsonValue]  # the recipe's
+    hyperparameters: dict[str, Any]  # the recipe's
     seed: int
     epochs: int
     precision: str
@@ -63,202 +56,192 @@ class Run(BaseModel):
         """Record the code and the machine that train the next epochs."""
         done = len(self.history)
         if done and not self.parts:
-            self.parts = [
-                Part(
-                    first_epoch=1,
-                    last_epoch=done,
-                    commit=None,
-                    device=self.device,
-                    libraries=self.libraries,
-                )
-            ]
-        known = self.parts[-1] if self.parts else None
-        if known and (known.commit, known.device, known.libraries) == (commit, device, libraries):
-            return
-        self.parts.append(
-            Part(
-                first_epoch=done + 1,
+            before = Part(
+                first_epoch=1,
                 last_epoch=done,
-                commit=commit,
-                device=device,
-                libraries=libraries,
+                commit=None,
+                device=self.device,
+                libraries=self.libraries,
             )
-        )
+            self.parts.append(before)
+        made_by = {"commit": commit, "device": device, "libraries": libraries}
+        if not self.parts or self.parts[-1].model_dump(include=set(made_by)) != made_by:
+            part = {"first_epoch": done + 1, "last_epoch": done, **made_by}
+            self.parts.append(Part.model_validate(part))
 
     def add(self, epoch: Epoch) -> None:
         """Add a finished epoch to the history and to the current part."""
         self.history.append(epoch)
         self.parts[-1].last_epoch = len(self.history)
 
-    def chosen_epoch(self, recipe: Recipe) -> int:
-        """Return the epoch, from 1, whose weights are the run's result."""
-        if recipe.early_stopping is None:
+    @property
+    def chosen_epoch(self) -> int:
+        """The epoch, from 1, whose weights are the run's result."""
+        if self.hyperparameters.get("early_stopping") is None:
             return len(self.history)
         return 1 + min(range(len(self.history)), key=lambda i: self.history[i].val_loss)
 
-    def is_finished(self, recipe: Recipe) -> bool:
-        """Return whether no epoch is left to train."""
-        done = len(self.history)
-        if done in (0, self.epochs) or recipe.early_stopping is None:
+    @property
+    def is_finished(self) -> bool:
+        """Whether no epoch is left to train."""
+        done, patience = len(self.history), self.hyperparameters.get("early_stopping")
+        if done in (0, self.epochs) or patience is None:
             return done == self.epochs
-        return done >= self.chosen_epoch(recipe) + recipe.early_stopping
+        return done >= self.chosen_epoch + int(patience)
 
 
-@contextmanager
-def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Lock a folder against other training processes; create it if it is missing; see `lock`.
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder that holds one run."""
 
-    The lock is released when the process ends, however it ends; the lock file stays.
+    path: Path
 
-    Raises:
-        WriteError: the folder is not writable.
-        InUseError: another process holds the lock, and `wait` is false.
-    """
-    check_writable(folder)
-    with (folder / LOCK_FILE).open("a") as file:
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Lock the folder; see `training.files.locked`."""
+        return locked(self.path)
+
+    def read(self) -> Run | None:
+        """Return the run as of its last finished epoch; None if there is none.
+
+        Raises:
+            BundleError: run.json is damaged.
+        """
+        advice = f"delete {self}, or train with --fresh to start over"
+        return read_json(self.path / RUN_FILE, Run, advice)
+
+    def write(self, run: Run) -> None:
+        """Replace `run.json` atomically."""
+        write_text(self.path / RUN_FILE, run.model_dump_json(indent=2))
+
+    def clear(self) -> None:
+        """Remove the run, `run.json` first: a kill leaves no run without its checkpoint."""
+        for path in (self.path / RUN_FILE, *self._checkpoints()):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.path / EVENTS_FOLDER, ignore_errors=True)
+
+    def save(self, run: Run, model: "keras.Model") -> None:
+        """Save the finished epoch, then delete the checkpoints no longer needed.
+
+        Raises:
+            WriteError: the checkpoint cannot be written; the previous epoch is kept.
+        """
+        last = self._checkpoint(len(run.history))
+        variables = [*model.weights, *model.optimizer.variables]
         try:
-            lock(file, wait=wait)
-        except portalocker.AlreadyLocked as error:
-            raise InUseError(
-                f"another training process is writing to {folder}; wait until it ends, or choose "
-                "another folder with --runs-dir"
+            with replaced(last) as unfinished:
+                # HDF5 crashes the process (segmentation fault) after a failed write: check first
+                # that there is room: 4 bytes per number, plus HDF5's overhead.
+                size = 4 * sum(math.prod(v.shape) for v in variables) + 2**20
+                unfinished.write_bytes(bytes(size))
+                model.save_weights(unfinished)
+            self.write(run)
+        except WriteError as error:
+            raise WriteError(
+                f"{error}; the earlier epochs are kept, and {SAME_COMMAND} resumes after them"
             ) from error
-        yield
+        for path in self._checkpoints():
+            if path not in (last, self._checkpoint(run.chosen_epoch)):
+                path.unlink()
 
+    def load(self, model: "keras.Model", epoch: int) -> None:
+        """Load an epoch's weights into a network, and the state of its optimizer if it has one.
 
-def read_run(run_dir: Path) -> Run | None:
-    """Return the run in `run_dir` as of its last finished epoch; None if there is none.
-
-    Raises:
-        RunError: run.json is damaged.
-    """
-    path = run_dir / RUN_FILE
-    try:
-        return Run.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}") from error
-    except ValidationError as error:
-        raise RunError(
-            f"{path} is damaged ({first_reason(error)}); delete {run_dir}, or train with --fresh "
-            "to start over"
-        ) from error
-
-
-def write_run(run: Run, run_dir: Path) -> None:
-    """Replace `run.json` atomically."""
-    write_text(run_dir / RUN_FILE, run.model_dump_json(indent=2))
-
-
-def clear(run_dir: Path) -> None:
-    """Remove the run, `run.json` first: a kill leaves no run without its checkpoint."""
-    for path in (run_dir / RUN_FILE, *run_dir.glob(_checkpoint("*"))):
-        path.unlink(missing_ok=True)
-    shutil.rmtree(run_dir / EVENTS_FOLDER, ignore_errors=True)
-
-
-def save(run: Run, recipe: Recipe, model: "keras.Model", run_dir: Path) -> None:
-    """Save the finished epoch, then delete the checkpoints no longer needed.
-
-    Raises:
-        WriteError: the checkpoint cannot be written; the previous epoch is kept.
-    """
-    last = run_dir / _checkpoint(len(run.history))
-    variables = [*model.weights, *model.optimizer.variables]
-    try:
-        with replaced(last) as unfinished:
-            # HDF5 crashes the process (segmentation fault) after a failed write: check first that
-            # there is room: 4 bytes per number, plus HDF5's overhead.
-            unfinished.write_bytes(bytes(4 * sum(math.prod(v.shape) for v in variables) + 2**20))
-            model.save_weights(unfinished)
-        write_run(run, run_dir)
-    except WriteError as error:
-        raise WriteError(
-            f"{error}; the earlier epochs are kept, and {SAME_COMMAND} resumes after them"
-        ) from error
-    kept = {last.name, _checkpoint(run.chosen_epoch(recipe))}
-    for path in run_dir.glob(_checkpoint("*")):
-        if path.name not in kept:
-            path.unlink()
-
-
-def load(model: "keras.Model", epoch: int, run_dir: Path) -> None:
-    """Load an epoch's weights into a network, and the optimizer's state if it has an optimizer.
-
-    Raises:
-        RunError: the checkpoint is missing or damaged.
-    """
-    path = run_dir / _checkpoint(epoch)
-    try:
-        model.load_weights(path)
-    except (OSError, KeyError, ValueError, RuntimeError) as error:  # h5py's and Keras'
-        reason = "it is missing" if not path.exists() else str(error).splitlines()[0]
-        raise RunError(
-            f"cannot load {path} ({reason}); delete {run_dir}, or train with --fresh to start over"
-        ) from error
-
-
-def check_made_by(run: Run, run_dir: Path, recipe: Recipe, dataset: Dataset) -> None:
-    """Refuse a run whose hyperparameters differ from the recipe's, or whose images are others.
-
-    Raises:
-        RunError: they differ.
-    """
-    if run.dataset != dataset.sha256:
-        raise RunError(
-            f"{run_dir} holds a run on different images than {dataset.name} as it is now; restore "
-            "them, choose another folder with --runs-dir, or use --fresh to start over"
-        )
-    if replace(recipe, flips=not recipe.flips).matches(run.hyperparameters):
-        raise RunError(
-            f"{run_dir} holds a run {'with' if recipe.flips else 'without'} --no-flips; "
-            f"{'add' if recipe.flips else 'leave out'} it to go on, or use --fresh to start over"
-        )
-    if not recipe.matches(run.hyperparameters):
-        raise RunError(
-            f"{run_dir} holds a run whose hyperparameters differ from those of the {recipe.name} "
-            "recipe; train with --fresh to start over"
-        )
-
-
-def check_same(
-    run: Run,
-    run_dir: Path,
-    recipe: Recipe,
-    dataset: Dataset,
-    *,
-    epochs: int,
-    seed: int,
-    precision: str,
-) -> None:
-    """Refuse to resume a run that differs from the one requested.
-
-    Raises:
-        RunError: it differs; the message says how to resume it.
-    """
-    check_made_by(run, run_dir, recipe, dataset)
-    if recipe.cosine and run.epochs != epochs:
-        raise RunError(
-            f"{run_dir} holds a run whose learning rate is scheduled for {run.epochs} epochs; "
-            f"use --epochs {run.epochs} to resume it or --fresh to start over"
-        )
-    for option, found, asked in (
-        ("--seed", run.seed, seed),
-        ("--precision", run.precision, precision),
-    ):
-        if found != asked:
+        Raises:
+            RunError: the checkpoint is missing or damaged.
+        """
+        path = self._checkpoint(epoch)
+        try:
+            model.load_weights(path)
+        except (OSError, KeyError, ValueError, RuntimeError) as error:  # h5py's and Keras'
+            reason = "it is missing" if not path.exists() else str(error).splitlines()[0]
             raise RunError(
-                f"{run_dir} holds a run with {option} {found}, not {asked}; "
-                f"use {option} {found} to resume it or --fresh to start over"
-            )
-    if len(run.history) > epochs:
-        raise RunError(
-            f"{run_dir} already has {len(run.history)} epochs, more than {epochs}; "
-            f"use --fresh to start over"
+                f"cannot load {path} ({reason}); delete {self}, or train with --fresh to start over"
+            ) from error
+
+    def _checkpoint(self, epoch: int) -> Path:
+        """Return the file with an epoch's weights and optimizer state."""
+        return self.path / f"epoch-{epoch}.weights.h5"
+
+    def _checkpoints(self) -> Iterator[Path]:
+        return self.path.glob("epoch-*.weights.h5")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to train, and in which folder."""
+
+    model: str
+    recipe: Recipe
+    epochs: int
+    folder: RunFolder
+    seed: int = 0
+    precision: str = "float32"  # Keras' dtype policy in training
+
+    def begin(
+        self, dataset: Dataset, *, backend: str, device: str, libraries: dict[str, str]
+    ) -> Run:
+        """Return the run before its first epoch."""
+        return Run(
+            model=self.model,
+            recipe=self.recipe.name,
+            hyperparameters=self.recipe.hyperparameters,
+            seed=self.seed,
+            epochs=self.epochs,
+            precision=self.precision,
+            dataset=dataset.sha256,
+            backend=backend,
+            device=device,
+            libraries=libraries,
+            history=[],
         )
 
+    def check_made_by(self, run: Run, dataset: Dataset) -> None:
+        """Refuse a run whose hyperparameters differ from the recipe's, or whose images are others.
 
-def _checkpoint(epoch: int | str) -> str:
-    """Return the name of the file with an epoch's weights and optimizer state."""
-    return f"epoch-{epoch}.weights.h5"
+        Raises:
+            RunError: they differ.
+        """
+        if run.dataset != dataset.sha256:
+            raise RunError(
+                f"{self.folder} holds a run on different images than {dataset.name} as it is now; "
+                "restore them, choose another folder with --runs-dir, or use --fresh to start over"
+            )
+        flips = self.recipe.flips
+        if replace(self.recipe, flips=not flips).matches(run.hyperparameters):
+            raise RunError(
+                f"{self.folder} holds a run {'with' if flips else 'without'} --no-flips; "
+                f"{'add' if flips else 'leave out'} it to go on, or use --fresh to start over"
+            )
+        if not self.recipe.matches(run.hyperparameters):
+            raise RunError(
+                f"{self.folder} holds a run whose hyperparameters differ from those of the "
+                f"{self.recipe.name} recipe; train with --fresh to start over"
+            )
+
+    def check_same(self, run: Run, dataset: Dataset) -> None:
+        """Refuse to resume a run that differs from the one requested.
+
+        Raises:
+            RunError: it differs; the message says how to resume it.
+        """
+        self.check_made_by(run, dataset)
+        if self.recipe.cosine and run.epochs != self.epochs:
+            raise RunError(
+                f"{self.folder} holds a run whose learning rate is scheduled for {run.epochs} "
+                f"epochs; use --epochs {run.epochs} to resume it or --fresh to start over"
+            )
+        for option in ("seed", "precision"):
+            found, asked = getattr(run, option), getattr(self, option)
+            if found != asked:
+                raise RunError(
+                    f"{self.folder} holds a run with --{option} {found}, not {asked}; "
+                    f"use --{option} {found} to resume it or --fresh to start over"
+                )
+        if len(run.history) > self.epochs:
+            raise RunError(
+                f"{self.folder} already has {len(run.history)} epochs, more than {self.epochs}; "
+                f"use --fresh to start over"
+            )

@@ -17,14 +17,12 @@ from onnx import numpy_helper
 from models.bundle import MODEL_FILE, RECORD_FILE, read_record
 from models.record import Extension, Record
 from training import TrainingError
-from training.data import Dataset
-from training.data.dataset import Images
+from training.data import Dataset, Images
 from training.measure.predict import predict_keras, predict_with_logits
 from training.measure.remeasure import read_served
 from training.networks.architectures import build
-from training.networks.recipes import Recipe
-from training.runs.checkpoints import Run, clear, locked, save
-from training.runs.train import compile_model, steps_per_epoch
+from training.runs.checkpoints import Plan
+from training.runs.train import compile_model
 
 _IMAGES = 1000  # to measure BatchNorm's inputs and to compare the network with the file
 _TOLERANCE = 1e-3  # largest difference in a logit, relative to the largest logit above 1
@@ -34,17 +32,8 @@ class ExtendError(TrainingError):
     """A bundled version cannot be trained further."""
 
 
-def extend(
-    folder: Path,
-    recipe: Recipe,
-    dataset: Dataset,
-    *,
-    epochs: int,
-    seed: int,
-    precision: str,
-    run_dir: Path,
-) -> None:
-    """Write a run to `run_dir` that continues the version in `folder` to `epochs` epochs.
+def extend(folder: Path, plan: Plan, dataset: Dataset) -> None:
+    """Write a run to the plan's folder that continues the version in `folder`.
 
     Raises:
         ExtendError: there is no such version, it already has that many epochs or was trained with
@@ -61,61 +50,37 @@ def extend(
         raise ExtendError(
             f"{folder} was not trained on {dataset.name} as it is now; extend it on its own images"
         )
-    for option, found, given in (
-        ("--seed", record.seed, seed),
-        ("--precision", record.precision, precision),
-    ):
-        if found != given:
-            raise ExtendError(f"{folder} was trained with {option} {found}; use that to extend it")
+    for option in ("seed", "precision"):
+        if (found := getattr(record, option)) != getattr(plan, option):
+            raise ExtendError(
+                f"{folder} was trained with --{option} {found}; use that to extend it"
+            )
     done = record.epochs_completed
-    if done >= epochs:
+    if done >= plan.epochs:
         raise ExtendError(f"{folder} already has {done} epochs; use a larger --epochs to extend it")
     onnx_bytes = read_served(folder / MODEL_FILE, len(record.classes), record.sha256)
-    network = build(record.network, recipe, dataset.task)
+    network = build(plan.model, plan.recipe, dataset.task)
     images = dataset.train.images[:_IMAGES]
     try:
         _set_weights(network, onnx.load_from_string(onnx_bytes), images)
     except (StopIteration, ValueError) as error:
         raise ExtendError(
-            f"{folder / MODEL_FILE} does not match the {recipe.name} recipe's architecture"
+            f"{folder / MODEL_FILE} does not match the {plan.recipe.name} recipe's architecture"
         ) from error
     _check_same_logits(network, onnx_bytes, record, images)
-    run = _run(record, recipe, dataset, epochs, seed)
-    model = compile_model(
-        record.network,
-        recipe,
-        dataset.task,
-        record.precision,
-        steps=steps_per_epoch(recipe, dataset),
-        epochs=epochs,
-        trained=done,
+    run = plan.begin(
+        dataset, backend=record.backend, device=record.device, libraries=record.libraries
     )
+    run.history = record.history
+    run.parts = record.provenance.parts if record.provenance else []
+    planned = record.epochs or plan.epochs
+    run.extensions = [*record.extensions, Extension(after=done, planned=planned)]
+    model = compile_model(plan, dataset, trained=done)
     model.set_weights(network.get_weights())
     model.optimizer.build(model.trainable_variables)
-    with locked(run_dir):
-        clear(run_dir)
-        save(run, recipe, model, run_dir)
-
-
-def _run(record: Record, recipe: Recipe, dataset: Dataset, epochs: int, seed: int) -> Run:
-    return Run(
-        model=record.network,
-        recipe=record.recipe,
-        hyperparameters=recipe.hyperparameters,
-        seed=seed,
-        epochs=epochs,
-        precision=record.precision,
-        dataset=dataset.sha256,
-        backend=record.backend,
-        device=record.device,
-        libraries=record.libraries,
-        history=record.history,
-        parts=record.provenance.parts if record.provenance else [],
-        extensions=[
-            *record.extensions,
-            Extension(after=record.epochs_completed, planned=record.epochs or epochs),
-        ],
-    )
+    with plan.folder.lock():
+        plan.folder.clear()
+        plan.folder.save(run, model)
 
 
 def _set_weights(network: keras.Model, file: onnx.ModelProto, images: Images) -> None:

@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.measurements import Memorization
-from training.data import Dataset, Split
-from training.data.dataset import Labels
+from training.data import Dataset, Labels, Split
 from training.measure.predict import predict_keras
 from training.networks.recipes import Recipe
 

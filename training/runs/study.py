@@ -11,13 +11,13 @@ from pathlib import Path
 from models.measurements import Score
 from models.study import Result, Setting
 from training.data import Dataset, Split
-from training.files import check_writable, write_text
+from training.files import InUseError, check_writable, locked, write_text
 from training.measure.evaluate import score
 from training.measure.predict import predict_keras
 from training.networks.recipes import Recipe
 from training.report.report import write_study_page
 from training.report.results import Comparison
-from training.runs.checkpoints import InUseError, Run, locked, read_run
+from training.runs.checkpoints import Plan, Run, RunFolder
 from training.runs.noise import training_part
 from training.runs.train import load_trained_model, train
 
@@ -43,29 +43,18 @@ def study(
         for recipe in (comparison.variants[setting.model][name] for name in names):
             if _is_recorded(setting, recipe, seed, comparison, models_dir):
                 continue
-            kind = Path(comparison.file).stem
-            run_dir = (
-                runs_dir
-                / f"{kind}-{setting.model}-{setting.epochs}-{setting.precision}"
-                / f"{recipe.name}-{seed}"
-            )
-            print(f"{setting.model}, {recipe.name}, seed {seed}: training in {run_dir}", flush=True)
+            study_dir = f"{comparison.name}-{setting.model}-{setting.epochs}-{setting.precision}"
+            folder = RunFolder(runs_dir / study_dir / f"{recipe.name}-{seed}")
+            plan = Plan(setting.model, recipe, setting.epochs, folder, seed, setting.precision)
+            print(f"{setting.model}, {recipe.name}, seed {seed}: training in {folder}", flush=True)
+            known = folder.read()
+            outdated = known is not None and not recipe.matches(known.hyperparameters)
             try:
-                run = train(
-                    setting.model,
-                    recipe,
-                    dataset,
-                    epochs=setting.epochs,
-                    seed=seed,
-                    precision=setting.precision,
-                    run_dir=run_dir,
-                    fresh=_is_outdated(run_dir, recipe),
-                    tensorboard=tensorboard,
-                )
+                run = train(plan, dataset, fresh=outdated, tensorboard=tensorboard)
             except InUseError:
-                print(f"{run_dir}: another process is training it", flush=True)
+                print(f"{folder}: another process is training it", flush=True)
                 continue
-            add_result(_evaluate(setting, recipe, run, run_dir, dataset), comparison, models_dir)
+            add_result(_evaluate(setting, plan, run, dataset), comparison, models_dir)
 
 
 def add_result(result: Result, comparison: Comparison, models_dir: Path) -> None:
@@ -73,7 +62,7 @@ def add_result(result: Result, comparison: Comparison, models_dir: Path) -> None
     with locked(models_dir, wait=True):
         done = comparison.read(models_dir)
         done.results = [other for other in done.results if other.key != result.key] + [result]
-        write_text(models_dir / comparison.file, done.model_dump_json(indent=1) + "\n")
+        write_text(models_dir / f"{comparison.name}.json", done.model_dump_json(indent=1) + "\n")
         write_study_page(models_dir, comparison)
 
 
@@ -87,23 +76,16 @@ def _is_recorded(
     )
 
 
-def _is_outdated(run_dir: Path, recipe: Recipe) -> bool:
-    run = read_run(run_dir)
-    return run is not None and not recipe.matches(run.hyperparameters)
-
-
-def _evaluate(
-    setting: Setting, recipe: Recipe, run: Run, run_dir: Path, dataset: Dataset
-) -> Result:
-    model = load_trained_model(run, recipe, dataset.task, run_dir)
+def _evaluate(setting: Setting, plan: Plan, run: Run, dataset: Dataset) -> Result:
+    model = load_trained_model(run, plan, dataset.task)
 
     def evaluate(split: Split) -> Score:
         return score(predict_keras(model, split.images), split.labels)
 
-    part = training_part(recipe, dataset, run.seed)
+    part = training_part(plan.recipe, dataset, run.seed)
     return Result(
         setting=setting,
-        technique=recipe.name,
+        technique=plan.recipe.name,
         hyperparameters=run.hyperparameters,
         seed=run.seed,
         epochs_completed=len(run.history),
