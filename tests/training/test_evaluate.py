@@ -106,8 +106,8 @@ def test_verify_fails_where_the_record_says_otherwise(bundle: Path, cifar10_dir:
     record["confusion_matrix"][0][0] += 100
     path.write_text(json.dumps(record))
     recorded = Record.model_validate(record).test_accuracy
-    options = ["--models-dir", str(bundle), "--data-dir", str(cifar10_dir), "--provider", "cpu"]
-    result = CliRunner().invoke(main, ["verify", *options])
+    options = ["--models-dir", str(bundle), "--data-dir", str(cifar10_dir)]
+    result = CliRunner().invoke(main, ["verify", *options, "--precision", "float32"])
     assert result.exit_code == 1
     found = f"{record['test_accuracy']:.2%}"  # before
     assert f"first version 1: recorded {recorded:.2%}, found {found[:4]}" in result.output

@@ -182,7 +182,7 @@ def test_a_run_goes_on_with_the_same_images_alone(own: Own, tiny: Dataset, tmp_p
 
 
 def test_the_service_finds_the_recorded_accuracy(own: Own) -> None:
-    with run_server("--models-dir", str(own.models)) as address:
+    with run_server("--models-dir", str(own.models), "--precision", "float32") as address:
         for name, place in zip(("digits", "shades", "letters"), own.places, strict=True):
             record = own.record(name)
             files = held_out(own.places[place])
