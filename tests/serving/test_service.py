@@ -198,8 +198,8 @@ def test_health(server: str) -> None:
 @pytest.mark.parametrize(
     ("version", "names", "share", "tolerance"),
     [
-        (2, MODELS, 1, 0),
-        (1, ["first"], 1, 0),
+        (2, MODELS, 1, 0.001),  # other processors round int8 results differently
+        (1, ["first"], 1, 0.001),
         (1, ["second", "final"], 20, 0.05),  # of every 20th image, within what chance does
     ],
 )
