@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
+from models.bundle import read_json
+
 FAMILIARITY_FILE = "familiarity.json"  # in the models folder
 REQUIRED_AUROC = 0.85  # mean over the kinds; set before the first measurement
 FAMILIAR_SHARE = 0.95  # of the validation images
@@ -48,13 +50,10 @@ def read_familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
     """Return the measurement of the bundled models; None if there is none.
 
     Raises:
-        OSError: the file cannot be read.
-        pydantic.ValidationError: it has another format.
+        BundleError: the file cannot be read, or has another format.
     """
-    try:
-        return MeasuredFamiliarity.model_validate_json((models_dir / FAMILIARITY_FILE).read_bytes())
-    except FileNotFoundError:
-        return None
+    advice = "create it again with python -m training familiarity"
+    return read_json(models_dir / FAMILIARITY_FILE, MeasuredFamiliarity, advice)
 
 
 def agreement(probabilities: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:

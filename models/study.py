@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, JsonValue
 
+from models.bundle import read_json
 from models.measurements import Epoch, Memorization, Score
 from models.record import Device, Part
 
@@ -110,9 +111,6 @@ def read_study(file: Path) -> Study:
     """Return the study so far; an empty one if there is no such file.
 
     Raises:
-        pydantic.ValidationError: the file has another format.
+        BundleError: it cannot be read, or has another format.
     """
-    try:
-        return Study.model_validate_json(file.read_bytes())
-    except FileNotFoundError:
-        return Study()
+    return read_json(file, Study, "restore it, or remove it to start over") or Study()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
-from models.familiarity import FAMILIARITY_FILE, MeasuredFamiliarity, agreement, read_familiarity
+from models.bundle import BundleError
+from models.familiarity import MeasuredFamiliarity, agreement, read_familiarity
 from serving.errors import StartError
 from serving.http.answers import Familiarity, rounded
 from serving.inference.classifier import Classifier
@@ -21,11 +21,8 @@ def load_familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
     """
     try:
         return read_familiarity(models_dir)
-    except (OSError, ValidationError) as error:
-        path = models_dir / FAMILIARITY_FILE
-        raise StartError(
-            f"{path} is damaged; create it again with python -m training familiarity"
-        ) from error
+    except BundleError as error:
+        raise StartError(str(error)) from error
 
 
 def familiarity_of(

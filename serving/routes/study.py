@@ -4,9 +4,8 @@ from pathlib import Path
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
-from pydantic import ValidationError
 
-from models.bundle import first_reason
+from models.bundle import BundleError
 from models.study import EXPERIMENTS, STUDY_FILE, TRAINING_IMAGES, Study, read_study
 from serving.errors import StartError
 from serving.http.answers import ComparedVersion
@@ -50,7 +49,5 @@ def create_blueprint(service: Service) -> Blueprint:
 def _read(file: Path) -> Study:
     try:
         return read_study(file)
-    except OSError as error:
-        raise StartError(f"cannot read {file}: {error.strerror}") from error
-    except ValidationError as error:
-        raise StartError(f"{file} is not a valid study: {first_reason(error)}") from error
+    except BundleError as error:
+        raise StartError(str(error)) from error

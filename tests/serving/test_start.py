@@ -131,7 +131,7 @@ def test_a_folder_set_aside_is_ignored(models_dir: Path) -> None:
 
 def test_a_damaged_measurement_is_named(models_dir: Path) -> None:
     (models_dir / "familiarity.json").write_text("{}")
-    with pytest.raises(StartError, match=rf"{models_dir}/familiarity.json is damaged"):
+    with pytest.raises(StartError, match=rf"{models_dir}/familiarity.json is not valid"):
         create_app(Settings(models_dir=models_dir, provider="cpu"))
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from models.bundle import CURVES_FILE, RELIABILITY_FILE, read_json
-from models.familiarity import FAMILIARITY_FILE, MeasuredFamiliarity
+from models.bundle import CURVES_FILE, RELIABILITY_FILE
+from models.familiarity import FAMILIARITY_FILE, read_familiarity
 from models.record import Record
 from training import TrainingError
 from training.bundled import improved_models, read_records
@@ -97,7 +97,7 @@ def _texts(
     for comparison in COMPARISONS.values():
         if (done := comparison.read_current(models_dir)).compared:
             texts[models_dir / comparison.page] = study_page(comparison, done)
-    if (familiarity := _familiarity(models_dir)) is not None:
+    if (familiarity := read_familiarity(models_dir)) is not None:
         texts[models_dir / FAMILIARITY_PAGE] = familiarity_page(familiarity)
     overview = models_dir / "README.md"
     if records and _is_ours(overview):
@@ -116,14 +116,9 @@ def _is_ours(page: Path) -> bool:
     return not page.exists() or page.read_text("utf-8", "replace").startswith(MODELS_PAGE_MARK)
 
 
-def _familiarity(models_dir: Path) -> MeasuredFamiliarity | None:
-    advice = "restore it, or remove it and run: python -m training familiarity"
-    return read_json(models_dir / FAMILIARITY_FILE, MeasuredFamiliarity, advice)
-
-
 def _stale_familiarity(records: dict[str, list[Record]], models_dir: Path) -> str | None:
     """Return what to do if familiarity was measured on files other than the bundled ones."""
-    measured = _familiarity(models_dir)
+    measured = read_familiarity(models_dir)
     if measured is None:
         return None
     improved = improved_models(records)

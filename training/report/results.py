@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
-from models.bundle import read_json
-from models.study import BASELINE, CIFAR10, Compared, Result, Study
+from models.study import BASELINE, CIFAR10, Compared, Result, Study, read_study
 from training.networks.recipes import ABLATIONS, ARTICLE, EXPERIMENTS, TECHNIQUES, Recipe
 
 
@@ -32,8 +31,7 @@ class Comparison:
         Raises:
             BundleError: the file is damaged.
         """
-        advice = "restore it, or remove it to start over"
-        return read_json(models_dir / f"{self.name}.json", Study, advice) or Study()
+        return read_study(models_dir / f"{self.name}.json")
 
     def read_current(self, models_dir: Path) -> Study:
         """Return the results whose recipe is still one of the variants, as `read` does."""
