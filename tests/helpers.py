@@ -67,11 +67,11 @@ def check_problem(response: requests.Response, status: int, *words: str) -> None
 
 
 def replace_model(version: Path, content: bytes) -> None:
-    """Put another model into a version's folder, with its checksum in the record."""
+    """Put another model into a version's folder, without an int8 file."""
     (version / "model.onnx").write_bytes(content)
     record = version / "metadata.json"
     fields = json.loads(record.read_text("utf-8"))
-    fields["sha256"] = hashlib.sha256(content).hexdigest()
+    fields |= {"sha256": hashlib.sha256(content).hexdigest(), "int8": None}
     record.write_text(json.dumps(fields), "utf-8")
 
 

@@ -34,6 +34,8 @@ def familiarity_of(
 
     None for each image unless `classifiers` include all the files that were measured.
     """
+    if not probabilities:  # every image was refused
+        return []
     answers = {
         classifier.record.sha256: of_model
         for classifier, of_model in zip(classifiers, probabilities, strict=True)
@@ -45,4 +47,4 @@ def familiarity_of(
                 {"agreement": rounded(value), "familiar": bool(value >= files.threshold)}
                 for value in agreements
             ]
-    return [None] * len(probabilities[0] if probabilities else ())
+    return [None] * len(probabilities[0])

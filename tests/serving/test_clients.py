@@ -45,7 +45,7 @@ def test_a_full_queue_refuses_at_once_and_probes_are_answered(
         assert len(response.json()["predictions"]) == 64
     for response in refused:
         check_problem(response, 503, "etry")
-        assert response.headers["Retry-After"] == "1"
+        assert 1 <= int(response.headers["Retry-After"]) <= 30
     while answers[-1] == "probes":
         answers.pop()
     assert answers[-1] == "accepted"  # none that was refused waited for its turn

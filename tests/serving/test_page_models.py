@@ -89,8 +89,8 @@ def test_a_card_shows_the_records_of_a_model(page: Page, server: str) -> None:
 def test_the_figures_of_int8_files_are_said_to_be_so(browser: Browser, server: str) -> None:
     page = browser.new_page()
     one = requests.get(f"{server}/models/final").json()
-    for served, times in ((one["sha256"], 0), (one["int8"]["sha256"], 1)):
-        models = json.dumps({"models": [{**one, "sha256": served}]})
+    for served, times in (("float32", 0), ("int8", 1)):
+        models = json.dumps({"models": [{**one, "served_precision": served}]})
         page.route("**/models", partial(Route.fulfill, body=models))
         page.goto(f"{server}/#card/final")
         page.reload()
