@@ -73,7 +73,8 @@ def test_train_export_serve(tiny: Dataset, exported: Path) -> None:
             answer = requests.post(f"{address}/predict", files=files).json()["predictions"]
             predictions += [prediction["models"][0]["class"] for prediction in answer]
     labels = [record.classes[label] for label in tiny.test.labels]
-    assert np.mean(np.array(predictions) == labels) == pytest.approx(record.test_accuracy, abs=1e-6)
+    right = np.mean(np.array(predictions) == labels)
+    assert right == pytest.approx(record.int8.test_accuracy, abs=1e-6)  # a CPU runs that file
 
 
 def test_a_run_says_which_part_was_trained_where(tiny: Dataset, trained: Config) -> None:
