@@ -29,28 +29,27 @@ class Service:
     metrics: Metrics
     familiarity: MeasuredFamiliarity | None = None  # as measured on the bundled models
 
-    def decode(self, uploads: Sequence[Upload], runs: int, *, resize: bool) -> list[DecodedImage]:
+    def decode(self, uploads: Sequence[Upload], *, resize: bool) -> list[DecodedImage]:
         """Decode a request's images in order, up to the first that is refused.
 
         Raises:
-            ServingError: as Decoders.decode(), or the queue has no room for `runs` more images.
+            ServingError: as Decoders.decode(), or too many images wait for the models.
         """
-        with self._decoding(runs):
+        with self._decoding():
             return self.decoders.decode(uploads, current_request().is_abandoned, resize=resize)
 
-    def decode_each(self, uploads: Sequence[Upload], runs: int, *, resize: bool) -> list[Outcome]:
+    def decode_each(self, uploads: Sequence[Upload], *, resize: bool) -> list[Outcome]:
         """Decode a request's images in order, each to its pixels or its refusal.
 
         Raises:
-            ServingError: as Decoders.decode_each(), or the queue has no room for `runs` more
-                images.
+            ServingError: as Decoders.decode_each(), or too many images wait for the models.
         """
-        with self._decoding(runs):
+        with self._decoding():
             is_abandoned = current_request().is_abandoned
             return list(self.decoders.decode_each(uploads, is_abandoned, resize=resize))
 
     @contextmanager
-    def _decoding(self, runs: int) -> Iterator[None]:
+    def _decoding(self) -> Iterator[None]:
         self.batcher.check_room()  # before doing any work
         with self.metrics.time_decoding():
             yield

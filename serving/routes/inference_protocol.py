@@ -109,7 +109,7 @@ def create_blueprint(service: Service) -> Blueprint:
         resize = first_of(tensor.parameters.resize, asked.parameters.resize, default=True)
         uploads = read_encoded(tensor, binary)
         tensor.data = None  # free megabytes while the files wait for a decoder
-        images = service.decode(uploads, len(uploads), resize=resize)
+        images = service.decode(uploads, resize=resize)
         return np.stack([image.pixels for image in images])
 
     @blueprint.post("/repository/index")

@@ -65,7 +65,7 @@ def create_blueprint(service: Service) -> Blueprint:
     @blueprint.post("/stability")
     def stable() -> ImageStability:
         upload, sent = _read_one(service, StabilityParameters)
-        seen = _look_closer(service, upload, sent, stability.COUNT, _vary)
+        seen = _look_closer(service, upload, sent, _vary)
         variants: list[Variant] = [{"name": name} for name in stability.NAMES]
         if sent.images:
             for variant, pixels in zip(variants, seen.changed, strict=True):
@@ -75,7 +75,7 @@ def create_blueprint(service: Service) -> Blueprint:
     @blueprint.post("/explanations")
     def explain() -> ImageExplanation:
         upload, sent = _read_one(service, ImageParameters)
-        seen = _look_closer(service, upload, sent, explanation.COUNT, explanation.occlude)
+        seen = _look_closer(service, upload, sent, explanation.occlude)
         return {
             **seen.image,
             "models": seen.compare(_explanation),
@@ -99,13 +99,12 @@ def _look_closer(
     service: Service,
     upload: Upload,
     sent: ImageParameters,
-    count: int,
     change: Callable[[Images], Images],
 ) -> Observation:
-    """Classify an image and its `count` variants."""
+    """Classify an image and its variants."""
     chosen = service.classifiers.choose(sent.model, sent.version)
     with service.metrics.count_models(chosen):
-        [image] = service.decode([upload], (1 + count) * len(chosen), resize=sent.resize)
+        [image] = service.decode([upload], resize=sent.resize)
         changed = change(image.pixels)
         batch = np.concatenate([image.pixels[np.newaxis], changed])
         probabilities = service.classify(chosen, batch, count=False)  # most are variants

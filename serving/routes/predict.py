@@ -34,7 +34,7 @@ def create_blueprint(service: Service) -> Blueprint:
         chosen = classifiers.choose(sent.model, sent.version)
         with metrics.count_models(chosen):
             decode = service.decode_each if sent.partial else service.decode
-            outcomes = decode(uploads, len(uploads) * len(chosen), resize=sent.resize)
+            outcomes = decode(uploads, resize=sent.resize)
             filenames = [upload.filename for upload in uploads]
             del uploads  # free megabytes while the models run
             images = {i: o.pixels for i, o in enumerate(outcomes) if isinstance(o, DecodedImage)}
