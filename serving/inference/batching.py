@@ -245,7 +245,8 @@ class Batcher:
             self._failed.discard(classifier)
             newest = seconds / images / at_once
             mean = self._seconds.get(classifier, newest)
-            self._seconds[classifier] = mean + NEWEST_SHARE * (newest - mean)
+            # A run that the system held up says little about the next ones.
+            self._seconds[classifier] = mean + NEWEST_SHARE * (min(newest, 2 * mean) - mean)
             self._observer.count_run(classifier, images, seconds)
 
     def _fail(self, job: Job, classifier: Classifier, error: Exception) -> None:
