@@ -1,11 +1,10 @@
-"""Dynamic batching: images wait in a bounded queue for threads that run the models.
+"""Dynamic batching: images wait in a bounded queue for a thread that runs the models.
 
 A batch takes the images that arrived for the same models during the last run, so batches grow with
 the load and an idle service adds no wait. Large requests run piece by piece, taking turns with the
-others. ONNX Runtime spreads a run over the cores, so runs follow one another. Where a model is
-faster on one core each (`Classifier.narrow`), several run side by side while requests wait.
-Everything else happens in gevent's loop, whose greenlets switch only where they wait. A short run
-for a lone request happens there, too, since a round trip to a thread takes 0.4 ms.
+others. One thread is enough, because ONNX Runtime spreads each run over the cores itself;
+everything else happens in gevent's loop, whose greenlets switch only where they wait. A short run
+for a lone request happens there, too, since a round trip to the thread takes 0.4 ms.
 """
 
 import atexit
@@ -26,7 +25,7 @@ from gevent.threadpool import ThreadPool
 
 from models.record import IMAGE_SIZE
 from serving.errors import HungUpError, ModelError, NotReadyError, OverloadedError
-from serving.inference.classifier import Classifier, Run, one_line, run_each, usable_threads
+from serving.inference.classifier import Classifier, Run, one_line, run_each
 from serving.inference.jobs import Batch, Images, Job, Probabilities
 from serving.settings import Settings
 
@@ -71,10 +70,7 @@ class Batcher:
         self._last_small = -MIXED_SECONDS  # monotonic time when a small request last joined others
         self._failed: set[Classifier] = set()
         self._seconds: dict[Classifier, float] = {}  # per image, mean of the last runs
-        self._most = settings.threads or usable_threads(settings.workers)  # narrow runs at once
-        self._narrow = 0  # narrow runs in progress
-        self._ended = Event()  # one of them
-        self._threads = ThreadPool(self._most)
+        self._thread = ThreadPool(1)
         self._worker = gevent.spawn(self._work)
         self._worker.link_exception(_end_process)
         atexit.register(self._end)
@@ -153,24 +149,15 @@ class Batcher:
     def _end(self) -> None:
         # Python must not exit during a run: ONNX Runtime would abort the process.
         self._worker.kill()
-        self._threads.join()
+        self._thread.join()
 
     def _work(self) -> None:
         while True:
             self._arrived.wait()
-            # A run on all cores has none beside it.
-            while self._narrow and (self._narrow == self._most or not self._jobs[0].is_narrow):
-                self._ended.clear()
-                self._ended.wait()
-            if not (batch := self._take_batch()):
-                continue
-            if batch[0][0].is_narrow and (self._narrow or self._jobs):
-                self._narrow += 1
-                gevent.spawn(self._run, batch, narrow=True).link_exception(_end_process)
-            else:
+            if batch := self._take_batch():
                 self._run(batch)
 
-    def _run(self, batch: Batch, *, narrow: bool = False) -> None:
+    def _run(self, batch: Batch) -> None:
         classifiers = batch[0][0].classifiers
         begun = time.perf_counter()
         for job, piece in batch:
@@ -181,13 +168,10 @@ class Batcher:
         if self.requests == 1 and self._is_short(*batch[0]):
             run = run_each(classifiers, images)
         else:
-            run = self._threads.apply(run_each, (classifiers, images, narrow))
+            run = self._thread.apply(run_each, (classifiers, images))
         self._count(classifiers, -len(images))
-        self._observe(classifiers, len(images), run, self._most if narrow else 1)
-        if narrow:
-            self._narrow -= 1
-            self._ended.set()
-        # The requests resume when this greenlet waits: once a thread has the next batch.
+        self._observe(classifiers, len(images), run)
+        # The requests resume when this greenlet waits: once the thread has its next batch.
         first = 0
         for job, piece in batch:
             last = first + len(piece)
@@ -238,12 +222,10 @@ class Batcher:
         seconds = sum(self._seconds.get(classifier, math.inf) for classifier in job.classifiers)
         return len(piece) == len(job.images) and len(piece) * seconds < SHORT_RUN
 
-    def _observe(
-        self, classifiers: Sequence[Classifier], images: int, run: Run, at_once: int
-    ) -> None:
+    def _observe(self, classifiers: Sequence[Classifier], images: int, run: Run) -> None:
         for classifier, seconds in zip(classifiers, run.seconds, strict=False):
             self._failed.discard(classifier)
-            newest = seconds / images / at_once
+            newest = seconds / images
             mean = self._seconds.get(classifier, newest)
             # A run that the system held up says little about the next ones.
             self._seconds[classifier] = mean + NEWEST_SHARE * (min(newest, 2 * mean) - mean)

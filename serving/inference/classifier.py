@@ -27,7 +27,6 @@ class Classifier:
     precision: Arithmetic
     curves: Path
     session: onnxruntime.InferenceSession
-    narrow: onnxruntime.InferenceSession | None  # the same on one core, to run beside others
     max_batch: int  # images in one run; larger batches only take more memory
 
     @property
@@ -36,12 +35,9 @@ class Classifier:
         provider: str = self.session.get_providers()[0]
         return provider
 
-    def classify(
-        self, images: npt.NDArray[np.uint8], *, narrow: bool = False
-    ) -> npt.NDArray[np.float32]:
+    def classify(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return probabilities [N, classes] for images [N, 32, 32, 3], RGB."""
-        session = self.narrow if narrow and self.narrow else self.session
-        [probabilities] = session.run([OUTPUT], {INPUT: images})
+        [probabilities] = self.session.run([OUTPUT], {INPUT: images})
         return probabilities  # type: ignore[no-any-return]  # ONNX Runtime is untyped
 
 
@@ -54,15 +50,13 @@ class Run:
     error: Exception | None = None
 
 
-def run_each(
-    classifiers: Sequence[Classifier], images: npt.NDArray[np.uint8], narrow: bool = False
-) -> Run:
+def run_each(classifiers: Sequence[Classifier], images: npt.NDArray[np.uint8]) -> Run:
     """Run the models on images [N, 32, 32, 3], one after the other, up to the first that fails."""
     run = Run([], [])
     for classifier in classifiers:
         begun = time.perf_counter()
         try:
-            run.probabilities.append(classifier.classify(images, narrow=narrow))
+            run.probabilities.append(classifier.classify(images))
         except Exception as error:  # whatever the error, these requests get a response
             return Run(run.probabilities, run.seconds, error)
         run.seconds.append(time.perf_counter() - begun)

@@ -39,11 +39,6 @@ class Job:
         return self.classifiers[0].max_batch
 
     @property
-    def is_narrow(self) -> bool:
-        """Whether its models can run on one core, beside other runs."""
-        return all(classifier.narrow for classifier in self.classifiers)
-
-    @property
     def is_small(self) -> bool:
         """Whether it can share a batch with other requests."""
         return self.left <= max(1, self.limit * SMALL_SHARE)

@@ -6,7 +6,6 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -139,20 +138,17 @@ def _load(model: _Model, providers: list[str], settings: Settings) -> Classifier
     path, record, precision, content = model
     options = session_options(settings.threads or usable_threads(settings.workers))
     provider_options = [cuda_options(settings) if name == CUDA else {} for name in providers]
-    load = partial(start_session, path, content, len(record.classes))
-    # While requests wait, float32 is 1.3 times as fast on one core each; int8 is not.
-    threads = options.intra_op_num_threads
-    side_by_side = threads > 1 and precision == "float32" and providers == [CPU]
     classifier = Classifier(
         record=record,
         precision=precision,
         curves=path.with_name(CURVES_FILE).resolve(),
-        session=load(options, providers, provider_options),
-        narrow=load(session_options(1), providers, provider_options) if side_by_side else None,
+        session=start_session(
+            path, content, len(record.classes), options, providers, provider_options
+        ),
         max_batch=settings.max_batch or MAX_BATCH[providers[0]],
     )
     warm_up(classifier, path)
-    logger.info("%s", _summary(classifier, threads))
+    logger.info("%s", _summary(classifier, options.intra_op_num_threads))
     return classifier
 
 

@@ -48,14 +48,12 @@ class Switch:
     def __init__(self, session: Any) -> None:
         self.session = session
         self.runs = threading.Event()
-        self.begun = 0
         self.go = threading.Event()
         self.fails = False
         self.sizes: list[int] = []
         self.threads: list[int] = []
 
     def run(self, outputs: Any, inputs: Any) -> Any:
-        self.begun += 1
         self.runs.set()
         self.go.wait()
         self.sizes.append(len(inputs["image"]))
@@ -88,27 +86,6 @@ def test_a_full_queue_refuses_at_once(classifiers: Classifiers) -> None:
     slow.session.go.set()
     assert accepted.get()[0].shape == (64, 10)
     assert batcher.classify([first], images[:1])[0].shape == (1, 10)
-
-
-def test_float32_runs_side_by_side_while_requests_wait() -> None:
-    classifiers = load_classifiers(Settings(provider="cpu", precision="float32", threads=2))
-    batcher = Batcher(Metrics(classifiers), Settings(threads=2))
-    first = classifiers.find("first")
-    wide, narrow = Switch(first.session), Switch(first.narrow)
-    model = replace(first, session=wide, narrow=narrow)
-    images = np.random.default_rng(0).integers(0, 256, (3, 16, 32, 32, 3), dtype=np.uint8)
-    alone = gevent.spawn(batcher.classify, [model], images[0])
-    yield_until(wide.runs.is_set)
-    others = [gevent.spawn(batcher.classify, [model], each) for each in images[1:]]
-    yield_until(lambda: batcher.waiting == 48)
-    wide.go.set()
-    yield_until(lambda: narrow.begun == 2)
-    assert not narrow.sizes  # both are running
-    narrow.go.set()
-    for request, each in zip([alone, *others], images, strict=True):
-        np.testing.assert_allclose(request.get()[0], first.classify(each), atol=1e-5)
-    batcher.classify([model], images[0])
-    assert (wide.begun, narrow.begun) == (2, 2)
 
 
 def test_a_large_request_takes_turns_with_small_ones(
