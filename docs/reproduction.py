@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from models.study import Result, Study
+from models.study import EXPERIMENTS, Result, Study
 from training.bundled import read_records
 from training.report.results import COMPARISONS, repeats_article
 from training.report.tables import Records, reproduction_table
@@ -99,6 +99,12 @@ The other seeds of the article's recipe:
 {study}
 ```
 
+[Three experiments](overfitting.md#random-labels-less-data-a-smaller-network):
+
+```sh
+{experiments}
+```
+
 ## Tables and plots
 
 These commands write all of them, from the records and from the service. With `--check` they only
@@ -126,6 +132,9 @@ def page() -> str:
         ablations=_study("improved", _compared(improved)),
         seeds=_study("article", [r for r in article.results if repeats_article(r)]),
         study=_study("article", _compared(article)),
+        experiments="\n".join(
+            _study(name, _compared(COMPARISONS[name].read_current(MODELS))) for name in EXPERIMENTS
+        ),
     )
 
 
