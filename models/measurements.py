@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from statistics import fmean
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, SupportsFloat, TypeVar
 
 from pydantic import BaseModel, Field, computed_field
 
@@ -12,9 +12,9 @@ def is_unknown(value: Any) -> bool:
     return value in (None, "", [], {})
 
 
-def rounded(fraction: float) -> float:
-    """Round an accuracy, so that one of 355 images is as long as one of 10,000."""
-    return round(fraction, 6)
+def rounded(fraction: SupportsFloat) -> float:
+    """Round a probability or a share; further digits differ between processors."""
+    return round(float(fraction), 6)
 
 
 _T = TypeVar("_T")

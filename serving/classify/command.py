@@ -11,6 +11,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
+from models.measurements import rounded
 from serving.classify.files import (
     Decoded,
     ListError,
@@ -31,7 +32,6 @@ from serving.classify.rows import (
     printable,
 )
 from serving.errors import OverloadedError, StartError, UnknownModelError
-from serving.http.answers import rounded
 from serving.images.decode import DecodedImage
 from serving.inference.classifier import Classifier
 from serving.inference.registry import Classifiers, load_classifiers

@@ -5,7 +5,6 @@ Pydantic only derives the schemas: validating each response would take time.
 
 from typing import Annotated, Any, NotRequired
 
-import numpy as np
 import orjson
 from flask.json.provider import JSONProvider
 from pydantic import Field
@@ -248,11 +247,6 @@ class Status(TypedDict):
     """The response of a probe."""
 
     status: str
-
-
-def rounded(fraction: float | np.floating[Any]) -> float:
-    """Round a probability or a share; further digits differ between processors."""
-    return round(float(fraction), 6)
 
 
 class OrjsonProvider(JSONProvider):

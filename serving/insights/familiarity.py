@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 from models.bundle import BundleError
 from models.familiarity import MeasuredFamiliarity, agreement, read_familiarity
+from models.measurements import rounded
 from serving.errors import StartError
-from serving.http.answers import Familiarity, rounded
+from serving.http.answers import Familiarity
 from serving.inference.classifier import Classifier
 
 

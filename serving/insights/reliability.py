@@ -2,8 +2,9 @@
 
 import math
 
+from models.measurements import rounded
 from models.record import Record
-from serving.http.answers import Worth, rounded
+from serving.http.answers import Worth
 
 _FEWEST = 30  # minimum images for a share; its standard error is then below 10 points
 

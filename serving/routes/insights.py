@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from flask import Blueprint
 
+from models.measurements import rounded
 from serving.errors import BadRequestError
 from serving.http.answers import (
     ChangedVariant,
@@ -23,7 +24,6 @@ from serving.http.answers import (
     TopClass,
     Variant,
     describe_image,
-    rounded,
 )
 from serving.http.parameters import ImageParameters, StabilityParameters
 from serving.http.uploads import P, read_uploads

@@ -3,6 +3,7 @@
 import numpy as np
 from flask import Blueprint
 
+from models.measurements import rounded
 from serving.errors import ServingError
 from serving.http.answers import (
     Answer,
@@ -10,7 +11,6 @@ from serving.http.answers import (
     Prediction,
     Predictions,
     describe_image,
-    rounded,
 )
 from serving.http.parameters import PredictParameters
 from serving.http.problems import problem_document

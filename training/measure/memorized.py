@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from models.bundle import MODEL_FILE, read_model, read_record
+from models.measurements import rounded
 from training.bundled import of_images
 from training.data import Dataset
 from training.files import check_writable, replaced
@@ -45,8 +46,8 @@ def memorized(folder: Path, dataset: Dataset) -> list[Memorized]:
         Memorized(
             int(i),
             dataset.classes[labels[i]],
-            *(dataset.classes[answers_1[i]], round(float(confidences_1[i]), 6)),
-            *(dataset.classes[answers_2[i]], round(float(confidences_2[i]), 6)),
+            *(dataset.classes[answers_1[i]], rounded(confidences_1[i])),
+            *(dataset.classes[answers_2[i]], rounded(confidences_2[i])),
         )
         for i in found[order]
     ]
