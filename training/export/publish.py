@@ -9,6 +9,7 @@ from models.bundle import (
     RECORD_FILE,
     BundleError,
     read_record,
+    version_folder,
     version_folders,
 )
 from models.record import Record
@@ -68,7 +69,7 @@ def publish(
     two renames, they keep a temporary name until the next call, or the next check_replaceable(),
     puts them back.
     """
-    folder = models_dir / record.name / str(record.version)
+    folder = version_folder(models_dir, record)
     # The service ignores folders whose name starts with a dot.
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     previous = _recover(folder)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle import Arithmetic
+from models.bundle import Arithmetic, version_folder
 from serving.errors import StartError
 from serving.inference.classifier import Classifier
 from serving.inference.providers import CPU
@@ -71,7 +71,7 @@ def verify(settings: Settings, dataset: Dataset) -> list[Verified]:
     except StartError as error:
         raise TrainingError(str(error)) from error
     pairs = {
-        settings.models_dir / one.record.name / str(one.record.version): (one, other)
+        version_folder(settings.models_dir, one.record): (one, other)
         for one, other in zip(classifiers, references, strict=True)
     }
     return [_verify(*pairs[folder], dataset.test) for folder in of_images(list(pairs), dataset)]

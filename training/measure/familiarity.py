@@ -16,7 +16,7 @@ from scipy.special import logsumexp, softmax
 from scipy.stats import entropy
 from sklearn.metrics import roc_auc_score
 
-from models.bundle import INT8_MODEL_FILE, MODEL_FILE, BundleError
+from models.bundle import INT8_MODEL_FILE, MODEL_FILE, BundleError, version_folder
 from models.familiarity import (
     FAMILIAR_SHARE,
     FAMILIARITY_FILE,
@@ -26,7 +26,6 @@ from models.familiarity import (
     Threshold,
     agreement,
 )
-from models.record import Record
 from training.bundled import improved_models, read_records
 from training.data import Dataset, Images
 from training.files import write_text
@@ -58,7 +57,7 @@ def measure_familiarity(
         )
     float32 = {
         name: read_served(
-            _folder(models_dir, record) / MODEL_FILE, len(record.classes), record.sha256
+            version_folder(models_dir, record) / MODEL_FILE, len(record.classes), record.sha256
         )
         for name, record in records.items()
     }
@@ -79,7 +78,9 @@ def measure_familiarity(
     useful = qualities[-1].mean_auroc >= REQUIRED_AUROC
     int8 = {
         name: read_served(
-            _folder(models_dir, record) / INT8_MODEL_FILE, len(record.classes), record.int8.sha256
+            version_folder(models_dir, record) / INT8_MODEL_FILE,
+            len(record.classes),
+            record.int8.sha256,
         )
         for name, record in records.items()
         if record.int8
@@ -98,10 +99,6 @@ def measure_familiarity(
     )
     write_text(models_dir / FAMILIARITY_FILE, familiarity.model_dump_json(indent=1) + "\n")
     return familiarity
-
-
-def _folder(models_dir: Path, record: Record) -> Path:
-    return models_dir / record.name / str(record.version)
 
 
 def _threshold(

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from models.bundle import CURVES_FILE, RELIABILITY_FILE
+from models.bundle import CURVES_FILE, RELIABILITY_FILE, version_folder
 from models.familiarity import FAMILIARITY_FILE, read_familiarity
 from models.record import Record
 from training import TrainingError
@@ -135,7 +135,7 @@ def _plots(
 ) -> list[tuple[Path, Callable[..., Any], Sequence[Any]]]:
     records = [record for of_model in by_model.values() for record in of_model]
     found = [
-        (models_dir / r.name / str(r.version) / name, draw, shown)
+        (version_folder(models_dir, r) / name, draw, shown)
         for r in records
         for name, draw, shown in version_plots(r)
     ]
