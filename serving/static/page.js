@@ -12,6 +12,18 @@ const TITLE = document.title;
 const VIEWS = { try: () => {}, overfitting: showOverfitting, card: showCard };
 
 let latest = 0; // number of the newest call of `showView`
+let begin;
+const begun = new Promise((resolve) => {
+  begin = resolve;
+});
+
+// From the start: images that come before the records do are classified when those have come.
+listen(async (files) => {
+  await begun;
+  location.hash = "#try";
+  showView(); // at once, so that its answers can be scrolled to
+  see(files);
+});
 
 async function start() {
   showError("");
@@ -27,15 +39,11 @@ async function start() {
   });
   addThreshold(judgeAgain);
   showClasses();
-  listen((files) => {
-    location.hash = "#try";
-    showView(); // at once, so that its answers can be scrolled to
-    see(files);
-  });
   document
     .querySelector("nav")
     .append(element("a", { href: `#card/${modelNames()[0]}` }, "Model cards"));
   window.addEventListener("hashchange", openView);
+  begin();
   await openView();
 }
 

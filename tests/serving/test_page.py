@@ -197,15 +197,21 @@ def test_a_service_that_did_not_answer_can_be_tried_again(page: Page, server: st
         expect(page.get_by_role("alert")).to_be_hidden()
 
 
+def test_an_image_that_comes_before_the_records_is_classified(page: Page) -> None:
+    waiting = hold(page, "**/models")
+    with page.expect_request("**/models"):
+        page.reload()
+    page.set_input_files("#file", SHIP)
+    wait_for_another_answer(page)
+    waiting[0].continue_()
+    expect(page.locator(".result h2")).to_have_text("ship.png")
+    expect(page.locator(".answer").first).to_be_visible()
+
+
 def test_an_example_that_comes_late_does_not_replace_a_later_choice(
     page: Page, tmp_path: Path
 ) -> None:
-    waiting: list[Route] = []
-
-    def hold(route: Route) -> None:
-        waiting.append(route)
-
-    page.route("**/ship.png", hold)
+    waiting = hold(page, "**/ship.png")
     page.click("[data-example='ship.png']")
     chosen = tmp_path / "chosen.png"
     chosen.write_bytes(SHIP.read_bytes())
@@ -251,6 +257,17 @@ def test_an_answer_that_comes_late_is_not_shown(page: Page) -> None:
         waiting[0].continue_()
     wait_for_another_answer(page)
     assert answers.inner_text() == newest
+
+
+def hold(page: Page, url: str) -> list[Route]:
+    """Hold the requests for `url`; return the list that they will be in."""
+    held: list[Route] = []
+
+    def keep(route: Route) -> None:
+        held.append(route)
+
+    page.route(url, keep)
+    return held
 
 
 def wait_for_another_answer(page: Page) -> None:
