@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from models.study import EXPERIMENTS, Result, Study
+from models.study import EXPERIMENTS, Result
 from training.bundled import read_records
 from training.report.results import COMPARISONS, repeats_article
 from training.report.tables import Records, reproduction_table
@@ -129,17 +129,13 @@ def page() -> str:
     return PAGE.format(
         models="\n".join(_models(records)),
         reproduction=reproduction_table(records, article),
-        ablations=_study("improved", _compared(improved)),
+        ablations=_study("improved", improved.comparable),
         seeds=_study("article", [r for r in article.results if repeats_article(r)]),
-        study=_study("article", _compared(article)),
+        study=_study("article", article.comparable),
         experiments="\n".join(
-            _study(name, _compared(COMPARISONS[name].read_current(MODELS))) for name in EXPERIMENTS
+            _study(name, COMPARISONS[name].read_current(MODELS).comparable) for name in EXPERIMENTS
         ),
     )
-
-
-def _compared(study: Study) -> list[Result]:
-    return [result for compared in study.compared for result in study.of(compared)]
 
 
 def _models(records: Records) -> list[str]:

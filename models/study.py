@@ -91,6 +91,11 @@ class Study(BaseModel):
         found = [Compared(setting=setting, seeds=self._seeds(setting)) for setting in settings]
         return [compared for compared in found if compared.seeds]
 
+    @property
+    def comparable(self) -> list[Result]:
+        """The results of all that is compared: those that the tables average."""
+        return [result for compared in self.compared for result in self.of(compared)]
+
     def of(self, compared: Compared) -> list[Result]:
         """Return the comparable results."""
         return [

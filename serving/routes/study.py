@@ -27,7 +27,10 @@ def create_blueprint(service: Service) -> Blueprint:
         **measured.model_dump(mode="json"),
         "compared": [found.model_dump(mode="json") for found in measured.compared],
         "experiments": {
-            name: _read(folder / f"{name}.json").model_dump(mode="json")["results"]
+            name: [
+                result.model_dump(mode="json")
+                for result in _read(folder / f"{name}.json").comparable
+            ]
             for name in EXPERIMENTS
         },
         "training_images": TRAINING_IMAGES,
