@@ -10,7 +10,7 @@ export function randomLabels(results) {
   const noisy = results.filter(({ hyperparameters, history }) => hyperparameters.label_noise && history.length);
   const groups = [...Map.groupBy(noisy, ({ setting, technique }) => `${technique} ${setting.epochs}`).values()];
   if (!groups.length) return [];
-  groups.sort(([a], [b]) => b.hyperparameters.label_noise - a.hyperparameters.label_noise || b.setting.epochs - a.setting.epochs);
+  groups.sort(([a], [b]) => a.hyperparameters.label_noise - b.hyperparameters.label_noise || a.setting.epochs - b.setting.epochs);
   const place = element("div");
   const show = (i) => place.replaceChildren(...memorized(groups[i]));
   show(0);
@@ -57,9 +57,9 @@ function memorized(runs) {
     const chance = 1 / versionsOf(setting.model)[0]?.classes.length;
     return [
       say(
-        `Every label is random, so there is nothing to learn. After ${epochs} epochs the network still repeats ` +
-          `${percent(last)} of the random labels, and is right on ${percent(end)} of the validation images` +
-          `${chance ? `; by chance it would be ${percent(chance)}` : ""}.`,
+        `Every label is random, so there is nothing to learn. By epoch ${epochs} the network repeats ` +
+          `${percent(last)} of the labels all the same, and is right on ${percent(end)} of the validation ` +
+          `images${chance ? `; by chance, both would be ${percent(chance)}` : ""}.`,
       ),
       figure,
     ];

@@ -236,12 +236,12 @@ def test_the_experiments_are_shown_where_they_are_measured(page: Page, server: s
         page.locator(".chapter", has=page.get_by_role("heading", name=name))
         for name in ("by heart", "More data", "A larger network")
     )
-    expect(noise.locator(".finding")).to_contain_text("Every label is random")
-    noise.get_by_label("50 %").check()
     expect(noise.locator(".finding")).to_contain_text(
         "after epoch 4 it is right on 60.0 % of the images with their true label and repeats 20.0 %"
     )
     expect(noise.locator(".plot polyline")).to_have_count(3)
+    noise.get_by_label("100 %").check()
+    expect(noise.locator(".finding")).to_contain_text("By epoch 20 the network repeats 100.0 %")
     expect(data.locator(".finding")).to_contain_text("40,000 training images instead of 1,000")
     expect(data.locator(".finding")).to_contain_text("from 35.0 % to 60.0 %")
     data.get_by_text("As a table").click()
