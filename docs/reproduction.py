@@ -99,7 +99,7 @@ The other seeds of the article's recipe:
 {study}
 ```
 
-[Three experiments](overfitting.md#random-labels-less-data-a-smaller-network):
+[Three experiments](overfitting.md#random-labels-less-data-a-larger-network):
 
 ```sh
 {experiments}
