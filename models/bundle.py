@@ -52,9 +52,9 @@ def version_folders(models_dir: Path, name: str = "*") -> list[Path]:
         raise BundleError(f"cannot read {error.filename}: {error.strerror}") from error
 
 
-def version_folder(models_dir: Path, record: Record) -> Path:
-    """Return the folder of a record's version."""
-    return models_dir / record.name / str(record.version)
+def version_folder(models_dir: Path, name: str, version: int) -> Path:
+    """Return the folder of a model's version."""
+    return models_dir / name / str(version)
 
 
 def read_record(folder: Path) -> Record:

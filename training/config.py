@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from models.bundle import version_folder
 from training import TrainingError
 from training.data import Dataset
 from training.networks.recipes import RECIPES, VERSIONS, Recipe
@@ -58,7 +59,7 @@ class Config:
     @property
     def folder(self) -> Path:
         """The folder of the bundled version."""
-        return self.models_dir / self.published / str(self.version)
+        return version_folder(self.models_dir, self.published, self.version)
 
     @property
     def run_dir(self) -> Path:

@@ -10,6 +10,7 @@ from typing import Literal
 import click
 
 import models.surroundings  # noqa: F401  # before the libraries that the others import
+from models.bundle import version_folder
 from training.command_line import Source, check_name, data_options, options
 from training.report.results import COMPARISONS
 
@@ -67,7 +68,7 @@ def record_command(
     from training.export.record import check_new, record_file
     from training.report import report
 
-    check_new(models_dir / name / str(version), force=force)
+    check_new(version_folder(models_dir, name, version), force=force)
     dataset = source.load()
     record_file(file, dataset, name, version, title=title or name, models_dir=models_dir)
     report.write_report(models_dir, skip_broken=True)

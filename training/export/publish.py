@@ -69,7 +69,7 @@ def publish(
     two renames, they keep a temporary name until the next call, or the next check_replaceable(),
     puts them back.
     """
-    folder = version_folder(models_dir, record)
+    folder = version_folder(models_dir, record.name, record.version)
     # The service ignores folders whose name starts with a dot.
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     previous = _recover(folder)

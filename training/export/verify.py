@@ -71,7 +71,7 @@ def verify(settings: Settings, dataset: Dataset) -> list[Verified]:
     except StartError as error:
         raise TrainingError(str(error)) from error
     pairs = {
-        version_folder(settings.models_dir, one.record): (one, other)
+        version_folder(settings.models_dir, one.record.name, one.record.version): (one, other)
         for one, other in zip(classifiers, references, strict=True)
     }
     return [_verify(*pairs[folder], dataset.test) for folder in of_images(list(pairs), dataset)]

@@ -57,7 +57,9 @@ def measure_familiarity(
         )
     float32 = {
         name: read_served(
-            version_folder(models_dir, record) / MODEL_FILE, len(record.classes), record.sha256
+            version_folder(models_dir, record.name, record.version) / MODEL_FILE,
+            len(record.classes),
+            record.sha256,
         )
         for name, record in records.items()
     }
@@ -78,7 +80,7 @@ def measure_familiarity(
     useful = qualities[-1].mean_auroc >= REQUIRED_AUROC
     int8 = {
         name: read_served(
-            version_folder(models_dir, record) / INT8_MODEL_FILE,
+            version_folder(models_dir, record.name, record.version) / INT8_MODEL_FILE,
             len(record.classes),
             record.int8.sha256,
         )

@@ -135,7 +135,7 @@ def _plots(
 ) -> list[tuple[Path, Callable[..., Any], Sequence[Any]]]:
     records = [record for of_model in by_model.values() for record in of_model]
     found = [
-        (version_folder(models_dir, r) / name, draw, shown)
+        (version_folder(models_dir, r.name, r.version) / name, draw, shown)
         for r in records
         for name, draw, shown in version_plots(r)
     ]
