@@ -112,6 +112,8 @@ def build(name: str, recipe: Recipe, task: Task) -> keras.Sequential:
         if recipe.head_dropout and following is None:
             network.append(layers.Dropout(recipe.head_dropout))
         network.append(layer)
+        if recipe.flat_dropout and isinstance(layer, layers.Flatten):
+            network.append(layers.Dropout(recipe.flat_dropout))
         if recipe.l2 and isinstance(layer, layers.Conv2D | layers.Dense):
             layer.kernel_regularizer = keras.regularizers.L2(recipe.l2)
         if recipe.he_initialization and (is_conv or is_hidden_dense):  # before a ReLU
