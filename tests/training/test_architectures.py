@@ -79,8 +79,8 @@ def test_a_variant_is_one_change_to_its_models_recipe(
         "combined": 7,
         "adam": 3,
         "without-both": 2,
-        "dropout-after-pools": 2,
-        "no-dropout": 1 if model == "final" else 2,
+        "dropout-after-pools": {"first": 2, "second": 3}.get(model),
+        "no-dropout": {"first": 2, "second": 3}.get(model, 1),
     }
     for recipe in changed:
         before, after = baseline.hyperparameters, recipe.hyperparameters
