@@ -34,7 +34,7 @@ def test_the_published_figures_are_of_the_bundled_models(tmp_path: Path, cifar10
     dataset = cifar10.load(cifar10_dir)
     few = replace(
         dataset,
-        validation=dataset.validation.take(slice(-200, None)),
+        validation=dataset.validation.take(slice(-500, None)),
         test=dataset.test.take(slice(400)),
     )
     unfamiliar = unfamiliar_images()
