@@ -75,12 +75,13 @@ def test_a_variant_is_one_change_to_its_models_recipe(
     )
     network = describe(build(model, baseline, TASK))
     of_layers = {"dropout", "batch-normalization", "dropout-after-pools", "no-dropout"}
-    several = {  # a network has one of the two kinds of dropout
+    dropouts = {"first": 2, "second": 3, "final": 1}[model]
+    several = {
         "combined": 7,
         "adam": 3,
         "without-both": 2,
-        "dropout-after-pools": {"first": 2, "second": 3}.get(model),
-        "no-dropout": {"first": 2, "second": 3}.get(model, 1),
+        "dropout-after-pools": dropouts,
+        "no-dropout": dropouts,
     }
     for recipe in changed:
         before, after = baseline.hyperparameters, recipe.hyperparameters
