@@ -63,7 +63,7 @@ uv run --group training python -m training familiarity
   article's recipe a few points on new images, and the improved recipe nothing that we could
   measure. Train at their commit to repeat them.
 - The trials that chose the recipe were not kept. [models/ABLATIONS.md](../models/ABLATIONS.md)
-  measures its ingredients again, with one seed so far:
+  measures its ingredients again, on `first`:
 
 ```sh
 {ablations}
