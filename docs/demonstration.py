@@ -1,9 +1,9 @@
 """The page's drawn frog and cat, which show overfitting: `python -m docs.demonstration`.
 
 Each seed gives another drawing, with other colors, another size and place. The two were chosen to
-show overfitting, by `--search`: among 100 drawings of each, version 2 of every model is right about
-60 frogs and 4 cats and all their variants of `/stability`; of these, they are the two on which
-version 1 keeps the fewest of its answers.
+show overfitting, by `--search`. Of 400 drawings of each, there are 172 frogs and 3 cats on which
+version 2 of every model is right about all variants of `/stability`, and version 1 of every model
+changes some of its answers. Of these, they are the two on which version 1 changes the most.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from serving.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / "serving" / "static"
 SIDE = 256  # pixels; reduced to 32
-SEARCHED = 100  # seeds
+SEARCHED = 400  # seeds
 
 Color = tuple[int, int, int]
 Point = tuple[float, float]
@@ -123,8 +123,8 @@ def _shade(color: Color, by: float) -> Color:
 
 
 DRAWINGS: dict[str, tuple[Callable[[int], npt.NDArray[np.uint8]], int]] = {
-    "frog": (draw_frog, 85),
-    "cat": (draw_cat, 5),
+    "frog": (draw_frog, 141),
+    "cat": (draw_cat, 318),
 }
 
 
@@ -148,8 +148,10 @@ def _search(name: str, draw: Callable[[int], npt.NDArray[np.uint8]]) -> None:
         image = draw(seed)
         varied = np.stack([image, *stability.vary(image).values()])
         if all((_answers(c, varied) == CLASSES.index(name)).all() for c in improved):
-            found[seed] = [_kept(_answers(c, varied)) for c in article]
-    click.echo(f"{name}: the improved recipe holds on {len(found)} of {SEARCHED}")
+            kept = [_kept(_answers(c, varied)) for c in article]
+            if max(kept) < stability.COUNT:
+                found[seed] = kept
+    click.echo(f"{name}: on {len(found)} of {SEARCHED} only the improved recipe holds")
     for seed in sorted(found, key=lambda seed: sum(found[seed]))[:5]:
         click.echo(f"seed {seed}: the article's keeps {found[seed]} of {stability.COUNT}")
 
